@@ -1,0 +1,65 @@
+"""The command line: one file a command; parse first, import the heavy things after.
+
+A command is a module with `add_arguments(parser)` and `run(args)`. The commands are listed here by name,
+so that `--help` imports none of them.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from deep_ranking import __version__
+from deep_ranking.errors import DeepRankingError
+
+COMMANDS = {
+    "prepare": "draw or unpack a data set",
+    "sample": "write a triplet file from a folder of classes",
+    "train": "learn a network from triplets",
+    "similarity": "print the distance between two images",
+}
+
+FAILED, INTERRUPTED = 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `deep-ranking COMMAND ...`; the exit status is 0 done, 1 failed, 2 usage, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    width = max(map(len, COMMANDS)) + 2
+    parser = argparse.ArgumentParser(
+        prog="deep-ranking",
+        description="Learn what is similar in your images, then compare, search and evaluate.",
+        epilog="commands:\n" + "\n".join(f"  {name:<{width}}{text}" for name, text in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"deep-ranking {__version__}")
+    parser.add_argument(
+        "command", metavar="COMMAND", choices=COMMANDS, help="one of those below; COMMAND --help says more"
+    )
+    command = parser.parse_args(argv[:1]).command
+    return run_command(command, argv[1:], prog=f"deep-ranking {command}")
+
+
+def run_command(command: str, argv: Sequence[str], prog: str) -> int:
+    """Parse `argv` for one command, run it, and turn its errors into a message and an exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes are not the user's
+    module = importlib.import_module(f"deep_ranking.cli.{command}")
+    parser = argparse.ArgumentParser(
+        prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
+    args = parser.parse_args(argv)
+    try:
+        module.run(args)
+    except KeyboardInterrupt:
+        print(f"\n{prog}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `... | head` closed its end; nobody is left to read an error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (DeepRankingError, OSError) as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return FAILED
+    return 0

@@ -1,0 +1,1 @@
+"""The network f: image -> vector."""

@@ -1,0 +1,1 @@
+"""The custom Keras layers; importing this module registers them, so that saved models load."""

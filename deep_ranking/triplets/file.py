@@ -1,0 +1,149 @@
+"""The triplet file: one `query,positive,negative` a line, as the blog wrote it.
+
+UTF-8 text with CSV quoting where a name needs it; blank lines and lines that begin with `#` are passed
+over; compressed where the name ends in `.gz`. Reading and writing stream: memory does not grow with the
+file. Every file name that an operating system allows comes back as it went in, those that are not UTF-8
+too (kept as surrogate escapes, like `os.fsdecode`).
+"""
+
+import csv
+import gzip
+import io
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import written_whole
+from deep_ranking.triplets.triplet import Triplet
+
+_NEEDS_QUOTES = frozenset('",\r\n')
+_TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
+
+
+class TripletFileError(DeepRankingError):
+    """A triplet file that cannot be used; the message names the file and the line."""
+
+    def __init__(self, path: str | os.PathLike[str], line: int, problem: str):
+        super().__init__(f"{os.fspath(path)}, line {line}: {problem}")
+
+
+def read_triplets(path: str | os.PathLike[str]) -> Iterator[Triplet]:
+    """Yield the triplets of a file, in its order.
+
+    Raises:
+        TripletFileError: a line is not three non-empty names; it never shifts the triplets after it.
+        OSError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "triplets.txt"
+        ...     _ = path.write_text('# by hand\\na.jpg,"b,1.jpg",c.jpg\\n')
+        ...     list(read_triplets(path))
+        [Triplet(query='a.jpg', positive='b,1.jpg', negative='c.jpg')]
+    """
+    for _, triplet in numbered_triplets(path):
+        yield triplet
+
+
+def numbered_triplets(path: str | os.PathLike[str]) -> Iterator[tuple[int, Triplet]]:
+    """Yield `(line number, triplet)`, for those who check the images and must name the line."""
+    with _open(Path(path)) as file:
+        try:
+            for number, record in _records(file):
+                names = record.split(",") if '"' not in record else _parse_quoted(path, number, record)
+                if len(names) != 3 or not all(names):
+                    raise TripletFileError(path, number, _what_is_wrong(record, names))
+                yield number, Triplet(*names)
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise DeepRankingError(
+                f"{os.fspath(path)}: not a whole gzip file ({error}); write it again"
+            ) from error
+
+
+def write_triplets(path: str | os.PathLike[str], triplets: Iterable[Triplet]) -> int:
+    """Write triplets to a file, whole or not at all, and return how many.
+
+    Raises:
+        DeepRankingError: a name is empty.
+        OSError: the file cannot be written.
+    """
+    count = 0
+    with triplet_writer(path) as file:
+        for triplet in triplets:
+            file.write(",".join(map(quoted, triplet)) + "\n")
+            count += 1
+    return count
+
+
+@contextmanager
+def triplet_writer(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """Open a triplet file for writing; it appears under its name, whole, once the block has ended well."""
+    with written_whole(path) as temporary, temporary.open("wb") as raw:
+        # No time and no name inside the archive: the same triplets give the same bytes.
+        binary = gzip.GzipFile("", "wb", 6, raw, mtime=0) if Path(path).suffix == ".gz" else raw
+        with io.TextIOWrapper(binary, **_TEXT) as file:  # type: ignore[arg-type]
+            yield file
+
+
+def quoted(name: str) -> str:
+    """Return a file name as it stands in a triplet file.
+
+    Example:
+        >>> print(quoted("a b.jpg"), quoted('say "a",b.jpg'), quoted("#1.jpg"))
+        a b.jpg "say ""a"",b.jpg" "#1.jpg"
+    """
+    if not name:
+        raise DeepRankingError("a triplet has an empty file name; every image needs a name")
+    if _NEEDS_QUOTES.isdisjoint(name) and not name.startswith(("#", "\ufeff")) and not name.isspace():
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _open(path: Path) -> IO[str]:
+    binary = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    return io.TextIOWrapper(binary, **_TEXT)  # type: ignore[arg-type]
+
+
+def _records(file: IO[str]) -> Iterator[tuple[int, str]]:
+    """Yield `(number of its first line, record)`; a quoted name may hold line ends."""
+    record, start = "", 0
+    for number, line in enumerate(file, 1):
+        if record:
+            record += line
+        else:
+            if number == 1:
+                line = line.removeprefix("\ufeff")
+            if line.startswith("#") or not line.strip(" \t\r\n"):
+                continue
+            record, start = line, number
+        if record.count('"') % 2 == 0:
+            yield start, _without_line_end(record)
+            record = ""
+    if record:
+        yield start, _without_line_end(record)
+
+
+def _without_line_end(line: str) -> str:
+    return line.removesuffix("\n").removesuffix("\r")
+
+
+def _parse_quoted(path: str | os.PathLike[str], number: int, record: str) -> list[str]:
+    try:
+        rows = list(csv.reader([record], strict=True))
+    except csv.Error as error:
+        raise TripletFileError(
+            path, number, f"a quote that is not closed or not doubled ({error}); found {record!r:.200}"
+        ) from error
+    return rows[0]
+
+
+def _what_is_wrong(record: str, names: list[str]) -> str:
+    if len(names) != 3:
+        problem = f"expected 3 names (query,positive,negative), found {len(names)}"
+    else:
+        problem = "expected 3 names (query,positive,negative), found an empty one"
+    return f'{problem} in {record!r:.200}; quote a name that holds a comma: "a,b.jpg"'
