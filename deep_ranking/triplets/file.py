@@ -104,7 +104,7 @@ def quoted(name: str) -> str:
 
 
 def _open(path: Path) -> IO[str]:
-    binary = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    binary = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115
     return io.TextIOWrapper(binary, **_TEXT)  # type: ignore[arg-type]
 
 
