@@ -6,6 +6,7 @@ so that `--help` imports none of them.
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,11 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     module.add_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
     args = parser.parse_args(argv)
+    logging.basicConfig(
+        format=f"{prog}: %(levelname)s: %(message)s", level=logging.ERROR if args.quiet else logging.WARNING
+    )
+    for level in (logging.WARNING, logging.ERROR):
+        logging.addLevelName(level, logging.getLevelName(level).lower())
     try:
         module.run(args)
     except KeyboardInterrupt:

@@ -10,10 +10,12 @@ import csv
 import gzip
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
@@ -76,6 +78,20 @@ def write_triplets(path: str | os.PathLike[str], triplets: Iterable[Triplet]) ->
         for triplet in triplets:
             file.write(",".join(map(quoted, triplet)) + "\n")
             count += 1
+    return count
+
+
+def write_blocks(path: str | os.PathLike[str], images: Sequence[str], blocks: Iterable[np.ndarray]) -> int:
+    """Write triplets given as (k, 3) arrays of positions in `images`, as samplers yield them.
+
+    Each name is quoted once, not once a triplet, so millions of lines take seconds.
+    """
+    names = [quoted(image) for image in images]
+    count = 0
+    with triplet_writer(path) as file:
+        for block in blocks:
+            file.write("".join([f"{names[q]},{names[p]},{names[n]}\n" for q, p, n in block.tolist()]))
+            count += len(block)
     return count
 
 

@@ -1,0 +1,20 @@
+"""Importing Keras without the notes that its backend prints while it starts."""
+
+import os
+import sys
+
+
+def import_keras() -> None:
+    """Import Keras with standard error put aside; errors still come as exceptions.
+
+    TensorFlow's libraries write a few lines to file descriptor 2 before any of its settings are read.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

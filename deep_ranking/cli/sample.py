@@ -1,0 +1,94 @@
+"""Write a triplet file from a folder of images, one sub-folder a class.
+
+Every image is a query; it gets positives of its own class and, for each, negatives of other classes.
+Paths in the file are relative to the input directory.
+"""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument(
+        "--input_directory", default="dataset", help="the folder of classes (default: dataset)"
+    )
+    parser.add_argument(
+        "--output_directory", default=".", help="where triplets.txt is written; made if missing (default: .)"
+    )
+    parser.add_argument("--num_pos_images", type=int, default=10, help="positives a query (default: 10)")
+    parser.add_argument("--num_neg_images", type=int, default=5, help="negatives a positive (default: 5)")
+    parser.add_argument(
+        "--validation_split",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="hold this share of each class's images out of triplets.txt and write triplets among them to "
+        "validation_triplets.txt (default: 0)",
+    )
+    parser.add_argument("--gzip", action="store_true", help="compress: write triplets.txt.gz")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same file (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Sample and write."""
+    from deep_ranking.images.find import find_classes
+    from deep_ranking.progress import progress
+    from deep_ranking.triplets.file import write_blocks
+    from deep_ranking.triplets.sampler import UniformSampler
+    from deep_ranking.triplets.split import split_images
+
+    skipped: list[str] = []
+    classes = find_classes(args.input_directory, on_skip=skipped.append)
+    if skipped:
+        logger.warning(f"{len(skipped)} files are no images and were left out, the first: {skipped[0]}")
+
+    ending = ".txt.gz" if args.gzip else ".txt"
+    parts = {"triplets" + ending: classes}
+    if args.validation_split:
+        training, validation = split_images(classes, args.validation_split, args.seed)
+        parts = {"triplets" + ending: training, "validation_triplets" + ending: validation}
+    # All samplers first: a part that cannot be sampled must not leave the other's file behind.
+    samplers = {
+        name: UniformSampler(part, args.num_pos_images, args.num_neg_images, args.seed)
+        for name, part in parts.items()
+    }
+    folder = Path(args.output_directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, sampler in samplers.items():
+        if sampler.single_image_classes:
+            logger.warning(
+                f"{len(sampler.single_image_classes)} classes have one image, which has no positive and is "
+                f"used as a negative only: {', '.join(sampler.single_image_classes[:5])}"
+            )
+        bar = progress((), f"writing {name}", "triplets", total=len(sampler), quiet=args.quiet)
+        with bar:
+            blocks = (_counted(block, bar) for block in sampler.blocks())
+            count = write_blocks(folder / name, sampler.images, blocks)
+        written.append(
+            {
+                "path": str(folder / name),
+                "triplets": count,
+                "images": len(sampler.images),
+                "classes": len(sampler.classes),
+            }
+        )
+    if args.json:
+        print(json.dumps({"files": written, "seed": args.seed, "skipped_files": len(skipped)}))
+    else:
+        for file in written:
+            print(
+                f"{file['path']}: {file['triplets']:,} triplets over {file['images']:,} images "
+                f"of {file['classes']} classes"
+            )
+
+
+def _counted(block, bar):
+    bar.update(len(block))
+    return block

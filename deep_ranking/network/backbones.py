@@ -1,0 +1,85 @@
+"""The ConvNets to choose from: images -> features. Keras is imported when one is built."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A ConvNet and what it needs around it.
+
+    Args:
+        build: called with the image size; returns a `keras.Model` without a top.
+        preprocessing: what its ImageNet weights expect: "centered" is BGR less the mean, "signed" is
+            -1..1, "inside" means that the network does it itself from 0..255.
+        application: its name in `keras.applications`, where ImageNet weights exist.
+        hidden: sizes of the fully connected layers that follow, each with dropout.
+        pooling: average over the positions before what follows; otherwise flatten.
+        saves_as_h5: Keras reads it back from an `.h5` file; not so where it has layers that it does not
+            register (ConvNeXt's LayerScale).
+    """
+
+    build: Callable[[int], "keras.Model"]
+    preprocessing: Literal["centered", "signed", "inside"]
+    application: str | None = None
+    hidden: tuple[int, ...] = ()
+    pooling: bool = True
+    saves_as_h5: bool = True
+
+
+def _application(name: str, preprocessing: Literal["centered", "signed", "inside"], **kwargs) -> Backbone:
+    def build(image_size: int) -> "keras.Model":
+        import keras
+
+        return getattr(keras.applications, name)(
+            weights=None, include_top=False, input_shape=(image_size, image_size, 3)
+        )
+
+    return Backbone(build, preprocessing, application=name, **kwargs)
+
+
+def _alexnet(image_size: int) -> "keras.Model":
+    """Krizhevsky et al. 2012, section 3.5, up to the fully connected layers; on one processor, so ungrouped."""
+    import keras
+    from keras import layers
+
+    from deep_ranking.network.layers import LocalResponseNormalization
+
+    def convolution(size: int, filters: int, **kwargs) -> "keras.layers.Layer":
+        return layers.Conv2D(filters, size, padding="same", activation="relu", **kwargs)
+
+    image = keras.Input((image_size, image_size, 3))
+    x = convolution(11, 96, strides=4)(image)
+    x = layers.MaxPooling2D(3, 2, padding="same")(LocalResponseNormalization()(x))
+    x = convolution(5, 256)(x)
+    x = layers.MaxPooling2D(3, 2, padding="same")(LocalResponseNormalization()(x))
+    for filters in (384, 384, 256):
+        x = convolution(3, filters)(x)
+    return keras.Model(image, layers.MaxPooling2D(3, 2, padding="same")(x), name="alexnet")
+
+
+def _simple(image_size: int) -> "keras.Model":
+    """Four strided convolutions: learns a small data set from nothing in a minute on a laptop."""
+    import keras
+    from keras import layers
+
+    image = x = keras.Input((image_size, image_size, 3))
+    for filters in (32, 64, 128, 256):
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(x)
+    return keras.Model(image, x, name="simple")
+
+
+BACKBONES = {
+    "vgg16": _application("VGG16", "centered", hidden=(4096, 4096)),
+    "alexnet": Backbone(_alexnet, "centered", hidden=(4096, 4096), pooling=False),
+    "resnet50": _application("ResNet50", "centered"),
+    "resnet101": _application("ResNet101", "centered"),
+    "mobilenetv2": _application("MobileNetV2", "signed"),
+    "efficientnetv2b0": _application("EfficientNetV2B0", "inside"),
+    "convnext_tiny": _application("ConvNeXtTiny", "inside", saves_as_h5=False),
+    "simple": Backbone(_simple, "signed"),
+}

@@ -1,0 +1,118 @@
+"""The model file: a network with the settings, the data's fingerprint and the metrics that belong to it.
+
+`.h5` by default, `.keras` by ending. Any Keras loads it after `import deep_ranking`, in safe mode; what is
+ours lies beside it as JSON, in an attribute of the `.h5` or a member of the `.keras`.
+"""
+
+import json
+import logging
+import os
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import written_whole
+from deep_ranking.network import layers  # noqa: F401 - registers the layers that a saved model names
+
+_KEY = "deep_ranking"
+_MEMBER = "deep_ranking.json"
+ENDINGS = (".h5", ".keras")
+
+
+class ModelFileError(DeepRankingError):
+    """A model file that cannot be used; the message names it."""
+
+
+def save_network(network: keras.Model, path: str | os.PathLike[str], metadata: dict[str, Any]) -> None:
+    """Save a network with its metadata, whole or not at all.
+
+    Args:
+        network: what `build_network` gave.
+        path: ends in `.h5` or `.keras`, which chooses the format.
+        metadata: anything that JSON holds.
+
+    Raises:
+        ModelFileError: another ending.
+        OSError: the file cannot be written.
+    """
+    check_ending(path)
+    with written_whole(path) as temporary, _without_legacy_warning():
+        network.save(temporary)
+        text = json.dumps(metadata, sort_keys=True)
+        if temporary.suffix == ".h5":
+            with h5py.File(temporary, "r+") as file:
+                file.attrs[_KEY] = text
+        else:
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(_MEMBER, text)
+
+
+def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
+    """Load a network and its metadata; nothing from the file is executed (Keras's safe mode).
+
+    Returns:
+        The model, and what `save_network` was given; an empty dict for a model saved by others.
+
+    Raises:
+        ModelFileError: missing, no model, damaged, or refused by safe mode.
+    """
+    metadata = read_metadata(path)
+    try:
+        with warnings.catch_warnings(), _without_legacy_warning():
+            # Keras builds an optimizer-less model and says so; it is what is wanted here.
+            warnings.simplefilter("ignore")
+            network = keras.models.load_model(path, compile=False, safe_mode=True)
+    # Keras raises whatever its parsers raise on a foreign or damaged file.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelFileError(f"{os.fspath(path)}: cannot be loaded as a model: {reason:.300}") from error
+    return network, metadata
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the metadata of a model file without building the model.
+
+    Raises:
+        ModelFileError: the file is missing, is no model file, or its metadata is damaged.
+    """
+    path = Path(path)
+    check_ending(path)
+    if not path.is_file():
+        raise ModelFileError(f"{path}: expected a model file, found nothing; train one with: python train.py")
+    try:
+        if path.suffix == ".h5":
+            with h5py.File(path, "r") as file:
+                text = file.attrs.get(_KEY, "{}")
+        else:
+            with zipfile.ZipFile(path) as archive:
+                text = archive.read(_MEMBER).decode() if _MEMBER in archive.namelist() else "{}"
+        return dict(json.loads(text))
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
+        raise ModelFileError(
+            f"{path}: expected a {path.suffix} model file, found something else or a damaged one ({error})"
+        ) from error
+
+
+def check_ending(path: str | os.PathLike[str]) -> None:
+    """Raise a `ModelFileError` unless the name ends as a model file does."""
+    if Path(path).suffix not in ENDINGS:
+        raise ModelFileError(f"{os.fspath(path)}: expected a name that ends in {' or '.join(ENDINGS)}")
+
+
+@contextmanager
+def _without_legacy_warning() -> Iterator[None]:
+    """Keep Keras from calling `.h5` old at every save; it is this project's format by choice."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,174 @@
+"""Where a network's first weights come from: ImageNet, a file, or nowhere."""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.file import ModelFileError, load_network
+from deep_ranking.network.settings import NetworkSettings
+
+
+def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) -> None:
+    """Fill a new network.
+
+    Args:
+        network: what `build_network(settings)` gave.
+        settings: its settings.
+        weights: "none" leaves the random ones; "imagenet" downloads the backbone's (once; Keras keeps
+            them); anything else is the path of a file: the backbone's weights without its top
+            (`keras.applications` layout), a model saved here, or a weights file of the blog's code.
+
+    Raises:
+        DeepRankingError: no ImageNet weights exist for the backbone or they cannot be downloaded; or the
+            file is missing or holds another network's weights.
+    """
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        _load_imagenet(network, settings)
+        return
+    path = Path(weights)
+    if not path.is_file():
+        raise ModelFileError(f"--weights {path}: expected imagenet, none, or a file; found no such file")
+    kind = _kind(path)
+    if kind == "model":
+        _copy_weights(network, path)
+    elif kind == "whole":
+        load_blog_weights(network, path)
+    else:
+        _load_backbone(network, settings, path)
+
+
+def load_blog_weights(network: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Load a weights file of Keras 2 (`save_weights`) into a network, by order and shape.
+
+    Layer names are not compared: they depend on what else the process had built before. Each layer of
+    ours takes the first layer of the file, not yet taken, whose arrays have the same shapes.
+
+    Raises:
+        ModelFileError: a layer finds no match, or one of the file is left over.
+    """
+    stored = _stored_layers(path)
+    layers = [layer for layer in _flat_layers(network) if layer.weights]
+    taken: list[list[np.ndarray]] = []
+    for layer in layers:
+        shapes = [tuple(weight.shape) for weight in layer.weights]
+        match = next((i for i, arrays in enumerate(stored) if [a.shape for a in arrays] == shapes), None)
+        if match is None:
+            raise ModelFileError(
+                f"{os.fspath(path)}: expected weights of shapes {shapes} for layer {layer.name!r}, found none; "
+                "the file belongs to another network (a blog file needs --preset blog)"
+            )
+        taken.append(stored.pop(match))
+    if stored:
+        shapes = [a.shape for a in stored[0]]
+        raise ModelFileError(
+            f"{os.fspath(path)}: {len(stored)} layers too many, the first of shapes {shapes}; "
+            "the file belongs to another network"
+        )
+    for layer, arrays in zip(layers, taken, strict=True):
+        layer.set_weights(arrays)
+
+
+def is_weights_only(path: str | os.PathLike[str]) -> bool:
+    """Tell whether an `.h5` file holds a whole network's weights without its architecture, as the blog's do."""
+    return Path(path).suffix == ".h5" and _kind(Path(path)) == "whole"
+
+
+def _kind(path: Path) -> str:
+    """Return "model" (architecture and weights), "whole" (a blog network's weights) or "backbone"."""
+    if path.suffix == ".keras":
+        return "model"
+    try:
+        with h5py.File(path, "r") as file:
+            if "model_config" in file.attrs:
+                return "model"
+            # The low-resolution convolutions tell a whole network from a backbone.
+            return "whole" if _holds_shape(file, (8, 8, 3, 96)) else "backbone"
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: expected an HDF5 weights file, found something else ({error})"
+        ) from error
+
+
+def _holds_shape(file: h5py.File, shape: tuple[int, ...]) -> bool:
+    found: list[str] = []
+    file.visititems(lambda name, item: found.append(name) if getattr(item, "shape", None) == shape else None)
+    return bool(found)
+
+
+def _load_imagenet(network: keras.Model, settings: NetworkSettings) -> None:
+    application = BACKBONES[settings.backbone].application
+    if application is None:
+        raise DeepRankingError(
+            f"no ImageNet weights exist for the backbone {settings.backbone!r}; use --weights none or a file"
+        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # standard output is for results
+            source = getattr(keras.applications, application)(
+                weights="imagenet",
+                include_top=False,
+                input_shape=(settings.image_size, settings.image_size, 3),
+            )
+    # The download raises a bare Exception.
+    except Exception as error:
+        raise DeepRankingError(
+            f"the ImageNet weights of {settings.backbone} could not be downloaded ({str(error):.200}); "
+            "give a file with --weights FILE, or start from random ones with --weights none"
+        ) from error
+    network.get_layer("backbone").set_weights(source.get_weights())
+
+
+def _load_backbone(network: keras.Model, settings: NetworkSettings, path: Path) -> None:
+    try:
+        network.get_layer("backbone").load_weights(path)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelFileError(
+            f"{path}: expected the weights of {settings.backbone} without its top (keras.applications, "
+            f"include_top=False), found others: {reason:.300}"
+        ) from error
+
+
+def _copy_weights(network: keras.Model, path: Path) -> None:
+    source, _ = load_network(path)
+    wanted = [tuple(weight.shape) for weight in network.weights]
+    found = [tuple(weight.shape) for weight in source.weights]
+    if wanted != found:
+        raise ModelFileError(
+            f"{path}: expected a network of {len(wanted)} arrays as these settings give, found one of "
+            f"{len(found)} or of other shapes; use the settings it was trained with"
+        )
+    network.set_weights(source.get_weights())
+
+
+def _flat_layers(network: Any) -> list[Any]:
+    """Return the layers in order, those of a nested model in its place."""
+    flat = []
+    for layer in network.layers:
+        flat += _flat_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return flat
+
+
+def _stored_layers(path: str | os.PathLike[str]) -> list[list[np.ndarray]]:
+    def text(name: Any) -> str:
+        return name.decode() if isinstance(name, bytes) else name
+
+    with h5py.File(path, "r") as file:
+        groups = file["model_weights"] if "model_weights" in file else file
+        stored = [
+            [
+                np.asarray(groups[text(layer)][text(weight)])
+                for weight in groups[text(layer)].attrs["weight_names"]
+            ]
+            for layer in groups.attrs["layer_names"]
+        ]
+    return [arrays for arrays in stored if arrays]
