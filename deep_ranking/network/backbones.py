@@ -43,7 +43,7 @@ def _application(name: str, preprocessing: Literal["centered", "signed", "inside
 
 
 def _alexnet(image_size: int) -> "keras.Model":
-    """Krizhevsky et al. 2012, section 3.5, up to the fully connected layers; on one processor, so ungrouped."""
+    """Krizhevsky et al. 2012, section 3.5, before its fully connected layers; on one GPU, so ungrouped."""
     import keras
     from keras import layers
 

@@ -64,8 +64,8 @@ def load_blog_weights(network: keras.Model, path: str | os.PathLike[str]) -> Non
         match = next((i for i, arrays in enumerate(stored) if [a.shape for a in arrays] == shapes), None)
         if match is None:
             raise ModelFileError(
-                f"{os.fspath(path)}: expected weights of shapes {shapes} for layer {layer.name!r}, found none; "
-                "the file belongs to another network (a blog file needs --preset blog)"
+                f"{os.fspath(path)}: expected weights of shapes {shapes} for layer {layer.name!r}, "
+                "found none; the file belongs to another network (a blog file needs --preset blog)"
             )
         taken.append(stored.pop(match))
     if stored:
@@ -78,8 +78,32 @@ def load_blog_weights(network: keras.Model, path: str | os.PathLike[str]) -> Non
         layer.set_weights(arrays)
 
 
+def imagenet_backbone(backbone: str, image_size: int) -> keras.Model:
+    """Return a backbone with its ImageNet weights, downloaded once and kept by Keras.
+
+    Raises:
+        DeepRankingError: none exist, or they cannot be downloaded.
+    """
+    application = BACKBONES[backbone].application
+    if application is None:
+        raise DeepRankingError(
+            f"no ImageNet weights exist for the backbone {backbone!r}; use --weights none or a file"
+        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # standard output is for results
+            return getattr(keras.applications, application)(
+                weights="imagenet", include_top=False, input_shape=(image_size, image_size, 3)
+            )
+    # The download raises a bare Exception.
+    except Exception as error:
+        raise DeepRankingError(
+            f"the ImageNet weights of {backbone} could not be downloaded ({error!s:.200}); "
+            "give a file with --weights FILE, or start from random ones with --weights none"
+        ) from error
+
+
 def is_weights_only(path: str | os.PathLike[str]) -> bool:
-    """Tell whether an `.h5` file holds a whole network's weights without its architecture, as the blog's do."""
+    """Tell whether an `.h5` file holds a whole network's weights but no architecture, as the blog's do."""
     return Path(path).suffix == ".h5" and _kind(Path(path)) == "whole"
 
 
@@ -106,24 +130,7 @@ def _holds_shape(file: h5py.File, shape: tuple[int, ...]) -> bool:
 
 
 def _load_imagenet(network: keras.Model, settings: NetworkSettings) -> None:
-    application = BACKBONES[settings.backbone].application
-    if application is None:
-        raise DeepRankingError(
-            f"no ImageNet weights exist for the backbone {settings.backbone!r}; use --weights none or a file"
-        )
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # standard output is for results
-            source = getattr(keras.applications, application)(
-                weights="imagenet",
-                include_top=False,
-                input_shape=(settings.image_size, settings.image_size, 3),
-            )
-    # The download raises a bare Exception.
-    except Exception as error:
-        raise DeepRankingError(
-            f"the ImageNet weights of {settings.backbone} could not be downloaded ({str(error):.200}); "
-            "give a file with --weights FILE, or start from random ones with --weights none"
-        ) from error
+    source = imagenet_backbone(settings.backbone, settings.image_size)
     network.get_layer("backbone").set_weights(source.get_weights())
 
 
@@ -163,7 +170,7 @@ def _stored_layers(path: str | os.PathLike[str]) -> list[list[np.ndarray]]:
         return name.decode() if isinstance(name, bytes) else name
 
     with h5py.File(path, "r") as file:
-        groups = file["model_weights"] if "model_weights" in file else file
+        groups = file.get("model_weights", file)
         stored = [
             [
                 np.asarray(groups[text(layer)][text(weight)])

@@ -51,7 +51,7 @@ class UniformSampler:
                 raise DeepRankingError(f"{name}: expected 1 or more, found {value}")
         if len(self.classes) < 2:
             raise DeepRankingError(
-                f"expected two classes or more, found {len(self.classes)} ({', '.join(self.classes) or 'none'}); "
+                f"expected two classes or more, found {len(self.classes)} ({', '.join(self.classes)}); "
                 "a negative comes from another class than its query, so add a second sub-folder of images"
             )
         if len(self.single_image_classes) == len(self.classes):

@@ -1,0 +1,117 @@
+"""A saved model, ready to embed images."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.decode import ImageError, read_image
+from deep_ranking.images.loader import load_batches
+from deep_ranking.network.file import load_network
+from deep_ranking.network.network import build_network
+from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.weights import is_weights_only, load_blog_weights
+from deep_ranking.progress import progress
+
+
+class Embedded(NamedTuple):
+    """The result of embedding a list of images.
+
+    Attributes:
+        vectors: (n, d) float32, a row for each image that could be read, in the list's order.
+        failures: the others, as (path, error).
+    """
+
+    vectors: np.ndarray
+    failures: list[tuple[str, ImageError]]
+
+
+@dataclass
+class Embedder:
+    """A network and what is known of it.
+
+    Args:
+        network: (batch, height, width, 3) RGB 0..255 -> (batch, d).
+        metadata: what was saved with it: settings, the data's fingerprint, metrics.
+        fingerprint: SHA-256 of the model file, 64 hexadecimal digits; "" for a network never saved.
+    """
+
+    network: keras.Model
+    metadata: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Embedder":
+        """Load a model file, or a weights file of the blog's code.
+
+        Raises:
+            ModelFileError: missing, no model, damaged, or refused by safe mode.
+        """
+        if Path(path).is_file() and is_weights_only(path):
+            network, metadata = build_network(NetworkSettings.blog()), {"source": "blog weights"}
+            load_blog_weights(network, path)
+        else:
+            network, metadata = load_network(path)
+        shape = network.input_shape
+        if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3 or None in shape[1:]:
+            raise DeepRankingError(
+                f"{os.fspath(path)}: expected a network with one image input (height, width, 3), "
+                f"found input shape {shape}"
+            )
+        with Path(path).open("rb") as file:
+            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(network, metadata, fingerprint)
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return int(self.network.output_shape[-1])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels that images are resized to."""
+        return tuple(self.network.input_shape[1:3])
+
+    def embed(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        batch_size: int = 32,
+        workers: int | None = None,
+        quiet: bool = True,
+    ) -> Embedded:
+        """Embed image files; a broken one is listed, not fatal.
+
+        Args:
+            paths: the images.
+            batch_size: images the network takes at a time.
+            workers: decoding threads; None takes one a core.
+            quiet: no progress bar.
+        """
+        vectors = np.empty((len(paths), self.dimension), np.float32)
+        count, failures = 0, []
+        with progress((), "embedding", "images", total=len(paths), quiet=quiet) as bar:
+            for batch in load_batches(paths, self.size, batch_size, workers):
+                if len(batch.images):
+                    vectors[count : count + len(batch.images)] = self.embed_pixels(batch.images)
+                    count += len(batch.images)
+                failures += [(os.fspath(paths[i]), error) for i, error in batch.failures]
+                bar.update(len(batch.images) + len(batch.failures))
+        return Embedded(vectors[:count], failures)
+
+    def embed_image(self, image: str | os.PathLike[str] | bytes) -> np.ndarray:
+        """Embed one image, a path or its encoded bytes, as (d,) float32.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        return self.embed_pixels(read_image(image, self.size)[None])[0]
+
+    def embed_pixels(self, images: np.ndarray) -> np.ndarray:
+        """Embed decoded images, (n, height, width, 3) of `size`, RGB 0..255, as (n, d) float32."""
+        return np.asarray(self.network.predict_on_batch(images), np.float32)

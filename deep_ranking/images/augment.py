@@ -1,0 +1,131 @@
+"""Random augmentation as Keras layers; they act while training only."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from deep_ranking.errors import DeepRankingError
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far images are varied; everything is off at 0. Each image draws its own variation.
+
+    Args:
+        pixel_shift: whole pixels up to which an image moves in each direction (the paper's).
+        horizontal_flip: mirror every other image left to right.
+        vertical_flip: mirror every other image top to bottom.
+        rotation_range: degrees in each direction, 0..180.
+        zoom_range: share by which the scale changes in each direction, 0 or more and below 1.
+        shear_range: radians in each direction, 0 or more and below 1.5.
+        width_shift_range: share of the width in each direction, 0..1.
+        height_shift_range: share of the height in each direction, 0..1.
+        fill_mode: what fills the border: "nearest", "reflect", "wrap" or "constant".
+        cval: the constant, 0..255.
+
+    Raises:
+        DeepRankingError: a value is out of its range.
+    """
+
+    pixel_shift: int = 0
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    rotation_range: float = 0.0
+    zoom_range: float = 0.0
+    shear_range: float = 0.0
+    width_shift_range: float = 0.0
+    height_shift_range: float = 0.0
+    fill_mode: str = "nearest"
+    cval: float = 0.0
+
+    def __post_init__(self) -> None:
+        highest = {"rotation_range": 180, "zoom_range": 0.99, "shear_range": 1.5}
+        highest |= {"width_shift_range": 1, "height_shift_range": 1, "pixel_shift": 10_000}
+        for name, limit in highest.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise DeepRankingError(f"{name}: expected a number of 0 to {limit}, found {value}")
+        modes = ("nearest", "reflect", "wrap", "constant")
+        if self.fill_mode not in modes:
+            raise DeepRankingError(f"fill_mode: expected one of {', '.join(modes)}, found {self.fill_mode!r}")
+
+    @property
+    def is_off(self) -> bool:
+        """Whether images pass unchanged."""
+        return not any(getattr(self, f.name) for f in fields(self) if f.name not in ("fill_mode", "cval"))
+
+    def layers(self, seed: int) -> list[keras.layers.Layer]:
+        """Return the Keras layers, in the order in which they act; draws depend on the seed alone."""
+        fill: dict[str, Any] = {"fill_mode": self.fill_mode, "fill_value": self.cval}
+        shear = math.tan(self.shear_range)
+        flips = {(1, 0): "horizontal", (0, 1): "vertical", (1, 1): "horizontal_and_vertical"}
+        chosen = [
+            (self.pixel_shift, lambda s: RandomPixelShift(self.pixel_shift, seed=s)),
+            (
+                self.horizontal_flip or self.vertical_flip,
+                lambda s: layers.RandomFlip(
+                    flips[bool(self.horizontal_flip), bool(self.vertical_flip)], seed=s
+                ),
+            ),
+            (self.rotation_range, lambda s: layers.RandomRotation(self.rotation_range / 360, seed=s, **fill)),
+            (self.zoom_range, lambda s: layers.RandomZoom(self.zoom_range, self.zoom_range, seed=s, **fill)),
+            (self.shear_range, lambda s: layers.RandomShear(shear, shear, seed=s, **fill)),
+            (
+                self.width_shift_range or self.height_shift_range,
+                lambda s: layers.RandomTranslation(
+                    self.height_shift_range, self.width_shift_range, seed=s, **fill
+                ),
+            ),
+        ]
+        return [make(seed * 16 + number) for number, (on, make) in enumerate(chosen) if on]
+
+
+PAPER = Augmentation(pixel_shift=8)
+"""The paper's random pixel shift; it does not say how far."""
+
+BLOG = Augmentation(
+    horizontal_flip=True, vertical_flip=True, zoom_range=0.2, shear_range=0.2, rotation_range=30
+)
+
+PRESETS = {"paper": PAPER, "blog": BLOG, "none": Augmentation()}
+
+
+@keras.saving.register_keras_serializable("deep_ranking")
+class RandomPixelShift(layers.Layer):
+    """Move each image by whole pixels, drawn evenly from -shift..shift in each direction, while training.
+
+    No pixel is interpolated; the border repeats its nearest pixel.
+    Input and output: (batch, height, width, channels). Source: Wang et al. 2014, section 5.
+
+    Args:
+        shift: 0 or more.
+        seed: draws depend on it alone.
+    """
+
+    def __init__(self, shift: int, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.shift, self.seed = shift, seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        """Move the images, or pass them on."""
+        if not training:
+            return images
+        batch = ops.shape(images)[0]
+        height, width = images.shape[1:3]
+        by = keras.random.randint((2, batch), -self.shift, self.shift + 1, seed=self.generator)
+        rows = ops.clip(ops.arange(height) + by[0][:, None], 0, height - 1)
+        columns = ops.clip(ops.arange(width) + by[1][:, None], 0, width - 1)
+        images = ops.take_along_axis(images, rows[:, :, None, None], axis=1)
+        return ops.take_along_axis(images, columns[:, None, :, None], axis=2)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return shift and seed."""
+        return {**super().get_config(), "shift": self.shift, "seed": self.seed}

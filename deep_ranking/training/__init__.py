@@ -1,0 +1,1 @@
+"""Training: settings, fit, callbacks, checkpoints."""

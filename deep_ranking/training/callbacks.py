@@ -1,0 +1,167 @@
+"""What happens beside the steps: progress, validation, saving, the collapse alarm."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.progress import progress
+from deep_ranking.training.checkpoint import Checkpoint, Progress
+from deep_ranking.training.validation import Validation
+
+logger = logging.getLogger(__name__)
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """A bar an epoch on standard error: triplets, rate, time left, loss and ranking so far.
+
+    Args:
+        triplets: triplets an epoch.
+        per_step: triplets a step.
+        steps: steps an epoch.
+        start: step from which the run goes on.
+        quiet: no bar.
+    """
+
+    def __init__(self, triplets: int, per_step: int, steps: int, start: int, quiet: bool):
+        super().__init__()
+        self.triplets, self.per_step, self.quiet = triplets, per_step, quiet
+        self.begun = start % steps * per_step
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Open the epoch's bar."""
+        self.bar = progress(
+            (), f"epoch {epoch + 1}/{self.params['epochs']}", "triplets", self.triplets, self.quiet
+        )
+        self.bar.update(self.begun)
+        self.begun = 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Move the bar."""
+        if logs:
+            self.bar.set_postfix(
+                loss=f"{logs['loss']:.3f}", precision=f"{logs['similarity_precision']:.3f}", refresh=False
+            )
+        self.bar.update(min(self.per_step, self.triplets - self.bar.n))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Close the bar."""
+        if logs and "val_similarity_precision" in logs:
+            self.bar.set_postfix(
+                loss=f"{logs['loss']:.3f}",
+                precision=f"{logs['similarity_precision']:.3f}",
+                validation=f"{logs['val_similarity_precision']:.4f}",
+            )
+        self.bar.close()
+
+
+class Validate(keras.callbacks.Callback):
+    """Adds the validation's results to the logs of each epoch, for all callbacks that follow."""
+
+    def __init__(self, validation: Validation):
+        super().__init__()
+        self.validation = validation
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Measure the network as it is now."""
+        logs.update(self.validation.measure())
+
+
+class Keeper(keras.callbacks.Callback):
+    """Keeps the best network, the logs and the state of the run on disk.
+
+    The network is saved whenever it ranks more of the validation right; without validation, each epoch.
+
+    Args:
+        save: called with an epoch's logs, writes the model file.
+        log: called with the logs of all epochs so far.
+        checkpoint: where the state of the run goes.
+        every: steps between two checkpoints within an epoch; each epoch's end writes one too.
+        steps: steps an epoch.
+        start: the progress from which the run goes on.
+    """
+
+    def __init__(
+        self,
+        save: Callable[[dict[str, float]], None],
+        log: Callable[[tuple[dict[str, float], ...]], None],
+        checkpoint: Checkpoint,
+        every: int,
+        steps: int,
+        start: Progress,
+    ):
+        super().__init__()
+        self.save, self.log, self.checkpoint = save, log, checkpoint
+        self.every, self.steps, self.state = every, steps, start
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step; write a checkpoint now and then."""
+        self.state = replace(self.state, step=self.state.step + 1)
+        if self.state.step % self.every == 0 and self.state.step % self.steps:
+            self.checkpoint.save(self.model, self.state)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save the network if it is the best, then the logs and the state."""
+        logs = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        precision, best = logs.get("val_similarity_precision"), self.state.best
+        if precision is None or best is None or precision > best:
+            self.save(logs)
+            best = precision
+        self.state = replace(self.state, best=best, history=(*self.state.history, logs))
+        self.log(self.state.history)
+        self.checkpoint.save(self.model, self.state)
+
+
+class CollapseAlarm(keras.callbacks.Callback):
+    """Says when all images get nearly one embedding: the loss then sits at the gap and nothing is learned.
+
+    Args:
+        gap: the loss of a network that maps everything to one point.
+        every: steps between two looks.
+    """
+
+    def __init__(self, gap: float, every: int = 50):
+        super().__init__()
+        self.gap, self.every, self.said = gap, every, False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Look at the running means now and then."""
+        if (batch + 1) % self.every == 0:
+            self._look(logs)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Look at the epoch's means."""
+        self._look(logs)
+
+    def _look(self, logs: Any) -> None:
+        if self.said or not logs or np.isnan(logs["loss"]):
+            return
+        at_gap = abs(logs["loss"] - self.gap) < 0.02 * self.gap
+        if logs["spread"] < 0.02 or (at_gap and logs["negative_distance"] < 0.05):
+            self.said = True
+            logger.warning(
+                "collapsed: the embeddings of all images are nearly one point (spread %.4f, distances %.4f "
+                "to the positive and %.4f to the negative, loss %.3f at a gap of %g). Try a smaller "
+                "--learning_rate, pretrained --weights, or --distance squared_euclidean and a smaller --gap.",
+                logs["spread"],
+                logs["positive_distance"],
+                logs["negative_distance"],
+                logs["loss"],
+                self.gap,
+            )
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends the run at the first loss that is no number, before it can be saved."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Raise if the loss is no number."""
+        if logs and not np.isfinite(logs["loss"]):
+            raise DeepRankingError(
+                f"the loss became {logs['loss']} at step {batch + 1} of the epoch; nothing of it was saved. "
+                "Try a smaller --learning_rate, or --precision float32"
+            )

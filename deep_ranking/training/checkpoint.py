@@ -1,0 +1,104 @@
+"""The state of an unfinished run, from which it goes on as if it had never stopped."""
+
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import written_whole
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Args:
+        step: optimizer steps done, counted over all epochs.
+        best: highest validation precision so far; None before the first.
+        history: the logs of each finished epoch.
+    """
+
+    step: int = 0
+    best: float | None = None
+    history: tuple[dict[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file beside the model: weights, optimizer, random states, progress, and what run they belong to.
+
+    Args:
+        path: the file.
+        run: identifies the run (settings and data); another run's checkpoint is refused.
+    """
+
+    path: Path
+    run: str
+
+    def save(self, model: keras.Model, progress: Progress) -> None:
+        """Write the state, whole or not at all."""
+        with written_whole(self.path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["run"] = self.run
+            file.attrs["progress"] = json.dumps(
+                {"step": progress.step, "best": progress.best, "history": progress.history}
+            )
+            for number, variable in enumerate(_variables(model)):
+                file[f"{number:05d}"] = keras.ops.convert_to_numpy(variable)
+
+    def restore(self, model: keras.Model) -> Progress:
+        """Put the state into a model that was built and compiled by the same settings.
+
+        Raises:
+            DeepRankingError: there is no checkpoint, it is damaged, or it belongs to another run.
+        """
+        if not self.path.is_file():
+            raise DeepRankingError(
+                f"{self.path}: expected the checkpoint of an unfinished run, found none; "
+                "train without --resume"
+            )
+        try:
+            with h5py.File(self.path, "r") as file:
+                if file.attrs["run"] != self.run:
+                    raise DeepRankingError(
+                        f"{self.path}: this checkpoint was written with other settings or triplets; "
+                        "repeat the flags of that run, or train without --resume"
+                    )
+                variables = _variables(model)
+                if len(variables) != len(file):
+                    raise DeepRankingError(
+                        f"{self.path}: expected {len(variables)} arrays, found {len(file)}"
+                    )
+                for number, variable in enumerate(variables):
+                    variable.assign(np.asarray(file[f"{number:05d}"]))
+                stored: dict[str, Any] = json.loads(file.attrs["progress"])
+        except (OSError, KeyError) as error:
+            raise DeepRankingError(
+                f"{self.path}: expected a checkpoint, found something else or a damaged one ({error}); "
+                "train without --resume"
+            ) from error
+        return Progress(stored["step"], stored["best"], tuple(stored["history"]))
+
+    def discard(self) -> None:
+        """Remove the file, if there is one."""
+        self.path.unlink(missing_ok=True)
+
+
+def checkpoint_path(model_path: str | os.PathLike[str]) -> Path:
+    """Return where the checkpoint of a model's training lies."""
+    return Path(model_path).with_suffix(".checkpoint")
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """Weights, random states of dropout and augmentation, and the optimizer's; metrics start anew."""
+    metrics = {id(v) for v in model.metrics_variables}
+    own = [v for v in model.variables if id(v) not in metrics]
+    return own + list(model.optimizer.variables)

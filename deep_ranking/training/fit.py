@@ -1,0 +1,196 @@
+"""The training run."""
+
+import csv
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from deep_ranking import __version__
+from deep_ranking.embedding import Embedder
+from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.files import written_whole
+from deep_ranking.images.decode import ImageError
+from deep_ranking.images.generator import TripletBatches, TripletStream
+from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.file import check_ending, save_network
+from deep_ranking.training import callbacks
+from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
+from deep_ranking.training.model import build_training_model
+from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.training.validation import Validation
+from deep_ranking.triplets.table import TripletTable
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run gave.
+
+    Args:
+        network: as it was at the end; the file holds the best.
+        history: the logs of each epoch; the first is that of the network before training, epoch 0.
+    """
+
+    network: keras.Model
+    history: tuple[dict[str, float], ...]
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The epoch whose network was saved."""
+        trained = self.history[1:] or self.history
+        if "val_similarity_precision" not in trained[-1]:
+            return trained[-1]
+        return max(trained, key=lambda logs: logs["val_similarity_precision"])
+
+
+def train(
+    settings: TrainingSettings,
+    training: TripletTable,
+    model_path: str | Path,
+    validation: TripletTable | None = None,
+    *,
+    resume: bool = False,
+    workers: int = 2,
+    checkpoint_steps: int = 200,
+    tensorboard: str | Path | None = None,
+    quiet: bool = True,
+) -> Trained:
+    """Learn a network from triplets and save it.
+
+    Beside the model lie, under its name, a `.csv` of the epochs' logs and, until the run has ended, a
+    `.checkpoint`. With validation triplets the file keeps the network that ranked the most of them right.
+
+    Args:
+        settings: the run.
+        training: what is learned from.
+        model_path: where the network goes; ends in `.h5` or `.keras`.
+        validation: what is measured before training and after each epoch.
+        resume: go on from the checkpoint.
+        workers: threads that read images.
+        checkpoint_steps: steps between two checkpoints within an epoch.
+        tensorboard: folder for TensorBoard's logs.
+        quiet: no progress bar.
+
+    Raises:
+        DeepRankingError: settings and data do not fit, an image cannot be read, or nothing to resume.
+    """
+    model_path = Path(model_path)
+    check_ending(model_path)
+    if model_path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
+        raise DeepRankingError(
+            f"{model_path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
+        )
+    keras.utils.set_random_seed(settings.seed)
+    network, model = build_training_model(settings)
+    size = (settings.network.image_size,) * 2
+    batches = TripletBatches(
+        training, settings.batch_size, size, shuffle=True, seed=settings.seed, distinct=True, workers=workers
+    )
+    watched = [callbacks.StopOnNaN(), callbacks.CollapseAlarm(settings.gap)]
+    measured = None
+    if validation is not None:
+        measured = Validation(Embedder(network), validation, settings.gap, settings.distance)
+        watched.append(callbacks.Validate(measured))
+    if tensorboard is not None:
+        watched.append(_tensorboard(tensorboard))
+
+    checkpoint = Checkpoint(checkpoint_path(model_path), _run_identity(settings, training, validation))
+    if resume:
+        start = checkpoint.restore(model)
+    else:
+        if checkpoint.path.exists():
+            logger.warning("%s: starting over; --resume would have gone on with this run", checkpoint.path)
+        untrained = measured.measure() if measured else {}
+        start = Progress(history=({"epoch": 0, **untrained},))
+
+    def save(logs: dict[str, float]) -> None:
+        save_network(network, model_path, _metadata(settings, training, start.history[0], logs))
+
+    def log(history: tuple[dict[str, float], ...]) -> None:
+        _write_csv(model_path.with_suffix(".csv"), history)
+
+    if not settings.epochs:
+        save(start.history[0])
+        return Trained(network, start.history)
+    keeper = callbacks.Keeper(save, log, checkpoint, checkpoint_steps, len(batches), start)
+    bar = callbacks.ProgressBar(len(training), settings.batch_size // 3, len(batches), start.step, quiet)
+    try:
+        _fit(model, batches, start.step, settings.epochs, [*watched, keeper, bar])
+    except KeyboardInterrupt:
+        if checkpoint.path.exists():
+            logger.warning("stopped; the same command with --resume goes on from the last checkpoint")
+        raise
+    checkpoint.discard()
+    return Trained(network, keeper.state.history)
+
+
+def _fit(model: keras.Model, batches: TripletBatches, step: int, epochs: int, watched: list[Any]) -> None:
+    """Run `model.fit` from a step to the end: first the rest of a begun epoch, then the whole ones."""
+    epoch, begun = divmod(step, len(batches))
+    parts = [(epoch + 1, begun), (epochs, 0)] if begun else [(epochs, 0)]
+    for until, skipped in parts:
+        if epoch < until:
+            try:
+                model.fit(
+                    TripletStream(batches, epoch * len(batches) + skipped),
+                    steps_per_epoch=len(batches) - skipped,
+                    initial_epoch=epoch,
+                    epochs=until,
+                    callbacks=watched,
+                    shuffle=False,  # the batches are shuffled already
+                    verbose=0,
+                )
+            except ImageError:
+                raise
+            except Exception as error:
+                # What a reading thread raises arrives wrapped by the backend; the reason is what is wanted.
+                if batches.failure is not None:
+                    raise batches.failure from error
+                raise
+        epoch = until
+
+
+def _metadata(
+    settings: TrainingSettings, training: TripletTable, untrained: dict[str, float], logs: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "settings": asdict(settings),
+        "triplets": {
+            "count": len(training),
+            "images": len(training.images),
+            "sha256": training.fingerprint,
+        },
+        "metrics": logs,
+        "untrained": untrained,
+    }
+
+
+def _run_identity(settings: TrainingSettings, training: TripletTable, validation: TripletTable | None) -> str:
+    """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed."""
+    parts = {**asdict(settings), "training": training.fingerprint}
+    del parts["epochs"]
+    parts["validation"] = validation.fingerprint if validation else None
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _write_csv(path: Path, history: tuple[dict[str, float], ...]) -> None:
+    columns = list(dict.fromkeys(name for logs in history for name in logs))
+    with written_whole(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def _tensorboard(folder: str | Path) -> keras.callbacks.Callback:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("tensorboard", "tensorboard", "--tensorboard") from None
+    return keras.callbacks.TensorBoard(str(folder), write_graph=False)

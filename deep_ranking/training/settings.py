@@ -1,0 +1,72 @@
+"""What determines a training run."""
+
+from dataclasses import dataclass, field
+
+from deep_ranking.images.augment import PRESETS
+from deep_ranking.network.settings import NetworkSettings, expect
+from deep_ranking.ranking import DISTANCES
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """A training run; the same settings, data and machine give the same weights.
+
+    Args:
+        network: the architecture.
+        weights: "imagenet", "none", or a file; see `network.weights.load_weights`.
+        gap: the g of the loss, above 0.
+        distance: "euclidean" or "squared_euclidean".
+        batch_size: images a step, a multiple of three.
+        epochs: passes over the triplets; 0 saves the network as it starts.
+        learning_rate: of SGD with Nesterov momentum, above 0.
+        momentum: 0 or more and below 1.
+        weight_decay: the paper's lambda; on kernels, not on biases or normalization.
+        augmentation: "paper" (pixel shift), "blog" (flips, zoom, shear, rotation) or "none".
+        freeze_normalization: batch normalization keeps its pretrained statistics and scales; None does so
+            whenever training starts from pretrained weights.
+        precision: number type of the computation, "float32", "bfloat16" or "float16".
+        seed: of weights, order, augmentation and dropout.
+
+    Raises:
+        DeepRankingError: a value is out of its range.
+    """
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    weights: str = "imagenet"
+    gap: float = 1.0
+    distance: str = "euclidean"
+    batch_size: int = 24
+    epochs: int = 10
+    learning_rate: float = 0.001
+    momentum: float = 0.9
+    weight_decay: float = 0.001
+    augmentation: str = "paper"
+    freeze_normalization: bool | None = None
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        expect("gap", self.gap > 0, "a number above 0", self.gap)
+        expect("distance", self.distance in DISTANCES, f"one of {', '.join(DISTANCES)}", self.distance)
+        expect(
+            "batch_size",
+            self.batch_size >= 3 and self.batch_size % 3 == 0,
+            "a multiple of three (query, positive, negative)",
+            self.batch_size,
+        )
+        expect("epochs", self.epochs >= 0, "0 or more", self.epochs)
+        expect("learning_rate", self.learning_rate > 0, "a number above 0", self.learning_rate)
+        expect("momentum", 0 <= self.momentum < 1, "0 or more and below 1", self.momentum)
+        expect("weight_decay", self.weight_decay >= 0, "0 or more", self.weight_decay)
+        expect(
+            "augmentation", self.augmentation in PRESETS, f"one of {', '.join(PRESETS)}", self.augmentation
+        )
+        expect("precision", self.precision in PRECISIONS, f"one of {PRECISIONS}", self.precision)
+        expect("seed", 0 <= self.seed < 2**31, "0 or more and below 2^31", self.seed)
+
+    @property
+    def freezes_normalization(self) -> bool:
+        """Whether batch normalization is frozen, the default resolved."""
+        return self.weights != "none" if self.freeze_normalization is None else self.freeze_normalization

@@ -1,0 +1,90 @@
+"""A triplet file in memory: 12 bytes a triplet, each distinct image once."""
+
+import hashlib
+import os
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.triplets.file import TripletFileError, numbered_triplets
+
+
+@dataclass(frozen=True)
+class TripletTable:
+    """Triplets as positions in a list of images.
+
+    Args:
+        images: path of each distinct image, as it can be opened, in the order of first appearance.
+        rows: (n, 3) int32, query, positive, negative as positions in `images`, in the file's order.
+        fingerprint: SHA-256 of the triplets, 64 hexadecimal digits.
+    """
+
+    images: list[str]
+    rows: np.ndarray
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Return the number of triplets."""
+        return len(self.rows)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> "TripletTable":
+        """Read a triplet file whose images lie under `root`.
+
+        Args:
+            path: the triplet file.
+            root: folder of the data set; see `find_image` for the names that are understood.
+
+        Raises:
+            TripletFileError: a bad line, or one that names an image that is not there.
+            DeepRankingError: the file is missing or holds no triplet, or the folder is missing.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise DeepRankingError(
+                f"{path}: expected a triplet file, found none; write one with: "
+                "python triplet_sampler.py --input_directory dataset --output_directory ."
+            )
+        if not Path(root).is_dir():
+            raise DeepRankingError(
+                f"{os.fspath(root)}: expected the folder of the images, found none; "
+                "draw a small set with: deep-ranking prepare demo --output dataset"
+            )
+        positions: dict[str, int] = {}
+        images: list[str] = []
+        flat = array("i")
+        digest = hashlib.sha256()
+        for line, triplet in numbered_triplets(path):
+            for name in triplet:
+                position = positions.get(name)
+                if position is None:
+                    position = positions[name] = len(images)
+                    found = find_image(root, name)
+                    if found is None:
+                        raise TripletFileError(
+                            path, line, f"no image {name!r}; looked for it in {os.fspath(root)} (--dataset)"
+                        )
+                    images.append(found)
+                flat.append(position)
+            digest.update("\0".join(triplet).encode("utf-8", "surrogateescape") + b"\n")
+        if not flat:
+            raise DeepRankingError(f"{path}: expected triplets, found none; sample more, or another folder")
+        return cls(images, np.frombuffer(flat, np.intc).reshape(-1, 3), digest.hexdigest())
+
+
+def find_image(root: str | os.PathLike[str], name: str) -> str | None:
+    """Return the path of an image that a triplet file names, or None.
+
+    Understood are paths relative to `root`, absolute ones, and the blog's, which began with the input
+    directory as it was given to its sampler: relative to the current folder, or to where `root` lies.
+    """
+    root = os.fspath(root)
+    # Path objects would cost more than the look-up: this runs once for each of up to millions of images.
+    for folder in (root, "", os.path.dirname(os.path.abspath(root))):  # noqa: PTH100, PTH120
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if os.path.isfile(path):  # noqa: PTH113
+            return path
+    return None
