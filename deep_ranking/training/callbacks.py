@@ -138,7 +138,7 @@ class CollapseAlarm(keras.callbacks.Callback):
         self._look(logs)
 
     def _look(self, logs: Any) -> None:
-        if self.said or not logs or np.isnan(logs["loss"]):
+        if self.said or not logs:
             return
         at_gap = abs(logs["loss"] - self.gap) < 0.02 * self.gap
         if logs["spread"] < 0.02 or (at_gap and logs["negative_distance"] < 0.05):
@@ -156,12 +156,12 @@ class CollapseAlarm(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends the run at the first loss that is no number, before it can be saved."""
+    """Ends the run as soon as embeddings are no numbers, before they can be saved."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Raise if the loss is no number."""
-        if logs and not np.isfinite(logs["loss"]):
+        """Raise if they are none; the spread tells, where a hinge of NaN may count as 0."""
+        if logs and not (np.isfinite(logs["loss"]) and np.isfinite(logs["spread"])):
             raise DeepRankingError(
-                f"the loss became {logs['loss']} at step {batch + 1} of the epoch; nothing of it was saved. "
+                f"the embeddings became NaN at step {batch + 1} of the epoch; nothing of it was saved. "
                 "Try a smaller --learning_rate, or --precision float32"
             )

@@ -25,9 +25,9 @@ def split_images(
         DeepRankingError: `share` is out of range, or too few images for two classes on both sides.
 
     Example:
-        >>> training, validation = split_images({"a": list("12345"), "b": list("678")}, share=0.4)
+        >>> training, validation = split_images({"a": list("12345"), "b": list("6789")}, share=0.4)
         >>> {name: len(images) for name, images in validation.items()}
-        {'a': 2}
+        {'a': 2, 'b': 2}
     """
     if not 0 < share < 1:
         raise DeepRankingError(f"validation_split: expected a share above 0 and below 1, found {share}")

@@ -1,0 +1,208 @@
+"""Training: it learns, it is the same as the plain way, it resumes, it warns."""
+
+import csv
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from deep_ranking import TripletHingeLoss
+from deep_ranking.embedding import Embedder
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.generator import TripletBatches
+from deep_ranking.network.file import load_network, read_metadata
+from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.training.callbacks import CollapseAlarm
+from deep_ranking.training.fit import train
+from deep_ranking.training.model import build_training_model
+from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.training.validation import Validation
+from deep_ranking.triplets import Triplet, write_triplets
+from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.triplets.table import TripletTable
+
+ROOT = Path(__file__).parents[2]
+
+NETWORK = NetworkSettings("simple", image_size=32, embedding_size=8)
+SETTINGS = TrainingSettings(
+    NETWORK, weights="none", epochs=2, batch_size=12, learning_rate=0.01, augmentation="paper"
+)
+
+
+@pytest.fixture
+def table(striped_classes):
+    classes = {c: [f"{c}/{i}.png" for i in range(6)] for c in ("across", "down", "slant")}
+    sampler = UniformSampler(classes, 2, 2, seed=1)
+    path = striped_classes.parent / "triplets.txt"
+    write_triplets(path, (Triplet(*(sampler.images[i] for i in row)) for b in sampler.blocks() for row in b))
+    return TripletTable.load(path, striped_classes)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="takes TensorFlow's gradient tape")
+def test_distinct_images_give_the_plain_loss_and_gradient(table):
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(1)
+    network, model = build_training_model(
+        TrainingSettings(NETWORK, weights="none", augmentation="none", batch_size=24)
+    )
+    loss = TripletHingeLoss()
+    plain_images, targets = TripletBatches(table, 24, (32, 32))[1]
+    inputs, _ = TripletBatches(table, 24, (32, 32), distinct=True)[1]
+    assert len(inputs[0]) < len(plain_images)
+    results = []
+    for forward in (lambda: network(plain_images, training=True), lambda: model(inputs, training=True)):
+        with tf.GradientTape() as tape:
+            value = loss(targets, forward())
+        weights = [v.value for v in network.trainable_variables]
+        results.append((float(value), [g.numpy() for g in tape.gradient(value, weights)]))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    for plain, distinct in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_allclose(distinct, plain, rtol=1e-3, atol=1e-5)
+        assert np.abs(plain).max() > 0
+
+
+def test_it_learns_keeps_the_best_and_says_what_it_was(table, tmp_path):
+    trained = train(SETTINGS, table, tmp_path / "model.h5", validation=table)
+    precision = [logs["val_similarity_precision"] for logs in trained.history]
+    assert precision[-1] > precision[0] + 0.1
+    metadata = read_metadata(tmp_path / "model.h5")
+    assert metadata["settings"]["network"]["backbone"] == "simple"
+    assert metadata["triplets"]["sha256"] == table.fingerprint
+    assert metadata["untrained"]["val_similarity_precision"] == precision[0]
+    assert metadata["metrics"] == trained.best
+    # The file holds the network whose precision it tells.
+    saved = Validation(Embedder.load(tmp_path / "model.h5"), table, 1.0, "euclidean").measure()
+    assert saved["val_similarity_precision"] == trained.best["val_similarity_precision"]
+    with (tmp_path / "model.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert not (tmp_path / "model.checkpoint").exists()
+
+
+def test_the_same_seed_gives_the_same_weights(table, tmp_path):
+    weights = []
+    for seed in (0, 0, 1):
+        settings = TrainingSettings(**{**vars(SETTINGS), "epochs": 1, "seed": seed})
+        weights.append(train(settings, table, tmp_path / f"{len(weights)}.h5").network.get_weights())
+    assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
+
+
+def test_zero_epochs_save_the_network_as_it_starts(table, tmp_path):
+    settings = TrainingSettings(**{**vars(SETTINGS), "epochs": 0})
+    trained = train(settings, table, tmp_path / "model.keras", validation=table)
+    network, metadata = load_network(tmp_path / "model.keras")
+    assert all(map(np.array_equal, network.get_weights(), trained.network.get_weights()))
+    assert set(metadata["metrics"]) == {"epoch", "val_similarity_precision", "val_loss"}
+
+
+KILLED = """
+import os, signal, sys
+from deep_ranking.training import callbacks
+def on_train_batch_end(self, batch, logs=None, after=callbacks.Keeper.on_train_batch_end):
+    after(self, batch, logs)
+    if self.state.step == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+callbacks.Keeper.on_train_batch_end = on_train_batch_end
+from deep_ranking.cli import run_command
+sys.exit(run_command("train", sys.argv[1:], "train.py"))
+"""
+
+
+def test_a_run_killed_in_mid_epoch_resumes_to_the_same_weights(table, striped_classes, tmp_path, run):
+    # 18 steps an epoch; a checkpoint every 4 steps; killed at step 10, resumed from step 8.
+    flags = "--backbone simple --weights none --image_size 32 --embedding_size 8 --epochs 2 --batch_size 12"
+    flags = [*flags.split(), "--checkpoint_steps", "4", "--validation_triplets", "triplets.txt"]
+    whole = run("train.py", *flags, "--model", "whole.h5")
+    assert whole.returncode == 0, whole.stderr
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *flags, "--model", "killed.h5"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed.h5").exists()
+    assert (tmp_path / "killed.checkpoint").exists()
+
+    other = run("train.py", *flags, "--model", "killed.h5", "--resume", "--gap", "0.5")
+    assert other.returncode == 1
+    assert "this checkpoint was written with other settings or triplets" in other.stderr
+
+    resumed = run("train.py", *flags, "--model", "killed.h5", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    expected, found = (load_network(tmp_path / name)[0].get_weights() for name in ("whole.h5", "killed.h5"))
+    assert all(map(np.array_equal, expected, found))
+    again = run("train.py", *flags, "--model", "killed.h5", "--resume")
+    assert again.returncode == 1
+    assert "killed.checkpoint: expected the checkpoint of an unfinished run, found none" in again.stderr
+
+
+def test_a_broken_image_ends_the_run_with_its_name(table, striped_classes, tmp_path):
+    (striped_classes / "slant/2.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    with pytest.raises(DeepRankingError, match=r"slant/2\.png: cannot be read"):
+        train(SETTINGS, table, tmp_path / "model.h5")
+    assert not (tmp_path / "model.h5").exists()
+
+
+def test_embeddings_that_are_no_numbers_end_the_run(table, tmp_path):
+    settings = TrainingSettings(**{**vars(SETTINGS), "learning_rate": 1e30, "weight_decay": 1e10})
+    with pytest.raises(DeepRankingError, match=r"the embeddings became NaN .* smaller --learning_rate"):
+        train(settings, table, tmp_path / "model.h5")
+    assert not (tmp_path / "model.h5").exists()
+
+
+def test_the_collapse_alarm_speaks_once_and_only_then(caplog):
+    healthy = {"loss": 0.7, "spread": 0.6, "positive_distance": 0.5, "negative_distance": 0.9}
+    collapsed = {"loss": 1.0, "spread": 0.001, "positive_distance": 0.01, "negative_distance": 0.01}
+    alarm = CollapseAlarm(gap=1.0, every=2)
+    with caplog.at_level(logging.WARNING):
+        for batch in range(6):
+            alarm.on_train_batch_end(batch, healthy)
+        assert not caplog.records
+        for batch in range(6):
+            alarm.on_train_batch_end(batch, collapsed)
+    assert [record.getMessage()[:9] for record in caplog.records] == ["collapsed"]
+    assert "--learning_rate" in caplog.text
+
+
+def test_validation_agrees_with_a_plain_loop(table):
+    vectors = np.random.default_rng(0).normal(size=(len(table.images), 5)).astype(np.float32)
+    right = losses = 0
+    for q, p, n in table.rows:
+        near, far = (float(np.linalg.norm(vectors[q] - vectors[x])) for x in (p, n))
+        right += near < far
+        losses += max(0.0, 0.3 + near - far)
+    found = Validation(None, table, 0.3, "euclidean").ranking(vectors)
+    assert found["val_similarity_precision"] == right / len(table)
+    assert found["val_loss"] == pytest.approx(losses / len(table), rel=1e-5)
+
+
+def test_importing_trains_nothing():
+    code = "import time; t = time.time(); import train, similarity, triplet_sampler; print(time.time() - t)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "triplets.txt: expected a triplet file, found none"),
+        (["--triplets", "x.txt"], "x.txt: expected a triplet file"),
+    ],
+)
+def test_missing_data_is_said_at_once(run, flags, message):
+    begin = time.time()
+    done = run("train.py", *flags)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.time() - begin < 5

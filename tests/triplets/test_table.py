@@ -1,0 +1,63 @@
+"""Triplet files in memory."""
+
+import os
+
+import pytest
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.triplets.file import TripletFileError
+from deep_ranking.triplets.table import TripletTable
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/1.jpg", "a/2, final.jpg", "b/x-y.z.JPG"):
+        path = tmp_path / "dataset" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"image")
+    return tmp_path
+
+
+def load(data, *lines):
+    (data / "triplets.txt").write_text("".join(line + "\n" for line in lines))
+    return TripletTable.load("triplets.txt", "dataset")
+
+
+def test_each_image_stands_once_and_rows_keep_the_order(data):
+    table = load(data, 'a/1.jpg,"a/2, final.jpg",b/x-y.z.JPG', '"a/2, final.jpg",a/1.jpg,b/x-y.z.JPG')
+    names = [os.path.relpath(path, "dataset") for path in table.images]
+    assert names == ["a/1.jpg", "a/2, final.jpg", "b/x-y.z.JPG"]
+    assert table.rows.tolist() == [[0, 1, 2], [1, 0, 2]]
+
+
+def test_absolute_names_and_the_blogs_names_are_found(data):
+    blog = load(data, "dataset/a/1.jpg,dataset/b/x-y.z.JPG,./dataset/a/1.jpg")
+    assert [(data / "dataset/a/1.jpg").samefile(p) for p in blog.images] == [True, False, True]
+    absolute = load(data, ",".join([str(data / "dataset/a/1.jpg")] * 3))
+    assert len(absolute.images) == 1
+    # ... also where the sampler ran beside the data and training runs elsewhere.
+    os.chdir("/")
+    table = TripletTable.load(data / "triplets.txt", data / "dataset")
+    assert len(table) == 1
+
+
+def test_a_missing_image_names_file_and_line(data):
+    with pytest.raises(TripletFileError, match=r"triplets\.txt, line 2: no image 'a/9\.jpg'.*in dataset"):
+        load(data, "a/1.jpg,a/1.jpg,b/x-y.z.JPG", "a/1.jpg,a/9.jpg,b/x-y.z.JPG")
+
+
+def test_no_file_no_folder_no_triplet(data):
+    with pytest.raises(DeepRankingError, match=r"none\.txt: expected a triplet file.*triplet_sampler\.py"):
+        TripletTable.load("none.txt", "dataset")
+    with pytest.raises(DeepRankingError, match="expected triplets, found none"):
+        load(data, "# nothing")
+    with pytest.raises(DeepRankingError, match="prepare demo --output dataset"):
+        TripletTable.load("triplets.txt", "nowhere")
+
+
+def test_the_fingerprint_tells_triplets_apart(data):
+    one = load(data, "a/1.jpg,a/1.jpg,b/x-y.z.JPG").fingerprint
+    same = load(data, "# a comment", "", "a/1.jpg,a/1.jpg,b/x-y.z.JPG").fingerprint
+    other = load(data, "a/1.jpg,b/x-y.z.JPG,a/1.jpg").fingerprint
+    assert one == same != other
