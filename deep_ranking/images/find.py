@@ -20,13 +20,14 @@ def find_images(folder: str | os.PathLike[str], on_skip: Callable[[str], None] |
 
     Raises:
         DeepRankingError: the folder is missing or is not a folder.
+        OSError: a folder below it cannot be listed.
     """
     root = os.fspath(folder)
     if not Path(root).is_dir():
         found = "a file" if Path(root).exists() else "nothing"
         raise DeepRankingError(f"{root}: expected a folder of images, found {found}; check the path")
     images = []
-    for directory, folders, files in os.walk(root):
+    for directory, folders, files in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         relative = os.path.relpath(directory, root)
         prefix = "" if relative == "." else relative.replace(os.sep, "/") + "/"
@@ -42,6 +43,10 @@ def find_images(folder: str | os.PathLike[str], on_skip: Callable[[str], None] |
             elif on_skip is not None:
                 on_skip(prefix + name)
     return sorted(images)
+
+
+def _raise(error: OSError) -> None:
+    raise error  # os.walk on its own passes over a folder that it cannot list: a class would be gone unseen
 
 
 def find_classes(
