@@ -13,8 +13,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are read, by content; Pillow tries no other, so no other parser meets a hostile file."""
 
 MAX_PIXELS = 89_000_000
-"""A larger image is refused before it is decoded (a decompression bomb, or a map for another tool); just below
-the size at which Pillow itself begins to warn."""
+"""A larger image is refused before it is decoded (a decompression bomb, or a map for another tool); just
+below the size at which Pillow itself begins to warn."""
 
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -59,7 +59,7 @@ def read_image(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | N
     """
     name = "the image" if isinstance(source, bytes) else os.fspath(source)
     try:
-        # Pillow's warnings stay as they are: `warnings.catch_warnings` is not safe in threads, and decoding runs
+        # Pillow's warnings are left alone: `warnings.catch_warnings` is not safe in threads, and decoding runs
         # in many; once two overlap, every warning of the process is silenced for good.
         with Image.open(
             io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS

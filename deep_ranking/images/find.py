@@ -54,7 +54,9 @@ def find_classes(
 ) -> dict[str, list[str]]:
     """Return the images of each class: a class is a sub-folder of `folder`, its images all those below it.
 
-    Paths are relative to `folder`. Images that lie in `folder` itself belong to no class and are left out.
+    Paths are relative to `folder`. Images that lie in `folder` itself belong to no class and are left out;
+    `on_skip` is told of them, and of the files in class folders that are no images, but not of a README or a
+    table beside the class folders.
 
     Raises:
         DeepRankingError: the folder is missing, or no sub-folder holds an image.
@@ -69,10 +71,13 @@ def find_classes(
         {'red': ['red/1.png']}
     """
     classes: dict[str, list[str]] = {}
-    for image in find_images(folder, on_skip):
+    report = on_skip or (lambda path: None)
+    for image in find_images(folder, lambda path: report(path) if "/" in path else None):
         name, below, _ = image.partition("/")
         if below:
             classes.setdefault(name, []).append(image)
+        else:
+            report(image)
     if not classes:
         raise DeepRankingError(
             f"{os.fspath(folder)}: expected one sub-folder a class with images in it, found none; "
