@@ -51,8 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     human.add_argument("--archive", metavar="FILE", help="ZIP archive of images/QUERY/* and triplets.txt")
     human.add_argument("--output", required=True, metavar="DIR", help="folder to make")
 
-    for data_set, prepare in ((demo, _demo), (tiny, _tiny_imagenet), (human, _human_triplets)):
-        data_set.set_defaults(prepare=prepare)
+    sample = "python triplet_sampler.py --input_directory {output}%s --output_directory ."
+    for data_set, prepare, next_step in (
+        (demo, _demo, sample % ""),
+        (tiny, _tiny_imagenet, sample % "/train"),
+        (human, _human_triplets, "deep-ranking evaluate --dataset {output} --triplets {output}/triplets.txt"),
+    ):
+        data_set.set_defaults(prepare=prepare, next_step=next_step)
         data_set.add_argument("--json", action="store_true", help="print the counts as JSON")
         # Also read from the command itself, where its absence is a False that must not be undone here.
         data_set.add_argument(
@@ -71,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in summary.items())
         print(f"{args.output}: {counts}")
+        print(f"next: {args.next_step.format(output=args.output)}")
 
 
 def _demo(args: argparse.Namespace) -> dict[str, Any]:

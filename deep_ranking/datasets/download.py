@@ -45,8 +45,8 @@ def download(
     try:
         _fetch(url, part, quiet, timeout)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            raise  # the file, not the line
+        if not isinstance(error, urllib.error.URLError) and getattr(error, "filename", None) is not None:
+            raise  # it is the file that cannot be written, not the line that fails
         reason = getattr(error, "reason", None) or error
         kept = part.stat().st_size if part.exists() else 0
         raise DownloadError(

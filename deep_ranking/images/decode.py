@@ -59,8 +59,8 @@ def read_image(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | N
     """
     name = "the image" if isinstance(source, bytes) else os.fspath(source)
     try:
-        # Pillow's warnings are left alone: `warnings.catch_warnings` is not safe in threads, and decoding runs
-        # in many; once two overlap, every warning of the process is silenced for good.
+        # Pillow's warnings are left alone: `warnings.catch_warnings` is not safe in threads, and decoding
+        # runs in many; once two overlap, every warning of the process is silenced for good.
         with Image.open(
             io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
         ) as image:
@@ -131,7 +131,10 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _deep_grey(pixels: np.ndarray) -> Image.Image:
-    """Scale grey of more than 8 bits to 0..255: 16-bit whole numbers, or floats of 0..1 or 0..255."""
+    """Scale grey of more than 8 bits to 0..255: 16-bit whole numbers, or floats of 0..1 or 0..255.
+
+    Of 32-bit whole numbers the file does not say the range: above 255 they are taken as 16-bit.
+    """
     values = np.nan_to_num(pixels.astype(np.float64))
     if pixels.dtype.kind == "f":
         scale = 255.0 if values.max(initial=0) <= 1 else 1.0
