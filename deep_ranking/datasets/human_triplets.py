@@ -1,4 +1,4 @@
-"""Human-rated triplets: the evaluation data of Wang et al. 2014 (section 6.1), one folder a text query."""
+"""Human-rated triplets: the evaluation data of Wang et al. 2014 (section 6), one folder a text query."""
 
 import os
 import zipfile
