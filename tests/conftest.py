@@ -8,7 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
+
+# The same examples each time, and no failure because a machine was busy.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from deep_ranking import __version__
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     """Parse `argv` for one command, run it, and turn its errors into a message and an exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes are not the user's
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata in an image is not the user's concern
     module = importlib.import_module(f"deep_ranking.cli.{command}")
     parser = argparse.ArgumentParser(
         prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -59,6 +61,7 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
         logging.addLevelName(level, logging.getLevelName(level).lower())
     try:
         module.run(args)
+        sys.stdout.flush()  # here, where a closed pipe can still be told
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted", file=sys.stderr)
         return INTERRUPTED

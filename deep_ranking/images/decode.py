@@ -2,19 +2,31 @@
 
 import io
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from deep_ranking.errors import DeepRankingError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are read, by content; Pillow tries no other, so no other parser meets a hostile file."""
 
-MAX_PIXELS = 100_000_000
-"""A larger image is refused before it is decoded (a decompression bomb, or a map for another tool)."""
+MAX_PIXELS = 89_000_000
+"""A larger image is refused before it is decoded (a decompression bomb, or a map for another tool); just
+below the size at which Pillow itself begins to warn."""
+
+_ORIENTATION = 0x0112
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What puts an image upright, by its EXIF orientation (EXIF 2.3, tag 274)."""
 
 
 class ImageError(DeepRankingError):
@@ -47,29 +59,17 @@ def read_image(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | N
     """
     name = "the image" if isinstance(source, bytes) else os.fspath(source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # MAX_PIXELS below speaks instead; odd metadata is no one's concern
-            with Image.open(
-                io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
-            ) as image:
-                return _pixels(image, name, size)
+        # Pillow's warnings are left alone: `warnings.catch_warnings` is not safe in threads, and decoding
+        # runs in many; once two overlap, every warning of the process is silenced for good.
+        with Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+        ) as image:
+            return _pixels(image, name, size)
     except FileNotFoundError:
         raise ImageError(f"{name}: no such image") from None
     except ImageError:
         raise
-    # Pillow's decoders raise these, and struct.error and SyntaxError too, on damaged files.
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        TypeError,
-        ArithmeticError,
-        MemoryError,
-    ) as error:
+    except Exception as error:  # on damaged files the decoders raise nearly anything, struct.error for one
         raise ImageError(
             f"{name}: cannot be read as an image ({error}); expected one of {', '.join(FORMATS)}"
         ) from error
@@ -102,10 +102,20 @@ def _pixels(image: Image.Image, name: str, size: tuple[int, int] | None) -> np.n
     if size is not None:
         # Twice the longer side, so that an image lying on its side (EXIF) has enough in both directions.
         image.draft(None, (2 * max(size), 2 * max(size)))  # type: ignore[arg-type]
-    image = _as_rgb(ImageOps.exif_transpose(image))
+    image.load()
+    image = _as_rgb(_upright(image))
     if size is not None and image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; one that cannot be read is none (ImageOps.exif_transpose would raise)."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:
+        return image
+    return image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -121,7 +131,10 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _deep_grey(pixels: np.ndarray) -> Image.Image:
-    """Scale grey of more than 8 bits to 0..255: 16-bit whole numbers, or floats of 0..1 or 0..255."""
+    """Scale grey of more than 8 bits to 0..255: 16-bit whole numbers, or floats of 0..1 or 0..255.
+
+    Of 32-bit whole numbers the file does not say the range: above 255 they are taken as 16-bit.
+    """
     values = np.nan_to_num(pixels.astype(np.float64))
     if pixels.dtype.kind == "f":
         scale = 255.0 if values.max(initial=0) <= 1 else 1.0

@@ -20,13 +20,14 @@ def find_images(folder: str | os.PathLike[str], on_skip: Callable[[str], None] |
 
     Raises:
         DeepRankingError: the folder is missing or is not a folder.
+        OSError: a folder below it cannot be listed.
     """
     root = os.fspath(folder)
     if not Path(root).is_dir():
         found = "a file" if Path(root).exists() else "nothing"
         raise DeepRankingError(f"{root}: expected a folder of images, found {found}; check the path")
     images = []
-    for directory, folders, files in os.walk(root):
+    for directory, folders, files in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         relative = os.path.relpath(directory, root)
         prefix = "" if relative == "." else relative.replace(os.sep, "/") + "/"
@@ -44,12 +45,18 @@ def find_images(folder: str | os.PathLike[str], on_skip: Callable[[str], None] |
     return sorted(images)
 
 
+def _raise(error: OSError) -> None:
+    raise error  # os.walk on its own passes over a folder that it cannot list: a class would be gone unseen
+
+
 def find_classes(
     folder: str | os.PathLike[str], on_skip: Callable[[str], None] | None = None
 ) -> dict[str, list[str]]:
     """Return the images of each class: a class is a sub-folder of `folder`, its images all those below it.
 
-    Paths are relative to `folder`. Images that lie in `folder` itself belong to no class and are left out.
+    Paths are relative to `folder`. Images that lie in `folder` itself belong to no class and are left out;
+    `on_skip` is told of them, and of the files in class folders that are no images, but not of a README or a
+    table beside the class folders.
 
     Raises:
         DeepRankingError: the folder is missing, or no sub-folder holds an image.
@@ -64,10 +71,13 @@ def find_classes(
         {'red': ['red/1.png']}
     """
     classes: dict[str, list[str]] = {}
-    for image in find_images(folder, on_skip):
+    report = on_skip or (lambda path: None)
+    for image in find_images(folder, lambda path: report(path) if "/" in path else None):
         name, below, _ = image.partition("/")
         if below:
             classes.setdefault(name, []).append(image)
+        else:
+            report(image)
     if not classes:
         raise DeepRankingError(
             f"{os.fspath(folder)}: expected one sub-folder a class with images in it, found none; "

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
 from deep_ranking.triplets.triplet import Triplet
 
+_LONGEST_RECORD = 100_000  # three paths of 4096 bytes are far below; a quote never closed ends here
 _NEEDS_QUOTES = frozenset('",\r\n')
 _TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
 
@@ -60,7 +62,7 @@ def numbered_triplets(path: str | os.PathLike[str]) -> Iterator[tuple[int, Tripl
                 if len(names) != 3 or not all(names):
                     raise TripletFileError(path, number, _what_is_wrong(record, names))
                 yield number, Triplet(*names)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise DeepRankingError(
                 f"{os.fspath(path)}: not a whole gzip file ({error}); write it again"
             ) from error
@@ -136,7 +138,7 @@ def _records(file: IO[str]) -> Iterator[tuple[int, str]]:
             if line.startswith("#") or not line.strip(" \t\r\n"):
                 continue
             record, start = line, number
-        if record.count('"') % 2 == 0:
+        if record.count('"') % 2 == 0 or len(record) > _LONGEST_RECORD:
             yield start, _without_line_end(record)
             record = ""
     if record:

@@ -1,0 +1,118 @@
+"""Draw a small data set, or unpack a real one, into one folder a class."""
+
+import argparse
+import json
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the data sets and their flags."""
+    sets = parser.add_subparsers(dest="data_set", metavar="DATA_SET", required=True)
+
+    demo = sets.add_parser(
+        "demo",
+        help="draw a small fine-grained set by code: eight classes, graded hue, size and angle",
+        description="Draw a small fine-grained data set: four shapes and four textures, each in graded hue, "
+        "size and angle. relevance.csv, beside the class folders, says how each image looks, so that the "
+        "order within a class is known too. The same seed draws the same files.",
+    )
+    demo.add_argument("--output", default="dataset", metavar="DIR", help="folder to fill (default: dataset)")
+    demo.add_argument("--images_per_class", type=int, default=25, metavar="N", help="(default: 25)")
+    demo.add_argument("--size", type=int, default=96, metavar="PX", help="side of an image (default: 96)")
+    demo.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    demo.add_argument(
+        "--triplets", metavar="FILE", help="also write triplets within a class, by known relevance, here"
+    )
+    demo.add_argument(
+        "--validation_output", metavar="DIR", help="also draw as many images, none of them the same, here"
+    )
+    demo.add_argument(
+        "--validation_triplets",
+        metavar="FILE",
+        help="also write triplets within a class of the images in --validation_output here",
+    )
+
+    tiny = sets.add_parser(
+        "tiny-imagenet",
+        help="200 classes of small photographs (downloads 248 MB without --archive)",
+        description="Unpack Tiny ImageNet into DIR/train/CLASS/ and DIR/val/CLASS/, with the names of the "
+        "classes in DIR/classes.tsv. To train: --input_directory DIR/train for the sampler.",
+    )
+    tiny.add_argument("--archive", metavar="FILE", help="the official archive; left out, it is downloaded")
+    tiny.add_argument("--output", required=True, metavar="DIR", help="folder to make")
+    tiny.add_argument("--classes", type=int, metavar="N", help="take only the first N classes (default: all)")
+
+    human = sets.add_parser(
+        "human-triplets",
+        help="triplets rated by people, one folder a text query",
+        description="Unpack the paper's human-rated triplets into DIR/QUERY/ and DIR/triplets.txt. To "
+        "evaluate: --dataset DIR --triplets DIR/triplets.txt.",
+    )
+    human.add_argument("--archive", metavar="FILE", help="ZIP archive of images/QUERY/* and triplets.txt")
+    human.add_argument("--output", required=True, metavar="DIR", help="folder to make")
+
+    sample = "python triplet_sampler.py --input_directory {output}%s --output_directory ."
+    for data_set, prepare, next_step in (
+        (demo, _demo, sample % ""),
+        (tiny, _tiny_imagenet, sample % "/train"),
+        (human, _human_triplets, "deep-ranking evaluate --dataset {output} --triplets {output}/triplets.txt"),
+    ):
+        data_set.set_defaults(prepare=prepare, next_step=next_step)
+        data_set.add_argument("--json", action="store_true", help="print the counts as JSON")
+        # Also read from the command itself, where its absence is a False that must not be undone here.
+        data_set.add_argument(
+            "--quiet",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="no progress, only results and errors",
+        )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepare the data set and say what was written."""
+    summary = args.prepare(args)
+    if args.json:
+        print(json.dumps({"data_set": args.data_set, "output": args.output, **summary}))
+    else:
+        counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in summary.items())
+        print(f"{args.output}: {counts}")
+        print(f"next: {args.next_step.format(output=args.output)}")
+
+
+def _demo(args: argparse.Namespace) -> dict[str, Any]:
+    from deep_ranking.datasets.demo import CATEGORIES, DemoSettings, draw_demo
+    from deep_ranking.datasets.folder import check_free
+    from deep_ranking.datasets.relevance import within_class_triplets
+    from deep_ranking.errors import DeepRankingError
+    from deep_ranking.triplets import write_triplets
+
+    if args.validation_triplets and not args.validation_output:
+        raise DeepRankingError(
+            "--validation_triplets needs --validation_output, the folder of the images it is about"
+        )
+    summary = {"classes": len(CATEGORIES)}
+    sets = [("", args.output, args.triplets)]
+    if args.validation_output:
+        sets.append(("validation_", args.validation_output, args.validation_triplets))
+    for _, output, _ in sets:
+        check_free(output)
+    for part, (prefix, output, triplets) in enumerate(sets):
+        settings = DemoSettings(args.images_per_class, args.size, args.seed, part)
+        items = draw_demo(output, settings, args.quiet)
+        summary[f"{prefix}images"] = len(items)
+        if triplets:
+            count = write_triplets(triplets, within_class_triplets(items, seed=args.seed))
+            summary[f"{prefix}triplets"] = count
+    return summary
+
+
+def _tiny_imagenet(args: argparse.Namespace) -> dict[str, Any]:
+    from deep_ranking.datasets.tiny_imagenet import prepare_tiny_imagenet
+
+    return prepare_tiny_imagenet(args.output, args.archive, args.classes, args.quiet)
+
+
+def _human_triplets(args: argparse.Namespace) -> dict[str, Any]:
+    from deep_ranking.datasets.human_triplets import prepare_human_triplets
+
+    return prepare_human_triplets(args.output, args.archive, args.quiet)

@@ -1,0 +1,75 @@
+"""A folder that is either whole or not there."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deep_ranking.errors import DeepRankingError
+
+
+@contextmanager
+def folder_written_whole(output: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder; once the block ends without an error, what it holds stands at `output`.
+
+    Where `output` is not there, the temporary folder beside it is renamed. Where it is, and holds nothing but
+    a README.md and hidden files, the temporary folder is made inside (it may be a mounted disk) and what it
+    holds moves up, one rename each; if one fails, all go back.
+
+    Raises:
+        DeepRankingError: `output` is a file, or a folder that holds something else already.
+        OSError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as parent:
+        ...     with folder_written_whole(Path(parent) / "new") as folder:
+        ...         _ = (folder / "a.txt").write_text("whole")
+        ...     print([p.name for p in Path(parent).rglob("*.txt")])
+        ['a.txt']
+    """
+    check_free(output)
+    target = Path(output).resolve()
+    exists = target.exists()
+    temporary = (target if exists else target.parent) / f".{target.name}.{os.getpid()}.tmp"
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        check_free(output)  # another run may have filled it meanwhile
+        if exists:
+            _move_all(temporary, target)
+        else:
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_free(output: str | os.PathLike[str]) -> None:
+    """Refuse a folder that holds more than a README.md and hidden files.
+
+    Raises:
+        DeepRankingError: `output` is a file, or a folder that holds something else already.
+    """
+    name, target = os.fspath(output), Path(output)
+    if target.exists() and not target.is_dir():
+        raise DeepRankingError(f"{name}: expected a folder to write into, found a file; choose another name")
+    taken = [] if not target.exists() else sorted(entry.name for entry in target.iterdir())
+    taken = [entry for entry in taken if not entry.startswith(".") and entry != "README.md"]
+    if taken:
+        raise DeepRankingError(
+            f"{name}: expected an empty folder, found {taken[0]!r}"
+            + (f" and {len(taken) - 1} more" if len(taken) > 1 else "")
+            + "; nothing is overwritten: remove them, or choose another --output"
+        )
+
+
+def _move_all(source: Path, target: Path) -> None:
+    moved: list[Path] = []
+    try:
+        for entry in sorted(source.iterdir()):
+            moved.append(entry.rename(target / entry.name))
+    except BaseException:
+        for entry in moved:
+            entry.rename(source / entry.name)
+        raise

@@ -1,0 +1,170 @@
+"""One way in for every command: its errors become a message and an exit status."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+import warnings
+
+import pytest
+
+import deep_ranking
+from deep_ranking.cli import COMMANDS, main, run_command
+from deep_ranking.errors import DeepRankingError, MissingExtraError
+
+HEAVY = ("keras", "tensorflow", "numpy", "PIL", "h5py", "sklearn", "tqdm")
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """A command whose `run` the test sets."""
+    module = types.ModuleType("deep_ranking.cli.fake", "Do what the test says.")
+    module.add_arguments = lambda parser: parser.add_argument("--number", type=int)
+    monkeypatch.setitem(sys.modules, "deep_ranking.cli.fake", module)
+    monkeypatch.setitem(COMMANDS, "fake", "does what the test says")
+    return module
+
+
+def run_python(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "deep_ranking", *arguments], capture_output=True, text=True, **options
+    )
+
+
+def test_done(command, capsys):
+    command.run = lambda args: print(args.number, args.quiet)
+    assert main(["fake", "--number", "3"]) == 0
+    assert main(["fake", "--quiet"]) == 0
+    assert capsys.readouterr().out == "3 False\nNone True\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DeepRankingError("expected a, found b; do c"), "expected a, found b; do c"),
+        (MissingExtraError("faiss", "search", "this"), "pip install 'deep-ranking[search]'"),
+        (FileNotFoundError(2, "No such file or directory", "x.jpg"), "No such file or directory: 'x.jpg'"),
+    ],
+)
+def test_what_the_user_can_mend_is_a_message_without_a_traceback(command, capsys, error, message):
+    def run(args):
+        raise error
+
+    command.run = run
+    assert main(["fake"]) == 1
+    output = capsys.readouterr()
+    assert output.err.startswith("deep-ranking fake: error: ")
+    assert output.err.endswith(f"{message}\n")
+    assert output.out == ""
+
+
+def test_a_defect_of_ours_is_not_hidden(command):
+    command.run = lambda args: {}["missing"]
+    with pytest.raises(KeyError):
+        main(["fake"])
+
+
+def test_interrupted(command, capsys):
+    def run(args):
+        raise KeyboardInterrupt
+
+    command.run = run
+    assert main(["fake"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_the_scripts_of_the_root_have_their_own_name(command, capsys):
+    def run(args):
+        raise DeepRankingError("no")
+
+    command.run = run
+    assert run_command("fake", [], prog="train.py") == 1
+    assert capsys.readouterr().err == "train.py: error: no\n"
+
+
+@pytest.mark.parametrize("argv", [[], ["nothing"], ["fake", "--nothing"], ["fake", "--number", "x"]])
+def test_usage(command, capsys, argv):
+    with pytest.raises(SystemExit) as exit_:
+        main(argv)
+    assert exit_.value.code == 2
+    assert "usage: deep-ranking" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"deep-ranking {deep_ranking.__version__}\n"
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text and about in text for name, about in COMMANDS.items())
+
+
+@pytest.mark.parametrize("argv", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_help_imports_nothing_heavy(argv):
+    code = (
+        "import sys\n"
+        "from deep_ranking.cli import main\n"
+        "try:\n"
+        f"    main({argv!r})\n"
+        "except SystemExit as done:\n"
+        "    assert done.code == 0\n"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: deep-ranking")
+    assert done.stderr.split() == []
+
+
+def test_odd_metadata_in_an_image_warns_no_user(command, capsys):
+    def run(args):
+        code = compile("import warnings; warnings.warn('odd EXIF')", "PIL/odd.py", "exec")
+        exec(code, {"__name__": "PIL.odd"})
+        with pytest.warns(UserWarning, match="ours"):
+            warnings.warn("ours", stacklevel=1)
+
+    command.run = run
+    assert main(["fake"]) == 0
+
+
+def test_as_a_module_and_a_closed_pipe(tmp_path):
+    """`deep-ranking ... | head -0`: no traceback, and no complaint from the interpreter at its end."""
+    demo = ["prepare", "demo", "--images_per_class", "2", "--size", "32", "--quiet"]
+    done = run_python(*demo, "--output", str(tmp_path / "a"))
+    assert (done.returncode, done.stderr) == (0, "")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "deep_ranking", *demo, "--output", str(tmp_path / "b")],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path):
+    output = tmp_path / "dataset"
+    demo = ["prepare", "demo", "--output", str(output), "--images_per_class", "5000", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deep_ranking", *demo],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    give_up = time.monotonic() + 30
+    while not list(tmp_path.glob(".dataset.*/*/*.png")):
+        assert time.monotonic() < give_up, "nothing was drawn"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr == "\ndeep-ranking prepare: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
