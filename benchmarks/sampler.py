@@ -1,0 +1,107 @@
+"""The offline sampler against the blog's algorithm, rewritten plainly.
+
+The blog's way shuffles the positions of a class for each query and of all images for each pair, then walks
+them until enough are found; each triplet becomes three strings in one list. At 100,000 images it is timed
+on a sample of its pairs, since all of them would take hours.
+
+    python benchmarks/sampler.py [--quick]
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from outcome import Outcome
+
+from deep_ranking.triplets.file import write_blocks
+from deep_ranking.triplets.sampler import UniformSampler
+
+POSITIVES, NEGATIVES = 10, 5
+
+
+def classes(count: int, images: int) -> dict[str, list[str]]:
+    return {f"class{c:04d}": [f"class{c:04d}/image{i:06d}.jpg" for i in range(images)] for c in range(count)}
+
+
+def blogs_way(folder: dict[str, list[str]], pairs: int | None = None) -> float:
+    """Return triplets a second of the blog's algorithm, over all its pairs or the first ones."""
+    rng = np.random.default_rng(0)
+    everything = [image for images in folder.values() for image in images]
+    pieces: list[str] = []
+    done = 0
+    start = time.perf_counter()
+    for images in folder.values():
+        own = set(images)
+        for query in images:
+            order = np.arange(len(images))
+            rng.shuffle(order)
+            chosen = [images[i] for i in list(order) if images[i] != query][:POSITIVES]
+            for positive in chosen:
+                order = np.arange(len(everything))
+                rng.shuffle(order)
+                found = 0
+                for i in list(order):
+                    if everything[i] not in own:
+                        pieces += [query + ",", positive + ",", everything[i] + "\n"]
+                        found += 1
+                        if found == NEGATIVES:
+                            break
+                done += 1
+                if done == pairs:
+                    return NEGATIVES * done / (time.perf_counter() - start)
+    with tempfile.TemporaryFile("w") as file:
+        file.write("".join(pieces))
+    return NEGATIVES * done / (time.perf_counter() - start)
+
+
+def our_way(folder: dict[str, list[str]]) -> float:
+    """Return triplets a second of the sampler, written to a file."""
+    with tempfile.TemporaryDirectory() as where:
+        start = time.perf_counter()
+        sampler = UniformSampler(folder, POSITIVES, NEGATIVES)
+        count = write_blocks(Path(where) / "triplets.txt", sampler.images, sampler.blocks())
+        return count / (time.perf_counter() - start)
+
+
+def peak_megabytes() -> float:
+    """Return the peak memory of a process that writes five million triplets over 100,000 images."""
+    code = "import resource, sampler; sampler.our_way(sampler.classes(1000, 100)); "
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    )
+    return int(done.stdout) / 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="time the blog's way on fewer pairs")
+    quick = parser.parse_args().quick
+    outcome = Outcome("sampler")
+    rates = {}
+    for case, folder, pairs, goal in (
+        ("5,000 images", classes(10, 500), 2_000 if quick else None, 30),
+        ("100,000 images", classes(1000, 100), 100 if quick else 1_000, 500),
+    ):
+        old, new = blogs_way(folder, pairs), max(our_way(folder) for _ in range(3))
+        rates[case] = new
+        outcome.add(case, "times the blog's triplets a second", new / old, goal)
+        print(f"{case}: the blog's way {old:,.0f} triplets/s, ours {new:,.0f}/s")
+    # Linear time: twenty times the images, the same rate.
+    outcome.add(
+        "100,000 images", "share of the rate at 5,000", rates["100,000 images"] / rates["5,000 images"], 0.5
+    )
+    peak = peak_megabytes()
+    print(f"5,000,000 triplets over 100,000 images: peak memory {peak:.0f} MB")
+    outcome.add("100,000 images", "500 MB over the peak memory", 500 / peak, 1)
+    outcome.show()
+
+
+if __name__ == "__main__":
+    main()
