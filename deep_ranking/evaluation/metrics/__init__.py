@@ -1,0 +1,42 @@
+"""What is measured, each metric with its definition. NumPy only, no Keras."""
+
+from deep_ranking.evaluation.metrics.distances import squared_distances
+from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
+from deep_ranking.evaluation.metrics.measure import Measurement, measure_retrieval, measure_triplets
+from deep_ranking.evaluation.metrics.neighbours import Neighbours, NeighbourSearch, neighbours
+from deep_ranking.evaluation.metrics.retrieval import (
+    map_at_r,
+    precision_at,
+    r_precision,
+    recall_at,
+    reciprocal_rank,
+)
+from deep_ranking.evaluation.metrics.score_at_top import score_at_top
+from deep_ranking.evaluation.metrics.triplets import (
+    TripletDistances,
+    similarity_precision,
+    triplet_distances,
+)
+from deep_ranking.evaluation.metrics.vote import vote
+
+__all__ = [
+    "Estimate",
+    "Measurement",
+    "NeighbourSearch",
+    "Neighbours",
+    "TripletDistances",
+    "bootstrap",
+    "map_at_r",
+    "measure_retrieval",
+    "measure_triplets",
+    "neighbours",
+    "precision_at",
+    "r_precision",
+    "recall_at",
+    "reciprocal_rank",
+    "score_at_top",
+    "similarity_precision",
+    "squared_distances",
+    "triplet_distances",
+    "vote",
+]

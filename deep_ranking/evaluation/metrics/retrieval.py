@@ -1,0 +1,94 @@
+"""Scores of ranked lists: was what the query found relevant?
+
+Each takes `hits`, shape (n, k), bool: whether the image at each rank is relevant (of the query's class), and
+returns shape (n,), float64 in 0..1, one score a query; the metric is their mean. `relevant`, shape (n,), is
+R: how many relevant images the gallery holds for each query, the query itself not counted, at least 1.
+
+Libraries disagree on these names. In all doctests below R = 3 and the ranked hits are 1 0 0 0 0.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deep_ranking.errors import DeepRankingError
+
+Hits = NDArray[np.bool_]
+Counts = NDArray[np.integer]
+Scores = NDArray[np.float64]
+
+
+def precision_at(hits: Hits, k: int) -> Scores:
+    """Return precision@K: the share of the first K images that is relevant.
+
+    The denominator is K, where R < K too, so the best that can be reached is then R / K.
+
+    Example:
+        >>> precision_at(np.array([[True, False, False, False, False]]), k=5)
+        array([0.2])
+    """
+    return np.asarray(_first(hits, k).mean(axis=1), np.float64)
+
+
+def recall_at(hits: Hits, k: int) -> Scores:
+    """Return Recall@K as metric learning means it: 1 where any of the first K images is relevant, else 0.
+
+    Information retrieval means the share of the R relevant images that is among the first K, 1/3 here.
+    Source: Jegou et al., Product Quantization for Nearest Neighbor Search, 2011; Oh Song et al. 2016.
+
+    Example:
+        >>> recall_at(np.array([[True, False, False, False, False]]), k=5)
+        array([1.])
+    """
+    return np.asarray(_first(hits, k).any(axis=1), np.float64)
+
+
+def r_precision(hits: Hits, relevant: Counts) -> Scores:
+    """Return R-precision: the share of the first R images that is relevant.
+
+    Example:
+        >>> r_precision(np.array([[True, False, False, False, False]]), np.array([3])).round(3)
+        array([0.333])
+    """
+    return _first_r(hits, relevant).sum(axis=1) / relevant
+
+
+def map_at_r(hits: Hits, relevant: Counts) -> Scores:
+    """Return average precision at R: the sum of precision@i over the ranks i <= R that are hits, over R.
+
+    Its mean over the queries is MAP@R. It divides by R, not by the hits found, and looks no deeper than R.
+    Source: Musgrave et al., A Metric Learning Reality Check, 2020, section 3.2.
+
+    Example:
+        >>> map_at_r(np.array([[True, False, False, False, False]]), np.array([3])).round(3)
+        array([0.333])
+    """
+    hits = _first_r(hits, relevant)
+    precision = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
+    return (precision * hits).sum(axis=1) / relevant
+
+
+def reciprocal_rank(hits: Hits) -> Scores:
+    """Return 1 / the rank of the first relevant image; 0 where the list holds none.
+
+    Its mean over the queries, on whole rankings, is the mean reciprocal rank.
+
+    Example:
+        >>> reciprocal_rank(np.array([[True, False, False], [False, False, True]])).round(3)
+        array([1. , 0.333])
+    """
+    return hits.any(axis=1) / (1.0 + hits.argmax(axis=1))
+
+
+def _first(hits: Hits, k: int) -> Hits:
+    if not 1 <= k <= hits.shape[1]:
+        raise DeepRankingError(f"expected K from 1 to {hits.shape[1]}, the images ranked; found K = {k}")
+    return hits[:, :k]
+
+
+def _first_r(hits: Hits, relevant: Counts) -> Hits:
+    if relevant.min() < 1 or relevant.max() > hits.shape[1]:
+        raise DeepRankingError(
+            f"expected R from 1 to {hits.shape[1]}, the images ranked; "
+            f"found {relevant.min()} to {relevant.max()}"
+        )
+    return hits & (np.arange(hits.shape[1]) < relevant[:, None])
