@@ -64,12 +64,12 @@ class DistanceBounds:
         self.scale = float(max(norms.max(), own.max())) or 1.0
         self._gallery_norms, self._query_norms = norms / self.scale, own / self.scale
         self.gallery_slack = self._slack(self._gallery_norms)
-        self._matrix = np.empty((width + 2, len(self.gallery)), np.float32)
+        self._matrix = np.empty((len(self.gallery), width + 2), np.float32)
         for start in range(0, len(self.gallery), _ROWS):
             block = slice(start, start + _ROWS)
-            self._matrix[:width, block] = self._centred(self.gallery[block]).T
-        self._matrix[width] = self._gallery_norms * (1 - self._error)
-        self._matrix[width + 1] = 1
+            self._matrix[block, :width] = self._centred(self.gallery[block])
+        self._matrix[:, width] = self._gallery_norms * (1 - self._error)
+        self._matrix[:, width + 1] = 1
 
     def blocks(self, rows: NDArray[np.intp] | None = None, held: int = 0) -> Iterator[BoundsBlock]:
         """Yield the bounds for a few queries at a time: fewer where the caller holds many numbers of each.
@@ -88,7 +88,7 @@ class DistanceBounds:
             norms = self._query_norms[block]
             left[: len(block), :width] = -2 * self._centred(self.queries[block])
             left[: len(block), width + 1] = norms * (1 - self._error)
-            lower = np.matmul(left[: len(block)], self._matrix, out=memory[: len(block)])
+            lower = np.matmul(left[: len(block)], self._matrix.T, out=memory[: len(block)])
             yield BoundsBlock(block, lower, self._slack(norms))
 
     def _centred(self, vectors: NDArray[Any]) -> NDArray[np.float64]:

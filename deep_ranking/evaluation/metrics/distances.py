@@ -58,9 +58,12 @@ def checked_vectors(vectors: NDArray[Any], what: str) -> NDArray[Any]:
         )
     if vectors.dtype.kind not in "fiu":
         raise DeepRankingError(f"{what}: expected real numbers, found the type {vectors.dtype}")
+    if vectors.dtype.kind != "f":
+        return vectors
+    largest = min(_LARGEST, float(np.finfo(vectors.dtype).max))
     rows = max(1, _BLOCK // vectors.shape[1])
     for start in range(0, len(vectors), rows):
-        usable = np.abs(vectors[start : start + rows], dtype=np.float64) < _LARGEST  # False for NaN
+        usable = np.abs(vectors[start : start + rows]) <= largest  # False for NaN
         if not usable.all():
             row = start + np.flatnonzero(~usable.all(axis=1))[0]
             raise DeepRankingError(
