@@ -7,12 +7,17 @@ beside it deepranking.csv (the epochs' logs) and, until the run has ended, deepr
 import argparse
 import json
 import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
+    """Declare the flags; those without a default leave the choice to the preset."""
     data = parser.add_argument_group("data")
     data.add_argument("--dataset", default="dataset", help="root of the images (default: dataset)")
     data.add_argument("--triplets", default="triplets.txt", help="what to learn from (default: triplets.txt)")
@@ -20,83 +25,82 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch"
     )
     data.add_argument("--validation_dataset", metavar="DIR", help="root of their images (default: --dataset)")
-    data.add_argument(
-        "--model", default="deepranking.h5", help="the result, .h5 or .keras (default: deepranking.h5)"
-    )
+    data.add_argument("--model", default="deepranking.h5", help=".h5 or .keras (default: deepranking.h5)")
 
     network = parser.add_argument_group("network")
-    network.add_argument(
-        "--preset", choices=("paper", "blog"), default="paper", help="paper, or the blog's exact layers"
+    add = network.add_argument
+    add(
+        "--preset",
+        choices=("paper", "blog"),
+        default="paper",
+        help="paper, or the blog's layers and settings",
     )
-    network.add_argument(
+    add(
         "--backbone",
-        help="vgg16, alexnet, resnet50, resnet101, mobilenetv2, efficientnetv2b0, "
-        "convnext_tiny or simple (default: vgg16)",
+        help="vgg16 (default), alexnet, resnet50, resnet101, mobilenetv2, efficientnetv2b0, "
+        "convnext_tiny, or simple, a small net for first tries",
     )
-    network.add_argument(
+    add(
         "--weights",
         metavar="imagenet|none|FILE",
         help="where to start from (default: imagenet if it can be downloaded, else none)",
     )
-    network.add_argument("--image_size", type=int, metavar="N", help="pixels (default: 224)")
-    network.add_argument(
+    add("--image_size", type=int, metavar="N", help="pixels (default: 224)")
+    add(
         "--embedding_size",
         type=int,
         metavar="N",
-        help="length of the vectors; 0: the features themselves, without the linear layer (default: 4096)",
+        help="length of the vectors (default: 4096); 0: the "
+        "normalized features themselves, without the linear layer",
     )
-    network.add_argument(
+    add(
         "--low_resolution",
         choices=("paper", "blog", "none"),
         help="the two small nets on downsampled images (default: the preset's)",
     )
-    network.add_argument("--dropout", type=float, metavar="SHARE", help="(default: 0.4; blog: 0.6)")
+    add("--dropout", type=float, metavar="SHARE", help="of units dropped (default: 0.4; blog: 0.6)")
 
     loss = parser.add_argument_group("loss")
-    loss.add_argument("--gap", type=float, default=1.0, metavar="G", help="(default: 1)")
-    loss.add_argument("--distance", choices=("euclidean", "squared_euclidean"), default="euclidean")
+    add = loss.add_argument
+    add(
+        "--distance",
+        choices=("euclidean", "squared_euclidean"),
+        help="(default: squared_euclidean, as in the paper; blog: euclidean)",
+    )
+    add("--gap", type=float, metavar="G", help="in the units of the distance (default: 0.2; blog: 1)")
 
-    run_group = parser.add_argument_group("run")
-    run_group.add_argument(
-        "--epochs", type=int, default=10, metavar="N", help="0 saves the network untrained (default: 10)"
-    )
-    run_group.add_argument(
-        "--batch_size", type=int, default=24, metavar="N", help="images, a multiple of three (default: 24)"
-    )
-    run_group.add_argument("--learning_rate", type=float, default=0.001, metavar="R", help="(default: 0.001)")
-    run_group.add_argument("--momentum", type=float, default=0.9, metavar="M", help="(default: 0.9)")
-    run_group.add_argument("--weight_decay", type=float, default=0.001, metavar="L", help="(default: 0.001)")
-    run_group.add_argument(
+    learning = parser.add_argument_group("learning")
+    add = learning.add_argument
+    add("--epochs", type=int, metavar="N", help="(default: 10); 0 saves the network as it starts")
+    add("--batch_size", type=int, metavar="N", help="images, a multiple of three (default: 24)")
+    add("--learning_rate", type=float, metavar="R", help="(default: 0.01; blog: 0.001)")
+    add("--momentum", type=float, metavar="M", help="Nesterov's (default: 0.9)")
+    add("--weight_decay", type=float, metavar="L", help="the paper's lambda (default: 0.001; blog: 0)")
+    add(
         "--augmentation",
         choices=("paper", "blog", "none"),
-        default="paper",
-        help="paper: random pixel shift; blog: flips, zoom, shear, rotation (default: paper)",
+        help="paper: random pixel shift; blog: flips, zoom, shear, rotation (default: the preset's)",
     )
-    run_group.add_argument(
+    add(
         "--freeze_normalization",
         action=argparse.BooleanOptionalAction,
         help="keep batch normalization as it is (default: with pretrained weights)",
     )
-    run_group.add_argument(
+    add(
         "--mixed_precision",
         choices=("float32", "bfloat16", "float16"),
-        default="float32",
+        dest="precision",
         help="number type of the computation (default: float32)",
     )
-    run_group.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="threads that read images (default: 2)"
-    )
-    run_group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
-    run_group.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    run_group.add_argument(
-        "--checkpoint_steps",
-        type=int,
-        default=200,
-        metavar="N",
-        help="steps between two checkpoints (default: 200)",
-    )
-    run_group.add_argument("--tensorboard", metavar="DIR", help="write logs for TensorBoard")
-    run_group.add_argument("--json", action="store_true", help="print the results as JSON")
+    add("--seed", type=int, metavar="N", help="(default: 0)")
+
+    work = parser.add_argument_group("run")
+    add = work.add_argument
+    add("--workers", type=int, default=2, metavar="N", help="threads that read images (default: 2)")
+    add("--resume", action="store_true", help="go on with a run that was stopped")
+    add("--checkpoint_steps", type=int, default=200, metavar="N", help="steps between two (default: 200)")
+    add("--tensorboard", metavar="DIR", help="write logs for TensorBoard")
+    add("--json", action="store_true", help="print the results as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -115,8 +119,6 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.training.fit import train
 
     settings = _settings(args)
-    if not args.quiet:
-        logger.info("%s triplets over %s images", f"{len(training):,}", f"{len(training.images):,}")
     trained = train(
         settings,
         training,
@@ -133,7 +135,8 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"model": args.model, "best": best, "history": trained.history}))
         return
-    print(f"{args.model}: {settings.epochs} epochs over {len(training):,} triplets")
+    data = f"{len(training):,} triplets of {len(training.images):,} images"
+    print(f"{args.model}: {settings.epochs} epochs over {data}")
     if "loss" in best:
         print(f"training:   loss {best['loss']:.4f}, similarity precision {best['similarity_precision']:.2%}")
     if untrained is not None:
@@ -142,36 +145,23 @@ def run(args: argparse.Namespace) -> None:
         print(f"validation: similarity precision {precision:.2%} (epoch {best['epoch']}){after}")
 
 
-def _settings(args: argparse.Namespace):
-    from dataclasses import replace
+def _settings(args: argparse.Namespace) -> "TrainingSettings":
+    from dataclasses import fields, replace
 
-    from deep_ranking.network.settings import NetworkSettings
     from deep_ranking.training.settings import TrainingSettings
 
-    network = NetworkSettings.blog() if args.preset == "blog" else NetworkSettings()
-    given = ("backbone", "image_size", "embedding_size", "low_resolution", "dropout")
-    network = replace(
-        network, **{name: getattr(args, name) for name in given if getattr(args, name) is not None}
-    )
-    settings = TrainingSettings(
-        network=network,
-        weights=args.weights or "none",
-        gap=args.gap,
-        distance=args.distance,
-        batch_size=args.batch_size,
-        epochs=args.epochs,
-        learning_rate=args.learning_rate,
-        momentum=args.momentum,
-        weight_decay=args.weight_decay,
-        augmentation=args.augmentation,
-        freeze_normalization=args.freeze_normalization,
-        precision=args.mixed_precision,
-        seed=args.seed,
-    )
+    settings = TrainingSettings.blog() if args.preset == "blog" else TrainingSettings()
+
+    def given(part: object) -> dict:
+        names = [field.name for field in fields(part)]  # type: ignore[arg-type]
+        return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
+
+    network = replace(settings.network, **given(settings.network))
+    settings = replace(settings, **{**given(settings), "network": network})
     return settings if args.weights else replace(settings, weights=_default_weights(network))
 
 
-def _default_weights(network) -> str:
+def _default_weights(network: "NetworkSettings") -> str:
     """Return "imagenet" where it can be had; otherwise say so and start from random weights."""
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.network.weights import imagenet_backbone

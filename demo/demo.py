@@ -1,0 +1,90 @@
+"""The whole way in a few minutes: draw a data set, sample triplets, train, compare, look at the result.
+
+Run by `make demo`. Each step is the command that a user would type; all of it goes to demo/output/.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+OUTPUT = HERE / "output"
+QUERIES, RESULTS, TILE = 6, 8, 96
+
+
+def main() -> int:
+    """Run the steps and draw the picture."""
+    start = time.monotonic()
+    OUTPUT.mkdir(exist_ok=True)
+    if not (OUTPUT / "dataset").exists():
+        run("-m", "deep_ranking", "prepare", "demo", "--output", "dataset")
+    run(
+        ROOT / "triplet_sampler.py", "--input_directory", "dataset", "--output_directory", ".",
+        "--num_pos_images", 5, "--num_neg_images", 2, "--validation_split", 0.25,
+    )  # fmt: skip
+    run(
+        ROOT / "train.py", "--validation_triplets", "validation_triplets.txt", "--backbone", "simple",
+        "--weights", "none", "--image_size", 64, "--embedding_size", 64, "--batch_size", 48, "--epochs", 8,
+    )  # fmt: skip
+    star, *_, stripes = sorted(folder for folder in (OUTPUT / "dataset").iterdir() if folder.is_dir())
+    one, two, *_ = sorted(star.glob("*.*"))
+    other = min(stripes.glob("*.*"))
+    for second in (two, other):
+        run(
+            ROOT / "similarity.py", "--model", "deepranking.h5",
+            "--image1", one.relative_to(OUTPUT), "--image2", second.relative_to(OUTPUT),
+        )  # fmt: skip
+    picture = draw_neighbours()
+    print(f"\n{picture}: for each query at the left, the nearest images not trained on")
+    print(f"done in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def run(*arguments: object) -> None:
+    """Run one step in demo/output/, shown as it would be typed."""
+    words = [str(argument) for argument in arguments]
+    shown = " ".join("deep-ranking" if word == "deep_ranking" else word for word in words if word != "-m")
+    print(f"\n$ {'' if words[0] == '-m' else 'python '}{shown.replace(str(ROOT) + '/', '')}", flush=True)
+    subprocess.run([sys.executable, *words], cwd=OUTPUT, check=True)
+
+
+def draw_neighbours() -> Path:
+    """Draw, for one validation image of several classes, the validation images nearest to it."""
+    from deep_ranking.cli.quiet_keras import import_keras
+
+    import_keras()
+    from deep_ranking.embedding import Embedder
+    from deep_ranking.evaluation.metrics import neighbours
+    from deep_ranking.files import written_whole
+    from deep_ranking.images.decode import read_image
+    from deep_ranking.triplets.table import TripletTable
+
+    images = TripletTable.load(OUTPUT / "validation_triplets.txt", OUTPUT / "dataset").images
+    vectors = Embedder.load(OUTPUT / "deepranking.h5").embed(images).vectors
+    classes = [Path(image).parent.name for image in images]
+    queries = [classes.index(name) for name in sorted(set(classes))][:QUERIES]
+    found = neighbours(vectors[queries], vectors, RESULTS, leave_out=np.array(queries))
+
+    width, height = (RESULTS + 1) * (TILE + 6) + 24, len(queries) * (TILE + 6) + 6
+    sheet = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(sheet)
+    for row, (query, nearest) in enumerate(zip(queries, found.indices, strict=True)):
+        for column, position in enumerate([query, *nearest]):
+            x, y = 6 + column * (TILE + 6) + (12 if column else 0), 6 + row * (TILE + 6)
+            right = classes[position] == classes[query]
+            colour = "#444444" if column == 0 else "#2a9d5c" if right else "#d1495b"
+            pen.rectangle((x - 3, y - 3, x + TILE + 2, y + TILE + 2), outline=colour, width=3)
+            sheet.paste(Image.fromarray(read_image(images[position], (TILE, TILE))), (x, y))
+    path = OUTPUT / "neighbours.png"
+    with written_whole(path) as temporary:
+        sheet.save(temporary)
+    return path.relative_to(ROOT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
