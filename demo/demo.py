@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 OUTPUT = HERE / "output"
-QUERIES, RESULTS, TILE = 6, 8, 96
+QUERIES, RESULTS, TILE, GAP = 6, 5, 96, 12
 
 
 def main() -> int:
@@ -39,8 +39,9 @@ def main() -> int:
             ROOT / "similarity.py", "--model", "deepranking.h5",
             "--image1", one.relative_to(OUTPUT), "--image2", second.relative_to(OUTPUT),
         )  # fmt: skip
-    picture = draw_neighbours()
-    print(f"\n{picture}: for each query at the left, the nearest images not trained on")
+    picture, held_out = draw_neighbours()
+    print(f"\n{picture}: at the left a query, then its nearest among {held_out} images not trained on;")
+    print("green: of its class, red: of another")
     print(f"done in {time.monotonic() - start:.0f} s")
     return 0
 
@@ -53,8 +54,8 @@ def run(*arguments: object) -> None:
     subprocess.run([sys.executable, *words], cwd=OUTPUT, check=True)
 
 
-def draw_neighbours() -> Path:
-    """Draw, for one validation image of several classes, the validation images nearest to it."""
+def draw_neighbours() -> tuple[Path, int]:
+    """Draw, for a validation image of several classes, the nearest others; return where, and of how many."""
     from deep_ranking.cli.quiet_keras import import_keras
 
     import_keras()
@@ -70,20 +71,20 @@ def draw_neighbours() -> Path:
     queries = [classes.index(name) for name in sorted(set(classes))][:QUERIES]
     found = neighbours(vectors[queries], vectors, RESULTS, leave_out=np.array(queries))
 
-    width, height = (RESULTS + 1) * (TILE + 6) + 24, len(queries) * (TILE + 6) + 6
-    sheet = Image.new("RGB", (width, height), "white")
+    step = TILE + GAP
+    sheet = Image.new("RGB", (GAP + step * (RESULTS + 1) + GAP, GAP + step * len(queries)), "white")
     pen = ImageDraw.Draw(sheet)
     for row, (query, nearest) in enumerate(zip(queries, found.indices, strict=True)):
         for column, position in enumerate([query, *nearest]):
-            x, y = 6 + column * (TILE + 6) + (12 if column else 0), 6 + row * (TILE + 6)
+            x, y = GAP + step * column + GAP * bool(column), GAP + step * row
             right = classes[position] == classes[query]
             colour = "#444444" if column == 0 else "#2a9d5c" if right else "#d1495b"
-            pen.rectangle((x - 3, y - 3, x + TILE + 2, y + TILE + 2), outline=colour, width=3)
+            pen.rectangle((x - 4, y - 4, x + TILE + 3, y + TILE + 3), outline=colour, width=3)
             sheet.paste(Image.fromarray(read_image(images[position], (TILE, TILE))), (x, y))
     path = OUTPUT / "neighbours.png"
     with written_whole(path) as temporary:
         sheet.save(temporary)
-    return path.relative_to(ROOT)
+    return path.relative_to(ROOT), len(images)
 
 
 if __name__ == "__main__":

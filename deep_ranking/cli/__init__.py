@@ -45,7 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     """Parse `argv` for one command, run it, and turn its errors into a message and an exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes are not the user's
     warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata in an image is not the user's concern
     module = importlib.import_module(f"deep_ranking.cli.{command}")
     parser = argparse.ArgumentParser(

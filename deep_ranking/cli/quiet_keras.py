@@ -9,6 +9,7 @@ def import_keras() -> None:
 
     TensorFlow's libraries write a few lines to file descriptor 2 before any of its settings are read.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its later notes
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
