@@ -1,0 +1,248 @@
+"""Reservoirs: a weighted sample of each category of a stream, in bounded memory."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.triplets.uniforms import uniforms
+
+_KEY = 1 << 32  # apart from the purposes of the draws, which share the seed
+_FAINT = 1e-300  # stands for a weight of 0: behind every other weight, yet in random order
+_STATE = ("ids", "categories", "weights", "ranks")
+_COUNTS = ("thresholds", "counts", "weight_sums")
+
+
+class Reservoirs:
+    """One reservoir a category: of its images, those with the `capacity` largest keys u_j^(1/w_j).
+
+    u_j is uniform on (0, 1), a function of the seed and the image's number; w_j is its weight. The sample is
+    one without replacement with probabilities proportional to weight. It does not depend on the order of
+    the stream or on how it is cut into pieces.
+
+    Kept is -log of the key, the `rank`: exponentially distributed with rate w_j, and a key near 0 does not
+    round to 0. Beside the images, the smallest rank t that fell out of each reservoir is kept: given t, an
+    image of weight w is in with probability 1 - exp(-w t), and so stands for 1 / (1 - exp(-w t)) images
+    of the stream. That makes unbiased what is computed from the sample.
+
+    Args:
+        capacity: images a category, 1 or more.
+        seed: any integer.
+
+    Example:
+        >>> reservoirs = Reservoirs(capacity=2, seed=1)
+        >>> reservoirs.add(ids=range(100), categories=[0] * 50 + [1] * 50)
+        >>> reservoirs.categories, reservoirs.counts
+        (array([0, 0, 1, 1]), array([50, 50]))
+
+    Source: Wang et al. 2014, section 5.1; Efraimidis and Spirakis, "Weighted random sampling with a
+    reservoir", 2006; Cohen and Kaplan, "Summarizing data using bottom-k sketches", 2007 (the probability).
+    """
+
+    def __init__(self, capacity: int, seed: int = 0):
+        if capacity < 1:
+            raise DeepRankingError(f"capacity: expected 1 or more images a category, found {capacity}")
+        self.capacity, self.seed = capacity, seed
+        self._counts = np.zeros(0, np.int64)
+        self._weight_sums = np.zeros(0)
+        self._thresholds = np.zeros(0)
+        self._columns: dict[str, list[NDArray]] = {
+            "ids": [np.zeros(0, np.int64)],
+            "categories": [np.zeros(0, np.int64)],
+            "weights": [np.zeros(0)],
+            "ranks": [np.zeros(0)],
+        }
+        self._carried: tuple[str, ...] = ()
+        self._kept = self._waiting = 0
+
+    def add(
+        self,
+        ids: ArrayLike,
+        categories: ArrayLike,
+        weights: ArrayLike | None = None,
+        carried: Mapping[str, ArrayLike] | None = None,
+    ) -> None:
+        """Take in the next images of the stream.
+
+        Args:
+            ids: the number of each image, shape (m,); each comes once.
+            categories: 0 or more, shape (m,). Memory grows with the largest.
+            weights: 0 or more, shape (m,); 1 where left out.
+            carried: what is kept with each image, such as features: arrays of m rows, by name.
+
+        Raises:
+            DeepRankingError: shapes or values do not fit.
+        """
+        ids, categories = np.asarray(ids, np.int64), np.asarray(categories, np.int64)
+        weights = np.ones(len(ids)) if weights is None else np.asarray(weights, np.float64)
+        columns = {name: np.asarray(values) for name, values in (carried or {}).items()}
+        for name, values in {"categories": categories, "weights": weights, **columns}.items():
+            if len(values) != len(ids):
+                raise DeepRankingError(f"{name}: expected {len(ids)}, one an image, found {len(values)}")
+        if not len(ids):
+            return
+        if categories.min() < 0:
+            raise DeepRankingError(f"categories: expected numbers of 0 or more, found {categories.min()}")
+        if not (np.isfinite(weights).all() and weights.min() >= 0):
+            raise DeepRankingError("weights: expected finite numbers of 0 or more")
+        self._carry(columns)
+        self._grow(int(categories.max()) + 1)
+        self._counts += np.bincount(categories, minlength=len(self._counts))
+        self._weight_sums += np.bincount(categories, weights, minlength=len(self._counts))
+        ranks = -np.log(uniforms(self.seed, _KEY, ids)) / np.maximum(weights, _FAINT)
+        self._append(
+            np.flatnonzero(ranks < self._thresholds[categories]),
+            {"ids": ids, "categories": categories, "weights": weights, "ranks": ranks, **columns},
+        )
+
+    def merge(self, other: "Reservoirs") -> None:
+        """Take in all that another one has seen, of other images: the result is that of both streams.
+
+        Raises:
+            DeepRankingError: the two differ in capacity, seed, or in what they carry.
+        """
+        if (other.capacity, other.seed) != (self.capacity, self.seed):
+            raise DeepRankingError(
+                f"expected reservoirs of the same capacity and seed, found {self.capacity} and {other.capacity}, "
+                f"{self.seed} and {other.seed}; make both with the same settings"
+            )
+        state = other.state()
+        if not len(state["counts"]):
+            return
+        self._carry({name: state[f"carried.{name}"] for name in other._carried})
+        self._grow(len(state["counts"]))
+        for mine, name in [(self._counts, "counts"), (self._weight_sums, "weight_sums")]:
+            mine[: len(state[name])] += state[name]
+        smaller = self._thresholds[: len(state["thresholds"])]
+        np.minimum(smaller, state["thresholds"], out=smaller)
+        columns = {name: state[name if name in _STATE else f"carried.{name}"] for name in self._columns}
+        self._append(np.arange(len(columns["ids"])), columns)
+
+    def state(self) -> dict[str, NDArray]:
+        """Return all there is to know, as plain arrays; `restored` makes the same reservoirs of it."""
+        self._compact()
+        settings = {"capacity": np.array(self.capacity), "seed": np.array(str(self.seed))}
+        own = {name: self._columns[name][0] for name in _STATE}
+        carried = {f"carried.{name}": self._columns[name][0] for name in self._carried}
+        counts = {name: getattr(self, f"_{name}").copy() for name in _COUNTS}
+        return settings | own | carried | counts
+
+    @classmethod
+    def restored(cls, state: Mapping[str, NDArray]) -> "Reservoirs":
+        """Make the reservoirs whose `state` it is.
+
+        Raises:
+            DeepRankingError: an array is missing.
+        """
+        missing = [name for name in ("capacity", "seed", *_STATE, *_COUNTS) if name not in state]
+        if missing:
+            raise DeepRankingError(f"the state of reservoirs lacks {', '.join(missing)}; was it saved whole?")
+        made = cls(int(state["capacity"]), int(str(state["seed"])))
+        names = {name: name.removeprefix("carried.") for name in state if name.startswith("carried.")}
+        made._carried = tuple(names.values())
+        names |= {name: name for name in _STATE}
+        made._columns = {short: [np.array(state[name])] for name, short in names.items()}
+        made._kept = len(state["ids"])
+        for name in _COUNTS:
+            setattr(made, f"_{name}", np.array(state[name]))
+        return made
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many images of each category came, shape (categories,)."""
+        return self._counts
+
+    @property
+    def weight_sums(self) -> NDArray[np.float64]:
+        """The sum of their weights, shape (categories,)."""
+        return self._weight_sums
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The images in the reservoirs, by category and from the largest key down, shape (n,)."""
+        return self._column("ids")
+
+    @property
+    def categories(self) -> NDArray[np.int64]:
+        """Their categories, shape (n,)."""
+        return self._column("categories")
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Their weights, shape (n,)."""
+        return self._column("weights")
+
+    @property
+    def carried(self) -> dict[str, NDArray]:
+        """What is kept with them, arrays of n rows by name."""
+        return {name: self._column(name) for name in self._carried}
+
+    @property
+    def inclusion(self) -> NDArray[np.float64]:
+        """The probability, given t, that each of them is in its reservoir, shape (n,), above 0 to 1."""
+        self._compact()
+        rates = np.maximum(self._columns["weights"][0], _FAINT)
+        return -np.expm1(-rates * self._thresholds[self._columns["categories"][0]])
+
+    def _column(self, name: str) -> NDArray:
+        self._compact()
+        return self._columns[name][0]
+
+    def _carry(self, columns: Mapping[str, NDArray]) -> None:
+        if not len(self._counts):
+            self._carried = tuple(columns)
+            self._columns |= {name: [values[:0].copy()] for name, values in columns.items()}
+        for name in {*columns, *self._carried}:
+            shapes = [
+                values.shape[1:] if values is not None else "nothing"
+                for values in (self._columns[name][0] if name in self._carried else None, columns.get(name))
+            ]
+            if shapes[0] != shapes[1]:
+                raise DeepRankingError(
+                    f"carried {name!r}: expected rows of the same shape in each piece of the stream, "
+                    f"found {shapes[0]} and {shapes[1]}"
+                )
+
+    def _grow(self, categories: int) -> None:
+        new = max(0, categories - len(self._counts))
+        if new:
+            self._counts = np.concatenate([self._counts, np.zeros(new, np.int64)])
+            self._weight_sums = np.concatenate([self._weight_sums, np.zeros(new)])
+            self._thresholds = np.concatenate([self._thresholds, np.full(new, np.inf)])
+
+    def _append(self, rows: NDArray[np.int64], columns: Mapping[str, NDArray]) -> None:
+        """Let rows wait; sorting them in now and then, not one by one, is what makes the stream fast."""
+        if len(rows):
+            for name, values in columns.items():
+                self._columns[name].append(values[rows])
+            self._waiting += len(rows)
+            if self._waiting > max(1 << 14, self._kept):
+                self._compact()
+
+    def _compact(self) -> None:
+        """Keep the smallest ranks of each category; remember the smallest of those that go."""
+        if not self._waiting:
+            return
+        columns = {name: np.concatenate(pieces) for name, pieces in self._columns.items()}
+        self._refuse_repeats(columns["ids"], columns["categories"])
+        order = np.lexsort((columns["ranks"], columns["categories"]))
+        category, rank = columns["categories"][order], columns["ranks"][order]
+        starts = np.flatnonzero(np.diff(category, prepend=-1))
+        sizes = np.diff(starts, append=len(category))
+        place = np.arange(len(category)) - np.repeat(starts, sizes)
+        np.minimum.at(self._thresholds, category[place == self.capacity], rank[place == self.capacity])
+        kept = order[place < self.capacity]
+        self._columns = {name: [values[kept]] for name, values in columns.items()}
+        self._kept, self._waiting = len(kept), 0
+
+    @staticmethod
+    def _refuse_repeats(ids: NDArray[np.int64], categories: NDArray[np.int64]) -> None:
+        order = np.lexsort((ids, categories))
+        again = np.flatnonzero((np.diff(ids[order]) == 0) & (np.diff(categories[order]) == 0))
+        if len(again):
+            place = order[again[0]]
+            raise DeepRankingError(
+                f"image {ids[place]} of category {categories[place]} came twice; each image comes once, "
+                "and another pass over the stream takes new reservoirs with another seed"
+            )
