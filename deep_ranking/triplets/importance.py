@@ -88,7 +88,7 @@ class ImportanceSampler:
         >>> settings = ImportanceSettings(out_of_class_ratio=1)
         >>> ImportanceSampler(LabelRelevance([0, 0, 1]), settings, seed=1).draw(3)
         array([[1, 0, 2],
-               [0, 1, 2],
+               [1, 0, 2],
                [0, 1, 2]])
 
     Source: Wang et al. 2014, section 5.1.

@@ -43,10 +43,10 @@ class OnlineSampler:
         ...     ids = np.arange(start, start + 100)
         ...     sampler.add(ids, categories=ids % 3)
         >>> sampler.draw(4) % 3
-        array([[1, 1, 0],
-               [1, 1, 2],
-               [1, 1, 0],
-               [0, 0, 1]])
+        array([[2, 2, 1],
+               [2, 2, 1],
+               [0, 0, 1],
+               [1, 1, 2]])
 
     Source: Wang et al. 2014, section 5.1 and figure 4.
     """

@@ -1,0 +1,117 @@
+"""In-batch mining: the triplets that the labels of a batch's images make, and which of them count."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.ranking.distances import DISTANCES
+
+MINING = ("all", "semi-hard", "hard")
+
+
+def mined(distances: Any, labels: Any, gap: float, mining: str) -> Any:
+    """Return which triplets of a batch count: 1 at [q, p, n] for those that do, 0 elsewhere.
+
+    A triplet has a query q, a positive p of its label, not itself, and a negative n of another label.
+
+    - "all": each counts.
+    - "semi-hard": those with D(q, p) < D(q, n) < D(q, p) + gap, ranked rightly but within the gap (Schroff,
+      Kalenichenko and Philbin, "FaceNet", 2015).
+    - "hard": for each query the farthest positive and the nearest negative, the first where several are
+      (Hermans, Beyer and Leibe, "In defense of the triplet loss", 2017).
+
+    Args:
+        distances: (b, b) float, D of each pair.
+        labels: (b,) integers.
+        gap: as in the loss.
+        mining: one of `MINING`.
+
+    Returns:
+        (b, b, b), of the distances' dtype; no gradient goes through it.
+
+    Raises:
+        DeepRankingError: an unknown mining.
+
+    Example:
+        >>> from keras import ops
+        >>> distances = ops.array([[0.0, 1.0, 3.0], [1.0, 0.0, 1.5], [3.0, 1.5, 0.0]])
+        >>> int(ops.sum(mined(distances, ops.array([0, 0, 1]), gap=1.0, mining="semi-hard")))
+        1
+    """
+    if mining not in MINING:
+        raise DeepRankingError(f"mining: expected one of {', '.join(MINING)}, found {mining!r}")
+    distances = ops.stop_gradient(distances)
+    same = ops.equal(labels[:, None], labels[None, :])
+    count = ops.shape(distances)[0]
+    positive = ops.logical_and(same, ops.logical_not(ops.equal(ops.arange(count), ops.arange(count)[:, None])))
+    negative = ops.logical_not(same)
+    if mining == "hard":
+        farthest = ops.argmax(ops.where(positive, distances, -1.0), axis=1)
+        nearest = ops.argmin(ops.where(negative, distances, float("inf")), axis=1)
+        places = ops.arange(count)[None, :]
+        positive = ops.logical_and(positive, ops.equal(places, ops.cast(farthest, places.dtype)[:, None]))
+        negative = ops.logical_and(negative, ops.equal(places, ops.cast(nearest, places.dtype)[:, None]))
+    counts = ops.logical_and(positive[:, :, None], negative[:, None, :])
+    if mining == "semi-hard":
+        margin = distances[:, None, :] - distances[:, :, None]
+        counts = ops.logical_and(counts, ops.logical_and(margin > 0, margin < gap))
+    return ops.cast(counts, distances.dtype)
+
+
+@keras.saving.register_keras_serializable("deep_ranking")
+class MinedTripletLoss(keras.losses.Loss):
+    """The triplet hinge loss over the triplets found in a batch of distinct images.
+
+    The mean of max(0, gap + D(f(q), f(p)) - D(f(q), f(n))) over the triplets that count, see `mined`; 0
+    where none does. Give it batches of P classes with K images each (`triplets.class_batches`). Memory
+    grows with the cube of the batch, and with its square times the size of an embedding.
+
+    Args:
+        gap: above 0; in the units of the distance.
+        distance: "euclidean" or "squared_euclidean".
+        mining: "all", "semi-hard" or "hard".
+
+    Call arguments:
+        y_true: (b,) or (b, 1) labels, integers.
+        y_pred: (b, d) embeddings.
+
+    Raises:
+        DeepRankingError: a gap not above 0, an unknown distance or mining.
+
+    Example:
+        >>> from keras import ops
+        >>> loss = MinedTripletLoss(gap=1.0, mining="hard")
+        >>> float(loss(ops.array([0, 0, 1]), ops.array([[0.0], [1.0], [3.0]])))
+        0.0
+    """
+
+    def __init__(
+        self,
+        gap: float = 1.0,
+        distance: str = "euclidean",
+        mining: str = "semi-hard",
+        name: str = "mined_triplet_hinge",
+        **kwargs: Any,
+    ):
+        super().__init__(name=name, **kwargs)
+        if not gap > 0:
+            raise DeepRankingError(f"gap: expected a number above 0, found {gap}")
+        if distance not in DISTANCES:
+            raise DeepRankingError(f"distance: expected one of {', '.join(DISTANCES)}, found {distance!r}")
+        if mining not in MINING:
+            raise DeepRankingError(f"mining: expected one of {', '.join(MINING)}, found {mining!r}")
+        self.gap, self.distance, self.mining = gap, distance, mining
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the mean hinge, a scalar."""
+        distances = DISTANCES[self.distance](y_pred[:, None, :], y_pred[None, :, :])
+        # Labels come as floats of the loss's dtype: whole numbers below 2^24 are exact in float32.
+        counts = mined(distances, ops.reshape(y_true, (-1,)), self.gap, self.mining)
+        hinge = ops.relu(self.gap + distances[:, :, None] - distances[:, None, :])
+        return ops.sum(counts * hinge) / ops.maximum(ops.sum(counts), 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return gap, distance and mining."""
+        return {**super().get_config(), "gap": self.gap, "distance": self.distance, "mining": self.mining}
