@@ -45,7 +45,9 @@ def mined(distances: Any, labels: Any, gap: float, mining: str) -> Any:
     distances = ops.stop_gradient(distances)
     same = ops.equal(labels[:, None], labels[None, :])
     count = ops.shape(distances)[0]
-    positive = ops.logical_and(same, ops.logical_not(ops.equal(ops.arange(count), ops.arange(count)[:, None])))
+    positive = ops.logical_and(
+        same, ops.logical_not(ops.equal(ops.arange(count), ops.arange(count)[:, None]))
+    )
     negative = ops.logical_not(same)
     if mining == "hard":
         farthest = ops.argmax(ops.where(positive, distances, -1.0), axis=1)

@@ -1,57 +1,17 @@
 """The paper's importance sampling of triplets."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.triplets.candidates import Candidates, Rows
+from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.relevance import Relevance
 from deep_ranking.triplets.uniforms import uniforms
 
-Rows = NDArray[np.int64]
-
-_ROWS_AT_ONCE = 1 << 16  # few enough to stay in the cache
-_PAIRS_AT_ONCE = 1 << 14
-_PAIRS_A_ROUND = 12
+_ROWS_AT_ONCE = 1 << 16
 _HOPELESS = 1000
 _KIND, _QUERY, _POSITIVE, _NEGATIVE = range(4)
-
-
-@dataclass(frozen=True)
-class ImportanceSettings:
-    """The settings of the sampling layer.
-
-    Args:
-        relevance_cap: T_p, in units of relevance. A positive counts at most so much, so that near-duplicates
-            do not crowd out the rest; infinite for no cap.
-        relevance_margin: T_r, above 0. An in-class negative is less relevant than the positive by at least
-            this much (eq. 8).
-        out_of_class_ratio: the share of triplets whose negative is of another category, 0 to 1. The paper
-            found 0.2 best for similarity precision (its figure 6).
-        failure_limit: so many in-class negatives may be rejected for one query and positive; then these two
-            are discarded, and others drawn.
-
-    Raises:
-        DeepRankingError: a setting is out of its range.
-    """
-
-    relevance_cap: float = math.inf
-    relevance_margin: float = 0.1
-    out_of_class_ratio: float = 0.2
-    failure_limit: int = 100
-
-    def __post_init__(self) -> None:
-        for name, expected, holds in [
-            ("relevance_cap", "a number above 0", self.relevance_cap > 0),
-            ("relevance_margin", "a finite number above 0", 0 < self.relevance_margin < math.inf),
-            ("out_of_class_ratio", "a number from 0 to 1", 0 <= self.out_of_class_ratio <= 1),
-            ("failure_limit", "1 or more", self.failure_limit >= 1),
-        ]:
-            if not holds:
-                raise DeepRankingError(f"{name}: expected {expected}, found {getattr(self, name)}")
 
 
 class ImportanceSampler:
@@ -104,37 +64,25 @@ class ImportanceSampler:
         copies: ArrayLike | None = None,
     ):
         self.settings = ImportanceSettings() if settings is None else settings
-        self.relevance, self.seed, self.drawn = relevance, seed, 0
+        self.seed, self.drawn = seed, 0
         count = len(relevance.categories)
         totals = relevance.totals() if totals is None else np.asarray(totals, np.float64)
         copies = np.ones(count) if copies is None else np.asarray(copies, np.float64)
 
-        # Places: the images sorted by category, so that a category is one stretch from start to end.
-        self._order: Rows = np.argsort(relevance.categories, kind="stable")
-        _, starts, self._category, sizes = np.unique(
-            relevance.categories[self._order], return_index=True, return_inverse=True, return_counts=True
-        )
-        self._start, self._end, self._size = starts, starts + sizes, sizes
-        # A round costs as much as some pairs of a whole category do.
-        self._quick_rounds = int(np.clip(sizes.mean() // _PAIRS_A_ROUND, 4, 200)) if count else 0
-        self._place = np.empty(count, np.int64)
-        self._place[self._order] = np.arange(count)
-        self._copies = copies[self._order]
-        self._up_to = np.concatenate([[0.0], np.cumsum(self._copies)])  # copies before each place
-        self._low, self._high = self._up_to[self._start], self._up_to[self._end]
-        self._totals_up_to = np.cumsum(totals[self._order])
-        if not count or not self._totals_up_to[-1] > 0:
+        self._candidates = Candidates(relevance, copies, self.settings, seed)
+        totals = totals[self._candidates.order]
+        self._totals_up_to = np.cumsum(totals)
+        if not totals.sum() > 0:
             raise DeepRankingError(
-                "no image has a relevance above 0 to another image of its category, so there is no query with "
-                "a positive; expected a category of two images or more that are relevant to each other"
+                "no image has a relevance above 0 to another image of its category, so there is no query "
+                "with a positive; expected a category of two images or more that are relevant to each other"
             )
-        self._last_query = int(np.flatnonzero(totals[self._order] > 0)[-1])
-        if len(sizes) == 1 and self.settings.out_of_class_ratio > 0:
+        self._last_query = int(np.flatnonzero(totals > 0)[-1])
+        if self._candidates.categories == 1 and self.settings.out_of_class_ratio > 0:
             raise DeepRankingError(
                 "all images are of one category, so there is no out-of-class negative; "
                 "add another category, or set out_of_class_ratio to 0"
             )
-        self._bound = min(self.settings.relevance_cap, relevance.maximum)
 
     def draw(self, count: int) -> NDArray[np.int64]:
         """Return the next `count` triplets: positions of query, positive and negative, shape (count, 3).
@@ -147,10 +95,11 @@ class ImportanceSampler:
             rows = slice(start, min(count, start + _ROWS_AT_ONCE))
             triplets[rows] = self._triplets(np.arange(self.drawn + rows.start, self.drawn + rows.stop))
         self.drawn += count
-        return self._order[triplets]
+        return self._candidates.order[triplets]
 
     def _triplets(self, numbers: Rows) -> Rows:
         """Return triplets of places; the number of each is all that its draws depend on."""
+        candidates = self._candidates
         outside = uniforms(self.seed, _KIND, numbers) < self.settings.out_of_class_ratio
         triplets = np.empty((len(numbers), 3), np.int64)
         pending, tried, found, attempt = np.arange(len(numbers)), np.zeros(2), np.zeros(2), 0
@@ -159,11 +108,13 @@ class ImportanceSampler:
             near = np.argsort(query)  # what is compared next lies near in memory: half the time
             query, pending = query[near], pending[near]
             number, out = numbers[pending], outside[pending]
-            positive, relevance = self._relevant(query, number, (_POSITIVE, attempt))
+            positive, relevance = candidates.relevant(query, number, (_POSITIVE, attempt))
             negative = np.full(len(query), -1)
-            negative[out] = self._outsider(query[out], number[out], attempt)
+            negative[out] = candidates.outsider(
+                query[out], uniforms(self.seed, _NEGATIVE, attempt, number[out])
+            )
             inside = np.flatnonzero(~out & (positive >= 0))
-            negative[inside], _ = self._relevant(
+            negative[inside], _ = candidates.relevant(
                 query[inside], number[inside], (_NEGATIVE, attempt), relevance[inside]
             )
             done = (positive >= 0) & (negative >= 0)
@@ -181,104 +132,11 @@ class ImportanceSampler:
         # Rounding may put the point on the very end, beyond the last image that can be a query.
         return np.minimum(np.searchsorted(self._totals_up_to, point, side="right"), self._last_query)
 
-    def _outsider(self, query: Rows, number: Rows, attempt: int) -> Rows:
-        category = self._category[query]
-        low, high, whole = self._low[category], self._high[category], self._up_to[-1]
-        point = uniforms(self.seed, _NEGATIVE, attempt, number) * (whole - (high - low))
-        before = point < low
-        place = np.searchsorted(self._up_to, np.where(before, point, point + (high - low)), side="right") - 1
-        # Rounding may put the point on a border: of the query's category, or of all.
-        place = np.where(
-            before, np.minimum(place, self._start[category] - 1), np.maximum(place, self._end[category])
-        )
-        return np.minimum(place, len(self._order) - 1)
-
-    def _relevant(
-        self, query: Rows, number: Rows, purpose: tuple[int, int], ceiling: NDArray[np.float64] | None = None
-    ) -> tuple[Rows, NDArray[np.float64]]:
-        """Draw an image of each query's category by eq. 7; return places (-1 for none) and relevances.
-
-        With `ceiling`, the relevances of the positives, only what eq. 8 allows is taken, and the failures
-        are counted.
-
-        A few rounds propose an image at random and accept it by its relevance, whatever the size of the
-        category. The rest, where few proposals are accepted, are drawn from the whole category. Each
-        accepted image follows eq. 7 however long it took, so the two ways together do.
-        """
-        limit = self.settings.failure_limit
-        chosen, relevance = np.full(len(query), -1), np.zeros(len(query))
-        failures = np.zeros(len(query), np.int64)
-        pending = np.arange(len(query))
-        for round_number in range(self._quick_rounds):
-            if not len(pending):
-                return chosen, relevance
-            proposed = self._member(query[pending], self._uniforms(purpose, round_number, 0, number[pending]))
-            r = self.relevance(self._order[query[pending]], self._order[proposed])
-            threshold = self._uniforms(purpose, round_number, 1, number[pending]) * self._bound
-            accepted = threshold < np.minimum(self.settings.relevance_cap, r)
-            legal = accepted & self._legal(r, ceiling, pending)
-            chosen[pending[legal]], relevance[pending[legal]] = proposed[legal], r[legal]
-            failures[pending] += accepted & ~legal
-            pending = pending[~legal & (failures[pending] < limit)]
-        pending = pending[np.argsort(self._size[self._category[query[pending]]], kind="stable")]
-        succeeds = self._uniforms(purpose, self._quick_rounds, 0, number[pending])
-        point = self._uniforms(purpose, self._quick_rounds, 1, number[pending])
-        start = 0
-        while start < len(pending):
-            which = slice(start, start + self._rows_of(query[pending[start:]]))
-            rows, start = pending[which], which.stop
-            place, r, weight = self._whole_category(query[rows])
-            total = weight.sum(axis=1)
-            weight *= self._legal(r, None if ceiling is None else ceiling[:, None], rows)
-            up_to = np.cumsum(weight, axis=1)
-            # Trials that succeed with probability p: one of the next k does with 1 - (1 - p)^k.
-            p = np.divide(up_to[:, -1], total, out=np.zeros(len(rows)), where=total > 0)
-            hit = succeeds[which] < 1 - (1 - np.minimum(p, 1)) ** (limit - failures[rows])
-            column = (up_to <= (point[which] * up_to[:, -1])[:, None]).sum(axis=1)
-            last = weight.shape[1] - 1 - (weight > 0)[:, ::-1].argmax(axis=1)  # rounding may step over it
-            column = np.minimum(column, last)
-            chosen[rows[hit]] = place[hit, column[hit]]
-            relevance[rows[hit]] = r[hit, column[hit]]
-        return chosen, relevance
-
-    def _legal(
-        self, relevance: NDArray[np.float64], ceiling: NDArray[np.float64] | None, rows: Rows
-    ) -> NDArray[np.bool_]:
-        if ceiling is None:
-            return np.ones(relevance.shape, np.bool_)
-        return ceiling[rows] - relevance >= self.settings.relevance_margin
-
-    def _uniforms(
-        self, purpose: tuple[int, int], round_number: int, use: int, number: Rows
-    ) -> NDArray[np.float64]:
-        return uniforms(self.seed, *purpose, round_number, use, number)
-
-    def _member(self, query: Rows, uniform: NDArray[np.float64]) -> Rows:
-        """Return a place of each query's category, by its copies."""
-        category = self._category[query]
-        low, high = self._low[category], self._high[category]
-        place = np.searchsorted(self._up_to, low + uniform * (high - low), side="right") - 1
-        return np.clip(place, self._start[category], self._end[category] - 1)
-
-    def _rows_of(self, query: Rows) -> int:
-        """Return how many of the rows, sorted by size of category, to compare with all of it at once."""
-        pairs = self._size[self._category[query]] * np.arange(1, len(query) + 1)
-        return max(1, int(np.searchsorted(pairs, _PAIRS_AT_ONCE, side="right")))
-
-    def _whole_category(self, query: Rows) -> tuple[Rows, NDArray[np.float64], NDArray[np.float64]]:
-        """Return the places of each query's category, their relevance and their weight in eq. 7."""
-        category = self._category[query]
-        columns = np.arange(self._size[category].max())
-        inside = columns < self._size[category][:, None]
-        place = np.where(inside, self._start[category][:, None] + columns, query[:, None])
-        r = self.relevance(self._order[query[:, None]], self._order[place])
-        return place, r, np.minimum(self.settings.relevance_cap, r) * self._copies[place]
-
     def _give_up(self, in_class: bool) -> None:
         if in_class:
             raise DeepRankingError(
-                f"fewer than one query in {_HOPELESS:,} has an in-class negative less relevant than its positive "
-                f"by {self.settings.relevance_margin}; with class labels alone none has. "
+                f"fewer than one query in {_HOPELESS:,} has an in-class negative less relevant than its "
+                f"positive by {self.settings.relevance_margin}; with class labels alone none has. "
                 "Set out_of_class_ratio to 1, lower relevance_margin, or use a finer source of relevance"
             )
         raise DeepRankingError(

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
-from deep_ranking.triplets.importance import ImportanceSampler, ImportanceSettings
+from deep_ranking.triplets.importance import ImportanceSampler
+from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.relevance import LabelRelevance, Relevance
 from deep_ranking.triplets.reservoir import Reservoirs
 
@@ -159,13 +160,15 @@ class OnlineSampler:
             with np.load(path, allow_pickle=False) as file:
                 return cls.restored(dict(file), relevance)
         except (ValueError, EOFError, KeyError) as error:
-            raise DeepRankingError(f"{os.fspath(path)}: not the saved state of a sampler ({error})") from error
+            raise DeepRankingError(
+                f"{os.fspath(path)}: not the saved state of a sampler ({error})"
+            ) from error
 
     def _prepared(self) -> ImportanceSampler:
         kept = self.reservoirs
         categories, copies = kept.categories, 1 / kept.inclusion
         size = len(kept.counts)
-        # In a category the sample gives the shares; between categories, the sums over all that came are exact.
+        # In a category the sample gives the shares; between them, the sums over all that came are exact.
         share = copies / np.bincount(categories, copies, size)[categories]
         weight = copies * kept.weights
         sums = np.bincount(categories, weight, size)[categories]

@@ -104,8 +104,8 @@ class Reservoirs:
         """
         if (other.capacity, other.seed) != (self.capacity, self.seed):
             raise DeepRankingError(
-                f"expected reservoirs of the same capacity and seed, found {self.capacity} and {other.capacity}, "
-                f"{self.seed} and {other.seed}; make both with the same settings"
+                f"expected reservoirs of the same capacity and seed, found {self.capacity} and "
+                f"{other.capacity}, {self.seed} and {other.seed}; make both with the same settings"
             )
         state = other.state()
         if not len(state["counts"]):

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.importance import ImportanceSampler, ImportanceSettings
+from deep_ranking.triplets.importance import ImportanceSampler
+from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.relevance import LabelRelevance, Relevance
 
 CATEGORIES = np.array([2, 0, 0, 2, 0, 2, 0, 2, 5, 0, 2])  # not sorted, with gaps; category 5 has one image
@@ -32,7 +33,7 @@ def table_relevance(seed=0):
 
 
 def slow_probabilities(relevance, settings):
-    """P(i, j, k) by the paper's words, loop by loop: one table for out-of-class, one for in-class negatives."""
+    """P(i, j, k) by the paper's words, loop by loop; out-of-class and in-class apart, then mixed."""
     n = len(relevance.categories)
     r = np.array([[float(relevance(i, j)) for j in range(n)] for i in range(n)])
     same = relevance.categories[:, None] == relevance.categories[None, :]
@@ -80,7 +81,7 @@ def p_value(triplets, probabilities):
 def test_frequencies_agree_with_equations_6_to_8(settings, rounds):
     relevance = table_relevance()
     sampler = ImportanceSampler(relevance, settings, seed=11)
-    sampler._quick_rounds = rounds
+    sampler._candidates.quick_rounds = rounds
     triplets = sampler.draw(60_000)
     assert p_value(triplets, slow_probabilities(relevance, settings)) > 0.001
 

@@ -106,7 +106,12 @@ def test_order_pieces_merging_and_saving_do_not_matter(images, capacity, piece, 
     cut = len(images) // 3
     first, second = (
         filled(
-            capacity, ids[part], categories[part], weights[part], {"feature": carried["feature"][part]}, seed=9
+            capacity,
+            ids[part],
+            categories[part],
+            weights[part],
+            {"feature": carried["feature"][part]},
+            seed=9,
         )
         for part in (slice(cut), slice(cut, None))
     )

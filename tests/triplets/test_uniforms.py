@@ -9,7 +9,7 @@ from deep_ranking.triplets.uniforms import uniforms
 def test_numbers_are_uniform_and_independent_between_seeds_and_counters():
     n = 100_000
     base = uniforms(3, 1, np.arange(n))
-    assert 0 < base.min()
+    assert base.min() > 0
     assert base.max() < 1
     neighbours = [
         uniforms(4, 1, np.arange(n)),
@@ -24,7 +24,9 @@ def test_numbers_are_uniform_and_independent_between_seeds_and_counters():
 
 
 def test_seeds_and_counters_may_be_negative_or_large():
-    values = [float(uniforms(seed, counter)[0]) for seed in (-1, 0, 2**70, 2**63) for counter in (-1, 0, 2**62)]
+    values = [
+        float(uniforms(seed, counter)[0]) for seed in (-1, 0, 2**70, 2**63) for counter in (-1, 0, 2**62)
+    ]
     assert len(set(values)) > len(values) - 4  # 2^70 and 0 are equal modulo 2^64
 
 

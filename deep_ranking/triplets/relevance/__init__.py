@@ -4,7 +4,8 @@ from deep_ranking.triplets.relevance.features import FeatureRelevance, typical_d
 from deep_ranking.triplets.relevance.hierarchy import Hierarchy, HierarchyRelevance
 from deep_ranking.triplets.relevance.interface import Relevance
 from deep_ranking.triplets.relevance.labels import LabelRelevance
-from deep_ranking.triplets.relevance.pairs import PairRelevance, read_pairs
+from deep_ranking.triplets.relevance.pair_file import read_pairs
+from deep_ranking.triplets.relevance.pairs import PairRelevance
 
 __all__ = [
     "FeatureRelevance",

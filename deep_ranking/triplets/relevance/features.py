@@ -98,9 +98,7 @@ def typical_distance(relevance: FeatureRelevance, seed: int = 0, pairs: int = 10
     category = rng.choice(len(size), pairs, p=size / size.sum())
     first = rng.integers(0, size[category])
     second = (first + rng.integers(1, size[category])) % size[category]
-    distance = np.median(
-        relevance.distances(order[start[category] + first], order[start[category] + second])
-    )
+    distance = np.median(relevance.distances(order[start[category] + first], order[start[category] + second]))
     if not distance > 0:
         raise DeepRankingError("half of the pairs of one category have equal features; set the scale by hand")
     return float(distance)

@@ -142,7 +142,9 @@ def _text_links(path: Path) -> Iterator[tuple[str, str, str]]:
                 continue
             names = line.split("\t")
             if len(names) != 2 or not all(names):
-                raise DeepRankingError(f"{path}, line {number}: expected child<TAB>parent, found {line!r:.200}")
+                raise DeepRankingError(
+                    f"{path}, line {number}: expected child<TAB>parent, found {line!r:.200}"
+                )
             yield f"{path}, line {number}", names[0], names[1]
 
 

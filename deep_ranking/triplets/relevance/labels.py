@@ -29,4 +29,4 @@ class LabelRelevance(Relevance):
     def totals(self) -> NDArray[np.float64]:
         """Return n_c - 1 for each image."""
         _, category, sizes = np.unique(self.categories, return_inverse=True, return_counts=True)
-        return sizes[category] - 1.0
+        return sizes[category].astype(np.float64) - 1
