@@ -10,7 +10,7 @@ from deep_ranking.triplets.uniforms import uniforms
 Rows = NDArray[np.int64]
 
 _PAIRS_AT_ONCE = 1 << 14  # few enough to stay in the cache
-_PAIRS_A_ROUND = 16
+_PAIRS_A_ROUND = 10
 
 
 class Candidates:
@@ -41,8 +41,11 @@ class Candidates:
             relevance.categories[self.order], return_index=True, return_inverse=True, return_counts=True
         )
         self._start, self._end, self._size = starts, starts + sizes, sizes
-        # A round costs as much as some pairs of a whole category do.
-        self.quick_rounds = int(np.clip(sizes.mean() // _PAIRS_A_ROUND, 4, 200)) if len(sizes) else 0
+        self._place = np.argsort(self.order)
+        self._smallest = relevance.smallest()[self.order]
+        # How many images a query is compared with when none is left out; some pairs cost as much as a round.
+        self._reach = sizes[self._category] if relevance.reach is None else relevance.reach[self.order]
+        self.quick_rounds = min(200, int(self._reach.mean()) // _PAIRS_A_ROUND) if len(sizes) else 0
         self._copies = copies[self.order]
         self._up_to = np.concatenate([[0.0], np.cumsum(self._copies)])  # copies before each place
         self._low, self._high = self._up_to[self._start], self._up_to[self._end]
@@ -81,7 +84,7 @@ class Candidates:
         limit = self._settings.failure_limit
         chosen, relevance = np.full(len(query), -1), np.zeros(len(query))
         failures = np.zeros(len(query), np.int64)
-        pending = np.arange(len(query))
+        pending = np.flatnonzero(self._legal(self._smallest[query], ceiling, np.arange(len(query))))
         for round_number in range(self.quick_rounds):
             if not len(pending):
                 return chosen, relevance
@@ -93,7 +96,7 @@ class Candidates:
             chosen[pending[legal]], relevance[pending[legal]] = proposed[legal], r[legal]
             failures[pending] += accepted & ~legal
             pending = pending[~legal & (failures[pending] < limit)]
-        pending = pending[np.argsort(self._size[self._category[query[pending]]], kind="stable")]
+        pending = pending[np.argsort(self._reach[query[pending]], kind="stable")]
         succeeds = self._uniforms(purpose, self.quick_rounds, 0, number[pending])
         point = self._uniforms(purpose, self.quick_rounds, 1, number[pending])
         start = 0
@@ -134,15 +137,20 @@ class Candidates:
         return np.clip(place, self._start[category], self._end[category] - 1)
 
     def _rows_of(self, query: Rows) -> int:
-        """Return how many of the rows, sorted by size of category, to compare with all of it at once."""
-        pairs = self._size[self._category[query]] * np.arange(1, len(query) + 1)
+        """Return how many of the rows, sorted by reach, to compare with all images at once."""
+        reach = self._reach[query[: _PAIRS_AT_ONCE // max(1, int(self._reach[query[0]])) + 1]]
+        pairs = reach * np.arange(1, len(reach) + 1)
         return max(1, int(np.searchsorted(pairs, _PAIRS_AT_ONCE, side="right")))
 
     def _whole_category(self, query: Rows) -> tuple[Rows, NDArray[np.float64], NDArray[np.float64]]:
-        """Return the places of each query's category, their relevance and their weight in eq. 7."""
-        category = self._category[query]
-        columns = np.arange(self._size[category].max())
-        inside = columns < self._size[category][:, None]
-        place = np.where(inside, self._start[category][:, None] + columns, query[:, None])
+        """Return the places of all that may be relevant to each query, their relevance, their weight."""
+        neighbours = self._relevance.neighbours(self.order[query])
+        if neighbours is None:
+            category = self._category[query]
+            columns = np.arange(self._size[category].max())
+            inside = columns < self._size[category][:, None]
+            place = np.where(inside, self._start[category][:, None] + columns, query[:, None])
+        else:
+            place = self._place[neighbours]
         r = self._relevance(self.order[query[:, None]], self.order[place])
         return place, r, np.minimum(self._settings.relevance_cap, r) * self._copies[place]

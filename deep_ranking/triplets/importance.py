@@ -1,5 +1,7 @@
 """The paper's importance sampling of triplets."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,7 +11,7 @@ from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.relevance import Relevance
 from deep_ranking.triplets.uniforms import uniforms
 
-_ROWS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 1 << 17
 _HOPELESS = 1000
 _KIND, _QUERY, _POSITIVE, _NEGATIVE = range(4)
 
@@ -96,6 +98,11 @@ class ImportanceSampler:
             triplets[rows] = self._triplets(np.arange(self.drawn + rows.start, self.drawn + rows.stop))
         self.drawn += count
         return self._candidates.order[triplets]
+
+    def blocks(self, count: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the next `count` triplets as `draw` does, a part at a time; keeps the memory flat."""
+        for start in range(0, count, _ROWS_AT_ONCE):
+            yield self.draw(min(_ROWS_AT_ONCE, count - start))
 
     def _triplets(self, numbers: Rows) -> Rows:
         """Return triplets of places; the number of each is all that its draws depend on."""

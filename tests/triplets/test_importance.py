@@ -7,7 +7,7 @@ from scipy import stats
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.triplets.importance import ImportanceSampler
 from deep_ranking.triplets.importance_settings import ImportanceSettings
-from deep_ranking.triplets.relevance import LabelRelevance, Relevance
+from deep_ranking.triplets.relevance import LabelRelevance, PairRelevance, Relevance
 
 CATEGORIES = np.array([2, 0, 0, 2, 0, 2, 0, 2, 5, 0, 2])  # not sorted, with gaps; category 5 has one image
 
@@ -83,6 +83,16 @@ def test_frequencies_agree_with_equations_6_to_8(settings, rounds):
     sampler = ImportanceSampler(relevance, settings, seed=11)
     sampler._candidates.quick_rounds = rounds
     triplets = sampler.draw(60_000)
+    assert p_value(triplets, slow_probabilities(relevance, settings)) > 0.001
+
+
+def test_frequencies_agree_where_the_source_lists_neighbours_and_least_relevances():
+    rng = np.random.default_rng(2)
+    first, second = np.triu_indices(len(CATEGORIES), 1)
+    scored = (CATEGORIES[first] == CATEGORIES[second]) & (rng.random(len(first)) < 0.7)
+    relevance = PairRelevance(CATEGORIES, first[scored], second[scored], rng.integers(1, 5, scored.sum()))
+    settings = ImportanceSettings(relevance_cap=3, relevance_margin=2, failure_limit=2)
+    triplets = ImportanceSampler(relevance, settings, seed=8).draw(60_000)
     assert p_value(triplets, slow_probabilities(relevance, settings)) > 0.001
 
 

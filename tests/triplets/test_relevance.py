@@ -55,6 +55,13 @@ def test_every_source_keeps_the_contract(name):
     np.testing.assert_allclose(relevance(first, second), table.ravel())
     np.testing.assert_allclose(relevance.totals(), table.sum(axis=1), atol=1e-12)
     np.testing.assert_allclose(Relevance.totals(relevance), table.sum(axis=1), atol=1e-12)
+    smallest = relevance.smallest()
+    assert all((row[row > 0] >= least).all() for row, least in zip(table, smallest, strict=True))
+    listed = relevance.neighbours(np.arange(n))
+    if listed is not None:
+        assert relevance.reach.tolist() == (table > 0).sum(axis=1).tolist()
+        for query, row in enumerate(listed):
+            assert sorted({*row} - {query}) == np.flatnonzero(table[query]).tolist()
 
 
 def test_features_are_a_weighted_sum_of_distances():

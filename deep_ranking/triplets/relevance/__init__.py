@@ -1,5 +1,6 @@
 """Relevance r(i, j): how similar two images of one category are. One interface, a file a source."""
 
+from deep_ranking.triplets.relevance.feature_file import read_features
 from deep_ranking.triplets.relevance.features import FeatureRelevance, typical_distance
 from deep_ranking.triplets.relevance.hierarchy import Hierarchy, HierarchyRelevance
 from deep_ranking.triplets.relevance.interface import Relevance
@@ -14,6 +15,7 @@ __all__ = [
     "LabelRelevance",
     "PairRelevance",
     "Relevance",
+    "read_features",
     "read_pairs",
     "typical_distance",
 ]

@@ -128,10 +128,22 @@ class HierarchyRelevance(Relevance):
         """Return r_i from the sizes of the classes: time linear in the images."""
         sizes = np.bincount(self.labels, minlength=len(self._depths))
         totals = np.zeros(len(self._depths))
-        for category in np.unique(self.categories):
-            members = np.flatnonzero(self.class_categories == category)
+        for members in self._classes():
             totals[members] = self._similarity(members[:, None], members[None, :]) @ sizes[members] - 1
         return totals[self.labels]
+
+    def smallest(self) -> NDArray[np.float64]:
+        """Return the relevance to the farthest class of the category."""
+        smallest = np.ones(len(self._depths))
+        for members in self._classes():
+            smallest[members] = self._similarity(members[:, None], members[None, :]).min(axis=1)
+        return smallest[self.labels]
+
+    def _classes(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the classes of each category, those alone that have images."""
+        present = np.unique(self.labels)
+        for category in np.unique(self.class_categories[present]):
+            yield present[self.class_categories[present] == category]
 
 
 def _text_links(path: Path) -> Iterator[tuple[str, str, str]]:

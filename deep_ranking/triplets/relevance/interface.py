@@ -18,6 +18,7 @@ class Relevance(ABC):
     Attributes:
         categories: integers, shape (n,): c_i.
         maximum: no relevance is above it.
+        reach: see `neighbours`; None where that returns None.
 
     Source: Wang et al. 2014, section 5.1.
     """
@@ -25,6 +26,7 @@ class Relevance(ABC):
     def __init__(self, categories: ArrayLike, maximum: float):
         self.categories: NDArray[np.int64] = np.asarray(categories, np.int64)
         self.maximum = float(maximum)
+        self.reach: NDArray[np.int64] | None = None
 
     @abstractmethod
     def _within(self, queries: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -48,6 +50,21 @@ class Relevance(ABC):
                 queries = members[start : start + rows]
                 totals[queries] = self(queries[:, None], members[None, :]).sum(axis=1)
         return totals
+
+    def smallest(self) -> NDArray[np.float64]:
+        """Return, for each image, a number that none of its relevances above 0 is below, shape (n,).
+
+        It tells at once that a positive has no legal in-class negative. 0 is always right.
+        """
+        return np.zeros(len(self.categories))
+
+    def neighbours(self, queries: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return all images relevant to each of m queries, (m, k), filled up with the query itself.
+
+        None where they may be the whole category. A source that lists them also says in `reach`, shape (n,),
+        how many each image has.
+        """
+        return None
 
     def _members(self) -> Iterator[NDArray[np.int64]]:
         """Yield the positions of each category that has images."""

@@ -26,6 +26,10 @@ class LabelRelevance(Relevance):
     def _within(self, queries: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.ones(np.broadcast_shapes(queries.shape, others.shape))
 
+    def smallest(self) -> NDArray[np.float64]:
+        """Return ones."""
+        return np.ones(len(self.categories))
+
     def totals(self) -> NDArray[np.float64]:
         """Return n_c - 1 for each image."""
         _, category, sizes = np.unique(self.categories, return_inverse=True, return_counts=True)

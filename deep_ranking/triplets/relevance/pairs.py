@@ -51,6 +51,7 @@ class PairRelevance(Relevance):
         keys = self._keys(first, second)
         order = np.argsort(keys, kind="stable")
         self._sorted, self._scores = keys[order], scores[order]
+        self._list_neighbours()
         twice = np.flatnonzero(np.diff(self._sorted) == 0)
         if len(twice):
             one, two = sorted(order[twice[0] : twice[0] + 2].tolist())
@@ -101,6 +102,29 @@ class PairRelevance(Relevance):
             return np.zeros(keys.shape)
         place = np.minimum(np.searchsorted(self._sorted, keys), len(self._sorted) - 1)
         return np.where(self._sorted[place] == keys, self._scores[place], 0.0)
+
+    def _list_neighbours(self) -> None:
+        ends = np.divmod(self._sorted[self._scores > 0], max(len(self.categories), 1))
+        one, other = np.concatenate(ends), np.concatenate(ends[::-1])
+        self.reach = np.bincount(one, minlength=len(self.categories))
+        self._first = np.concatenate([[0], np.cumsum(self.reach)])
+        self._neighbours = other[np.lexsort((other, one))]
+
+    def neighbours(self, queries: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the images that each query is scored above 0 with, filled up with itself."""
+        first, end = self._first[queries, None], self._first[queries + 1, None]
+        place = first + np.arange((end - first).max(initial=0))
+        filled = np.append(self._neighbours, 0)[np.minimum(place, len(self._neighbours))]
+        return np.where(place < end, filled, queries[:, None])
+
+    def smallest(self) -> NDArray[np.float64]:
+        """Return the least score above 0 of each image, 0 for an image without one."""
+        size = len(self.categories)
+        smallest = np.full(size, np.inf)
+        above = self._scores > 0
+        for ends in np.divmod(self._sorted[above], max(size, 1)):
+            np.minimum.at(smallest, ends, self._scores[above])
+        return np.where(np.isfinite(smallest), smallest, 0.0)
 
     def totals(self) -> NDArray[np.float64]:
         """Return the sums of the scores that an image takes part in."""

@@ -1,0 +1,45 @@
+"""The file of feature matrices."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deep_ranking.errors import DeepRankingError
+
+
+def read_features(path: str | os.PathLike[str], images: Sequence[str]) -> dict[str, NDArray]:
+    """Return the features of images from an `.npz` file, a matrix of len(images) rows for each name.
+
+    The file has `paths`, text of shape (n,), and any number of matrices of n rows; a file of embeddings
+    (`paths` and `vectors`) is one. Images are found by their path; more than asked for do no harm.
+
+    Raises:
+        DeepRankingError: the file is no such one, or lacks an image.
+        OSError: the file cannot be read.
+    """
+    name = os.fspath(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (ValueError, EOFError, AttributeError, TypeError) as error:
+        raise DeepRankingError(f"{name}: expected an .npz file of arrays ({error})") from error
+    if "paths" not in arrays:
+        raise DeepRankingError(f"{name}: expected an array `paths`, found {', '.join(arrays) or 'none'}")
+    row = {str(image): number for number, image in enumerate(arrays.pop("paths"))}
+    matrices = {key: values for key, values in arrays.items() if values.ndim == 2}
+    if not matrices:
+        raise DeepRankingError(f"{name}: expected a matrix of features beside `paths`, found none")
+    missing = [image for image in images if image not in row]
+    if missing:
+        raise DeepRankingError(
+            f"{name}: lacks {len(missing)} of {len(images)} images, the first: {missing[0]}; compute it again"
+        )
+    for key, values in matrices.items():
+        if len(values) != len(row):
+            raise DeepRankingError(
+                f"{name}: {key!r} has {len(values)} rows for {len(row)} paths; compute it again"
+            )
+    rows = np.array([row[image] for image in images], np.int64)
+    return {key: values[rows] for key, values in matrices.items()}
