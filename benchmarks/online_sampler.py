@@ -10,13 +10,13 @@ in-class negative.
 
 import argparse
 import functools
-import json
 import os
 import resource
 import sys
 import time
 
 import numpy as np
+from outcome import Outcome
 
 from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.online import OnlineSampler
@@ -26,7 +26,7 @@ CAPACITY, DIMENSION, PIECE = 100, 16, 10_000
 GOAL_IMAGES, GOAL_TRIPLETS, GOAL_MEGABYTES = 200_000, 200_000, 500
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,21 +48,13 @@ def main() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
     print(f"{images:,} images, {categories:,} categories, {CAPACITY} kept of each, one core")
-    print(f"{'':<18}{'measured':>12}{'goal':>12}")
+    outcome = Outcome("online_sampler")
     for case, unit, rate, goal in rows:
-        print(f"{case:<18}{rate:>12,.0f}{goal:>12,} {unit}")
-    print(f"{'whole process':<18}{peak:>12,.0f}{GOAL_MEGABYTES:>12,} MB at most")
-    results = [
-        {"case": case, "metric": f"{unit} over {goal}", "value": round(rate / goal, 3), "goal": 1.0}
-        for case, unit, rate, goal in rows
-    ]
-    for result in results:
-        result["ok"] = result["value"] >= 1
-    share = round(peak / GOAL_MEGABYTES, 3)
-    memory = {"case": "whole process", "metric": f"peak memory over {GOAL_MEGABYTES} MB", "value": share}
-    results.append({**memory, "goal": 1.0, "ok": share <= 1})
-    print(json.dumps({"benchmark": "online_sampler", "results": results}))
-    return 0 if all(result["ok"] for result in results) else 1
+        print(f"{case:<18}{rate:>12,.0f} {unit}")
+        outcome.add(case, f"{unit} / {goal:,}", round(rate / goal, 3), 1.0)
+    print(f"{'whole process':<18}{peak:>12,.0f} MB at most\n")
+    outcome.add("whole process", f"{GOAL_MEGABYTES} MB / its memory", round(GOAL_MEGABYTES / peak, 3), 1.0)
+    outcome.show()
 
 
 def stream(sampler: OnlineSampler, images: int, categories: int, carry: bool) -> float:
@@ -96,4 +88,4 @@ def draw(sampler: OnlineSampler, count: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,8 +2,11 @@
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -157,9 +160,9 @@ class OnlineSampler:
             OSError: the file cannot be read.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return cls.restored(dict(file), relevance)
-        except (ValueError, EOFError, KeyError) as error:
+        except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise DeepRankingError(
                 f"{os.fspath(path)}: not the saved state of a sampler ({error})"
             ) from error

@@ -113,6 +113,7 @@ def test_labels_alone_have_no_in_class_negative(folder, tmp_path, capsys):
         (["--relevance", "pairs"], "name it with --pairs"),
         (["--relevance", "features", "--features", "FOLDER/features.npz"], "lacks 22 of 22 images"),
         (["--relevance", "features", "--features", "FOLDER/text.npz"], "expected an .npz file"),
+        (["--relevance", "features", "--features", "FOLDER/cut.npz"], "expected an .npz file"),
         (["--count", "0"], "--count: expected 1 or more"),
         (["--method", "uniform", "--count", "5"], "need --method importance"),
         (["--relevance_margin", "0"], "relevance_margin: expected"),
@@ -121,6 +122,7 @@ def test_labels_alone_have_no_in_class_negative(folder, tmp_path, capsys):
 def test_wrong_flags_are_an_error_and_leave_no_file(folder, tmp_path, capsys, flags, problem):
     np.savez(tmp_path / "features.npz", paths=np.array(["other.png"]), red=np.zeros((1, 2)))
     (tmp_path / "text.npz").write_text("no numbers")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "features.npz").read_bytes()[:300])
     status, triplets = sample(folder, tmp_path, *(flag.replace("FOLDER", str(tmp_path)) for flag in flags))
     assert (status, triplets) == (1, None)
     assert problem in capsys.readouterr().err

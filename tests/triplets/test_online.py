@@ -216,6 +216,9 @@ def test_images_without_relevance_are_negatives_only():
 def test_a_file_that_is_no_state_is_an_error(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"not a zip")
     np.savez(tmp_path / "b.npz", drawn=1)
-    for name in ("a.npz", "b.npz"):
+    OnlineSampler(2).save(tmp_path / "whole.npz")
+    whole = (tmp_path / "whole.npz").read_bytes()
+    (tmp_path / "c.npz").write_bytes(whole[: len(whole) // 2])
+    for name in ("a.npz", "b.npz", "c.npz"):
         with pytest.raises(DeepRankingError, match="state"):
             OnlineSampler.load(tmp_path / name)

@@ -1,7 +1,10 @@
 """The file of feature matrices."""
 
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +24,9 @@ def read_features(path: str | os.PathLike[str], images: Sequence[str]) -> dict[s
     """
     name = os.fspath(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = dict(file)
-    except (ValueError, EOFError, AttributeError, TypeError) as error:
+    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise DeepRankingError(f"{name}: expected an .npz file of arrays ({error})") from error
     if "paths" not in arrays:
         raise DeepRankingError(f"{name}: expected an array `paths`, found {', '.join(arrays) or 'none'}")
