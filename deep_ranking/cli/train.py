@@ -87,6 +87,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep batch normalization as it is (default: with pretrained weights)",
     )
     add(
+        "--backbone_rate",
+        type=float,
+        metavar="SHARE",
+        help="the backbone learns at this share of the learning rate; 0 freezes it (default: 0.1 from "
+        "pretrained weights, else 1)",
+    )
+    add(
         "--mixed_precision",
         choices=("float32", "bfloat16", "float16"),
         dest="precision",

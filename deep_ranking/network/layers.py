@@ -25,6 +25,34 @@ class ImageNetCentering(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("deep_ranking")
+class GradientScale(keras.layers.Layer):
+    """Pass values on; scale the gradient that comes back.
+
+    Under plain gradient descent, with momentum or without, what lies before it learns at `factor` times the
+    learning rate.
+
+    Args:
+        factor: 0 or more.
+    """
+
+    def __init__(self, factor: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+    def call(self, values: Any) -> Any:
+        """Return the values."""
+        return values + (self.factor - 1) * (values - ops.stop_gradient(values))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the factor."""
+        return {**super().get_config(), "factor": self.factor}
+
+
+@keras.saving.register_keras_serializable("deep_ranking")
 class LocalResponseNormalization(keras.layers.Layer):
     """Divide each activation by the strength of its neighbours in the channels.
 

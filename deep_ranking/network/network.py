@@ -6,16 +6,17 @@ import keras
 from keras import layers
 
 from deep_ranking.network.backbones import BACKBONES
-from deep_ranking.network.layers import ImageNetCentering
+from deep_ranking.network.layers import GradientScale, ImageNetCentering
 from deep_ranking.network.low_resolution import blog_paths, paper_paths
 from deep_ranking.network.settings import NetworkSettings
 
 
-def build_network(settings: NetworkSettings) -> keras.Model:
+def build_network(settings: NetworkSettings, backbone_rate: float = 1.0) -> keras.Model:
     """Build f: image -> vector, with random weights.
 
     Args:
         settings: the architecture.
+        backbone_rate: the backbone learns at this share of the learning rate; at 0 it is frozen.
 
     Returns:
         A model from (batch, image_size, image_size, 3), RGB 0..255, any number type, to
@@ -29,7 +30,7 @@ def build_network(settings: NetworkSettings) -> keras.Model:
         (None, 8)
     """
     image = keras.Input((settings.image_size, settings.image_size, 3), name="image")
-    branches = [_convnet(image, settings)]
+    branches = [_convnet(image, settings, backbone_rate)]
     if settings.low_resolution != "none":
         # The small nets come first, in the order in which the blog concatenates them.
         paths = {"paper": paper_paths, "blog": blog_paths}[settings.low_resolution]
@@ -42,7 +43,7 @@ def build_network(settings: NetworkSettings) -> keras.Model:
     return keras.Model(image, unit, name="deep_ranking")
 
 
-def _convnet(image: Any, settings: NetworkSettings) -> Any:
+def _convnet(image: Any, settings: NetworkSettings, rate: float) -> Any:
     backbone = BACKBONES[settings.backbone]
     x = image
     if settings.preprocessing == "unit":
@@ -53,7 +54,10 @@ def _convnet(image: Any, settings: NetworkSettings) -> Any:
         x = layers.Rescaling(1 / 127.5, offset=-1, name="preprocessing")(x)
     convnet = backbone.build(settings.image_size)
     convnet.name = "backbone"
+    convnet.trainable = rate > 0
     x = convnet(x)
+    if 0 < rate < 1:
+        x = GradientScale(rate, name="backbone_rate")(x)
     reduce = layers.GlobalAveragePooling2D if backbone.pooling else layers.Flatten
     x = reduce(name="features")(x)
     for number, units in enumerate(backbone.hidden, 1):

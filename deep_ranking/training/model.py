@@ -29,7 +29,7 @@ def build_training_model(settings: TrainingSettings) -> tuple[keras.Model, keras
         "float32" if settings.precision == "float32" else f"mixed_{settings.precision}"
     )
     try:
-        network = build_network(settings.network)
+        network = build_network(settings.network, settings.backbone_share)
         load_weights(network, settings.network, settings.weights)
         if settings.freezes_normalization:
             _freeze_normalization(network)
