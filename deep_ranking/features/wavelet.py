@@ -19,8 +19,8 @@ class WaveletSignature(Feature):
 
     The squared distance of two signatures is 2, less twice the share of the kept coefficients that both
     have with the same sign, plus twice the share with opposite signs, plus the weighted squared difference
-    of the mean colours. Jacobs et al. weigh the coefficients by their scale and count matches only; then
-    an image that keeps fewer coefficients is near to nothing, or, as a distance, to everything.
+    of the mean colours. Jacobs et al. count matches only, weighed by scale; as a distance between vectors,
+    that leaves the mean colours little say, so here all coefficients together have norm 1.
 
     Args:
         side: the image is stretched to side x side pixels, a power of two.
