@@ -3,8 +3,8 @@
 Paper: Wang et al. 2014, "Learning Fine-grained Image Similarity with Deep Ranking", Table 1.
 Data: an archive of `images/<text query>/<name>.jpg` and `triplets.txt`; 2,469 triplets of 6,536 images.
 Weights: MobileNetV2's ImageNet weights without its top, in the layout of keras.applications.
-Takes 20 minutes the first time on 2 cores that others use too, 10 with a full --cache. Expect wavelet 62, golden
-feature 71, MobileNetV2 81; docs/features.md has the table.
+Takes 20 minutes the first time on 2 cores that others use too, 10 with a full --cache.
+Expect wavelet 62, golden feature 71, MobileNetV2 81; docs/features.md has the table.
 
     python recipes/table1.py --archive human-triplets-development.zip \\
         --weights mobilenet_v2_1.0_224_no_top.weights.h5 --cache .cache/table1
