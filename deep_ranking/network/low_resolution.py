@@ -28,7 +28,7 @@ def paper_paths(image: Any) -> list[Any]:
         x = layers.MaxPooling2D(pool, stride, padding="same", name=f"max_{ratio}")(x)
         flat.append(layers.Flatten(name=f"flat_{ratio}")(x))
     both = layers.Concatenate(name="low_resolution")(flat)
-    return [layers.UnitNormalization(name="low_resolution_unit")(both)]
+    return [layers.UnitNormalization(name="low_resolution_unit", dtype="float32")(both)]
 
 
 def blog_paths(image: Any) -> list[Any]:
@@ -49,5 +49,5 @@ def blog_paths(image: Any) -> list[Any]:
         x = layers.Conv2D(96, 8, strides=step, padding="same", name=f"convolution_{step}")(image)
         x = layers.MaxPooling2D(pool, stride, padding="same", name=f"max_{step}")(x)
         x = layers.Flatten(name=f"flat_{step}")(x)
-        branches.append(layers.UnitNormalization(name=f"unit_{step}")(x))
+        branches.append(layers.UnitNormalization(name=f"unit_{step}", dtype="float32")(x))
     return branches

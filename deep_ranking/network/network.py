@@ -38,7 +38,7 @@ def build_network(settings: NetworkSettings, backbone_rate: float = 1.0) -> kera
     merged = layers.Concatenate(name="merge")(branches) if len(branches) > 1 else branches[0]
     if settings.embedding_size:
         merged = layers.Dense(settings.embedding_size, name="embedding")(merged)
-    # In float32 also where the layers before it run in 16 bits: distances are taken between its rows.
+    # Every normalization is in float32, also where the rest runs in 16 bits: its epsilon is none in float16.
     unit = layers.UnitNormalization(name="unit", dtype="float32")(merged)
     return keras.Model(image, unit, name="deep_ranking")
 
@@ -63,4 +63,4 @@ def _convnet(image: Any, settings: NetworkSettings, rate: float) -> Any:
     for number, units in enumerate(backbone.hidden, 1):
         x = layers.Dense(units, activation="relu", name=f"hidden_{number}")(x)
         x = layers.Dropout(settings.dropout, name=f"dropout_{number}")(x)
-    return layers.UnitNormalization(name="convnet_unit")(x)
+    return layers.UnitNormalization(name="convnet_unit", dtype="float32")(x)
