@@ -20,6 +20,7 @@ COMMANDS = {
     "sample": "write a triplet file from a folder of classes",
     "train": "learn a network from triplets",
     "similarity": "print the distance between two images",
+    "export": "write a model for another runtime",
     "features": "describe images by a hand-made feature of the paper",
     "golden": "weigh features by triplets that people rated",
 }

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from deep_ranking.embedding.engines import Engine, KerasEngine, make_engine
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.decode import ImageError, read_image
 from deep_ranking.images.loader import load_batches
@@ -40,17 +41,31 @@ class Embedder:
         network: (batch, height, width, 3) RGB 0..255 -> (batch, d).
         metadata: what was saved with it: settings, the data's fingerprint, metrics.
         fingerprint: SHA-256 of the model file, 64 hexadecimal digits; "" for a network never saved.
+        engine: what runs it; Keras where none is given.
     """
 
     network: keras.Model
     metadata: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
+    engine: Engine | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine is None:
+            self.engine = KerasEngine(self.network)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Embedder":
+    def load(
+        cls, path: str | os.PathLike[str], engine: str = "keras", precision: str = "float32"
+    ) -> "Embedder":
         """Load a model file, or a weights file of the blog's code.
 
+        Args:
+            path: the file.
+            engine: "keras" or "openvino"; see `engines`.
+            precision: of the engine, "float32" or "bfloat16".
+
         Raises:
+            MissingExtraError: the engine is not installed.
             ModelFileError: missing, no model, damaged, or refused by safe mode.
         """
         if Path(path).is_file() and is_weights_only(path):
@@ -66,7 +81,7 @@ class Embedder:
             )
         with Path(path).open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(network, metadata, fingerprint)
+        return cls(network, metadata, fingerprint, make_engine(engine, network, precision))
 
     @property
     def dimension(self) -> int:
@@ -114,4 +129,5 @@ class Embedder:
 
     def embed_pixels(self, images: np.ndarray) -> np.ndarray:
         """Embed decoded images, (n, height, width, 3) of `size`, RGB 0..255, as (n, d) float32."""
-        return np.asarray(self.network.predict_on_batch(images), np.float32)
+        assert self.engine is not None  # since __post_init__
+        return self.engine(images)

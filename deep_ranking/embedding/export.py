@@ -1,0 +1,110 @@
+"""A saved model in the formats of other runtimes, each checked against the model after writing."""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deep_ranking.embedding.embedder import Embedder
+from deep_ranking.errors import DeepRankingError, MissingExtraError
+
+LOWEST_COSINE = 0.9999
+"""Between what the exported model and the model itself give for the same image."""
+
+
+def export(embedder: Embedder, path: str | os.PathLike[str], format: str) -> float:
+    """Write the network for another runtime, run it there, and compare.
+
+    Args:
+        embedder: holds the network.
+        path: where it goes: a file, or for "saved_model" a folder that is not there yet. "openvino" writes a
+            `.bin` beside its `.xml`.
+        format: a name from `FORMATS`.
+
+    Returns:
+        The smallest cosine between both results over a few images; 1 is the same.
+
+    Raises:
+        DeepRankingError: an unknown format, the wrong ending, or a result that differs; nothing is written.
+        MissingExtraError: the runtime is not installed.
+    """
+    if format not in FORMATS:
+        raise DeepRankingError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
+    path = Path(path)
+    ending, keras_name, run = FORMATS[format]
+    if path.suffix != ending:
+        wanted = f"a name that ends in {ending}" if ending else "the name of a folder, without an ending"
+        raise DeepRankingError(f"{path}: expected {wanted} for the format {format}")
+    if not ending and path.exists():
+        raise DeepRankingError(f"{path}: is there already; remove it or choose another name")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, *embedder.size, 3)).astype(np.float32)
+    expected = embedder.embed_pixels(images)
+    # Beside its place, so that the renames stay on one file system.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder:
+        written = Path(folder) / path.name
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the converters, about their own dependencies
+                embedder.network.export(str(written), format=keras_name, verbose=False)
+                found = np.asarray(run(written, images), np.float32)
+        except ImportError as error:
+            raise MissingExtraError(error.name or str(error), "export", f"--format {format}") from None
+        cosine = float(np.sum(expected * found, axis=1).min() / np.linalg.norm(found, axis=1).max())
+        if not cosine >= LOWEST_COSINE:
+            raise DeepRankingError(
+                f"{path}: the exported model differs from the model (cosine {cosine:.5f}, expected "
+                f"{LOWEST_COSINE} or more); nothing was written"
+            )
+        # The part that is opened by name comes last.
+        for part in sorted(Path(folder).iterdir(), key=lambda part: part.name == path.name):
+            part.replace(path.parent / part.name)
+    return cosine
+
+
+def _run_onnx(path: Path, images: np.ndarray) -> Any:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path))
+    return session.run(None, {session.get_inputs()[0].name: images})[0]
+
+
+def _run_openvino(path: Path, images: np.ndarray) -> Any:
+    import openvino
+
+    precise = {"INFERENCE_PRECISION_HINT": "f32"}
+    return openvino.Core().compile_model(str(path), "CPU", precise)(images)[0]
+
+
+def _run_litert(path: Path, images: np.ndarray) -> Any:
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(str(path))
+    entry = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(entry, images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(entry, images)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def _run_saved_model(path: Path, images: np.ndarray) -> Any:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))  # its variables live no longer than it
+    return loaded.serve(images)
+
+
+Runner = Callable[[Path, np.ndarray], Any]
+
+FORMATS: dict[str, tuple[str, str, Runner]] = {
+    "onnx": (".onnx", "onnx", _run_onnx),
+    "openvino": (".xml", "openvino", _run_openvino),
+    "litert": (".tflite", "litert", _run_litert),
+    "saved_model": ("", "tf_saved_model", _run_saved_model),
+}
+"""Format -> its file's ending, Keras's name of it, and how it is run."""

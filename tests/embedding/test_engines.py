@@ -1,0 +1,106 @@
+"""Engines and exported models give what Keras gives."""
+
+import keras
+import numpy as np
+import pytest
+
+from deep_ranking.embedding import Embedder
+from deep_ranking.embedding.export import FORMATS, export
+from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.network.file import save_network
+from deep_ranking.network.network import build_network
+from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.weights import load_weights
+
+pytestmark = [
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="converters read TensorFlow's graphs"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:keras", "ignore::DeprecationWarning"),
+]
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    path = tmp_path_factory.mktemp("model") / "model.h5"
+    save_network(build_network(NetworkSettings("simple", 32, 8)), path, {})
+    return path
+
+
+def cosines(a, b):
+    return np.sum(a * b, axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+def test_openvino_agrees_with_keras(model):
+    pytest.importorskip("openvino")
+    expected = Embedder.load(model).embed_pixels(IMAGES)
+    fast = Embedder.load(model, engine="openvino")
+    for rows in (5, 1, 3):
+        found = fast.embed_pixels(IMAGES[:rows])
+        assert found.dtype == np.float32
+        assert found.flags.owndata, "the next batch must not change this one"
+        assert cosines(found, expected[:rows]).min() > 0.9999
+    rough = Embedder.load(model, engine="openvino", precision="bfloat16").embed_pixels(IMAGES)
+    assert cosines(rough, expected).min() > 0.999
+
+
+@pytest.mark.long
+def test_openvino_agrees_with_keras_on_real_weights_and_images(shared, tmp_path):
+    pytest.importorskip("openvino")
+    settings = NetworkSettings("mobilenetv2", 96, 0, low_resolution="none")
+    network = build_network(settings)
+    load_weights(network, settings, str(shared / "weights/mobilenet_v2_1.0_224_no_top.weights.h5"))
+    save_network(network, tmp_path / "model.keras", {})
+    x, y = np.mgrid[:96, :96]
+    images = (
+        np.stack([(x * i + y * 2) % 256 for i in (1, 3, 5)], axis=0)[..., None].repeat(3, -1).astype(np.uint8)
+    )
+    expected, found = (
+        Embedder.load(tmp_path / "model.keras", engine=engine).embed_pixels(images)
+        for engine in ("keras", "openvino")
+    )
+    assert cosines(found, expected).min() > 0.9999
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_export_is_written_and_checked(model, tmp_path, format):
+    ending = FORMATS[format][0]
+    path = tmp_path / f"exported{ending}"
+    assert export(Embedder.load(model), path, format) > 0.9999
+    assert path.exists()
+    assert not list(tmp_path.glob(".*"))
+    if format == "openvino":
+        assert path.with_suffix(".bin").exists()
+
+
+def test_an_export_that_differs_is_not_written(model, tmp_path, monkeypatch):
+    ending, name, run = FORMATS["saved_model"]
+    monkeypatch.setitem(
+        FORMATS, "saved_model", (ending, name, lambda path, images: -np.asarray(run(path, images)))
+    )
+    with pytest.raises(DeepRankingError, match=r"differs from the model \(cosine -1\.0"):
+        export(Embedder.load(model), tmp_path / "exported", "saved_model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_exported_is_said(model, tmp_path):
+    embedder = Embedder.load(model)
+    with pytest.raises(
+        DeepRankingError, match="expected one of onnx, openvino, litert, saved_model, found 'pickle'"
+    ):
+        export(embedder, tmp_path / "x", "pickle")
+    with pytest.raises(DeepRankingError, match=r"expected a name that ends in \.onnx"):
+        export(embedder, tmp_path / "x.h5", "onnx")
+    (tmp_path / "there").mkdir()
+    with pytest.raises(DeepRankingError, match="is there already"):
+        export(embedder, tmp_path / "there", "saved_model")
+
+
+def test_what_no_engine_has_is_said(model, monkeypatch):
+    with pytest.raises(DeepRankingError, match="expected keras or openvino, found 'torch'"):
+        Embedder.load(model, engine="torch")
+    with pytest.raises(DeepRankingError, match="--engine openvino has bfloat16"):
+        Embedder.load(model, precision="bfloat16")
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'deep-ranking\[fast\]'"):
+        Embedder.load(model, engine="openvino")
