@@ -22,6 +22,9 @@ COMMANDS = {
     "similarity": "print the distance between two images",
     "features": "describe images by a hand-made feature of the paper",
     "golden": "weigh features by triplets that people rated",
+    "index": "embed a folder of images, to search it",
+    "search": "find the images nearest to an image",
+    "duplicates": "list images that are alike or the same",
 }
 
 FAILED, INTERRUPTED = 1, 130
