@@ -59,7 +59,7 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.images.find import find_images
     from deep_ranking.search.index import Index
-    from deep_ranking.search.update import update
+    from deep_ranking.search.update import update_index
 
     remembered = {}
     if Index.exists(args.index):
@@ -73,6 +73,9 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
         )
     broken: list[str] = []
     paths = find_images(folder, on_skip=broken.append)
+    from deep_ranking.cli.quiet_keras import import_keras
+
+    import_keras()
     from deep_ranking.embedding import Embedder
 
     embedder = Embedder.load(model)
@@ -82,7 +85,7 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
         metadata = {"model": str(Path(model).resolve())}
         index = Index.create(args.index, embedder.dimension, embedder.fingerprint, metadata)
     try:
-        report = update(index, folder, paths, embedder, quiet=args.quiet)
+        report = update_index(index, folder, paths, embedder, quiet=args.quiet)
         for path in filter(_looks_like_image, broken):
             report.skipped.setdefault(path, "named as an image, but its content is none")
         index.write(metadata={"model": str(Path(model).resolve())})

@@ -70,6 +70,9 @@ def _load(model: str | None) -> "Embedder":
 
     if not model:
         raise DeepRankingError("the image is not in the index; expected --model to embed it, found none")
+    from deep_ranking.cli.quiet_keras import import_keras
+
+    import_keras()
     from deep_ranking.embedding import Embedder
 
     return Embedder.load(model)

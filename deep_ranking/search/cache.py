@@ -50,10 +50,10 @@ class Caches:
                 if is_sealed(path):
                     return read(path)
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._remove_stale(name)
             with written_whole(path) as temporary:
                 write(temporary)
                 seal(temporary)
+            self._remove_stale(name)
         raise DeepRankingError(f"{path}: not as it was just written; is the disk full, or failing?")
 
     def earlier(self, name: str) -> Path | None:

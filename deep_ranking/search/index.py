@@ -29,8 +29,8 @@ class Embedder(Protocol):
         """A text that changes whenever the vectors would."""
 
     def embed(
-        self, paths: Sequence[str], quiet: bool = False
-    ) -> tuple[np.ndarray, Sequence[tuple[str, str]]]:
+        self, paths: Sequence[str], *, quiet: bool = True
+    ) -> tuple[np.ndarray, Sequence[tuple[str, Exception]]]:
         """Return (n, dimension) float32 of the readable images, and `(path, error)` of the others."""
 
 
@@ -263,7 +263,7 @@ class Index:
             self.check_model(self._embedder.fingerprint, self._embedder.dimension)
         vectors, failures = self._embedder.embed([name], quiet=True)
         if failures:
-            raise DeepRankingError(f"{name}: {failures[0][1]}".replace(f"{name}: {name}: ", f"{name}: "))
+            raise failures[0][1]
         return self._checked(vectors)[0]
 
     def _checked(self, vectors: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class Report:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def update(
+def update_index(
     index: Index,
     root: str | os.PathLike[str],
     paths: Sequence[str],
@@ -134,7 +134,7 @@ def _embed(
         return {}, {}
     contents = {str(root / path): content for content, path in first.items()}
     vectors, failures = embedder.embed(list(contents), quiet=True)
-    errors = {contents.pop(path): error.removeprefix(f"{path}: ") for path, error in failures}
+    errors = {contents.pop(path): str(error).removeprefix(f"{path}: ") for path, error in failures}
     if vectors.shape != (len(contents), embedder.dimension):
         raise DeepRankingError(
             f"expected the embedder to return vectors of the shape {(len(contents), embedder.dimension)}, "
