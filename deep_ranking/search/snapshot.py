@@ -36,7 +36,6 @@ class Snapshot:
                 if self.images
                 else np.zeros((0, dimension), np.float32)
             )
-        self._keys = [path_key(image.path) for image in self.images]
         self._structures: dict[Kind, Approximate] = {}
 
     @cached_property
@@ -63,8 +62,8 @@ class Snapshot:
 
     def row(self, path: str) -> int | None:
         """Return the row of an indexed image."""
-        place = bisect.bisect_left(self._keys, path_key(path))
-        return place if place < len(self._keys) and self._keys[place] == path_key(path) else None
+        place = self._first_row(path_key(path))
+        return place if place < len(self.images) and self.images[place].path == path else None
 
     def search(
         self, queries: np.ndarray, k: int | None, options: Options, left_out: Iterable[int] = ()
@@ -125,9 +124,7 @@ class Snapshot:
         below: slice | None = None
         if options.folder is not None and (folder := path_key(options.folder.strip("/"))):
             # The paths are sorted, so a folder is a range: from "folder/" to "folder0", the byte after "/".
-            below = slice(
-                bisect.bisect_left(self._keys, folder + b"/"), bisect.bisect_left(self._keys, folder + b"0")
-            )
+            below = slice(self._first_row(folder + b"/"), self._first_row(folder + b"0"))
         if options.label is None:
             return below
         if options.label not in self._rows_of_label:
@@ -137,6 +134,10 @@ class Snapshot:
             )
         rows = self._rows_of_label[options.label]
         return rows if below is None else rows[(rows >= below.start) & (rows < below.stop)]
+
+    def _first_row(self, key: bytes) -> int:
+        """Return the first row whose path does not come before `key`."""
+        return bisect.bisect_left(self.images, key, key=lambda image: path_key(image.path))
 
     @cached_property
     def _rows_of_label(self) -> dict[str, np.ndarray]:

@@ -10,8 +10,8 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,7 @@ _TABLES = (
 )
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(NamedTuple):
     """One indexed image: its path, SHA-256 of its bytes, size in bytes, change time in ns, and label."""
 
     path: str
@@ -128,7 +127,7 @@ class Store:
     def images(self) -> list[Image]:
         """Return every image, in order of the path's bytes."""
         return [
-            Image(*row)
+            Image._make(row)
             for row in self._rows("SELECT path, hash, size, mtime, label FROM images ORDER BY path")
         ]
 
