@@ -80,7 +80,7 @@ def update_index(
     index.write(remove=plan.vanished, metadata={"images": str(root)})
     report.unchanged = len(plan.unchanged)
     pending = sorted(plan.new + plan.changed)
-    with progress([], "indexing", "images", len(pending), quiet) as bar:
+    with progress([], "indexing", "images", len(pending), quiet or not pending) as bar:
         for start in range(0, len(pending), chunk):
             some = pending[start : start + chunk]
             _write_chunk(index, root, {path: listed[path] for path in some}, embedder, gone, report)
