@@ -11,7 +11,7 @@ Rows = slice | np.ndarray | None
 """Which rows of the matrix may be found: a range, an array of row numbers, or (None) all."""
 
 _ROUNDING = 2e-6
-"""Bound on the error of the closeness, relative to the product of the norms."""
+"""More than twice the error of the closeness in float32, relative to the norms (a test holds it)."""
 
 _BLOCK_BYTES = 64 << 20
 

@@ -23,7 +23,7 @@ ul { list-style: none; margin: 0; padding: 0; display: grid; gap: .8rem;
      grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
 li { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; overflow: hidden; }
 .picture { display: grid; place-items: center; height: 10rem; background: var(--page); }
-img { max-width: 100%; max-height: 10rem; display: block; }
+img { width: 100%; height: 10rem; object-fit: contain; display: block; }
 .words { padding: .5rem .7rem .6rem; font-size: .8rem; overflow-wrap: anywhere; }
 .words div { color: var(--quiet); font-variant-numeric: tabular-nums; }
 .copy { color: var(--mark); font-weight: 600; }

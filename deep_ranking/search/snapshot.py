@@ -125,12 +125,16 @@ class Snapshot:
         if options.folder is not None and (folder := path_key(options.folder.strip("/"))):
             # The paths are sorted, so a folder is a range: from "folder/" to "folder0", the byte after "/".
             below = slice(self._first_row(folder + b"/"), self._first_row(folder + b"0"))
+            if below.start == below.stop:
+                raise DeepRankingError(
+                    f"folder: expected one that has images in the index, found {options.folder!r}"
+                )
         if options.label is None:
             return below
         if options.label not in self._rows_of_label:
             raise DeepRankingError(
-                f"label: expected one of the {len(self._rows_of_label)} in the index"
-                f" ({', '.join(map(repr, sorted(self._rows_of_label)[:5]))}, ...), found {options.label!r}"
+                f"label: expected one of the {len(self._rows_of_label)} in the index (the first are "
+                f"{', '.join(map(repr, sorted(self._rows_of_label)[:5]))}), found {options.label!r}"
             )
         rows = self._rows_of_label[options.label]
         return rows if below is None else rows[(rows >= below.start) & (rows < below.stop)]
@@ -152,12 +156,13 @@ class Snapshot:
             rows.setdefault(image.hash, []).append(row)
         matrix = np.lib.format.open_memmap(path, "w+", np.float32, (len(self.images), dimension))
         for content, vector in store.vectors():
-            for row in rows.pop(content, ()):
-                matrix[row] = vector
+            if len(vector) == dimension:
+                for row in rows.pop(content, ()):
+                    matrix[row] = vector
         if rows:
             lost = self.images[next(iter(rows.values()))[0]]
             raise DeepRankingError(
-                f"{store.path}: damaged, {lost.path} has no vector; delete the folder and index again"
+                f"{store.path}: damaged, {lost.path} has no whole vector; delete the folder and index again"
             )
         matrix.flush()
 

@@ -173,6 +173,8 @@ def test_queries_that_make_no_sense_are_refused(make_index):
             index.search(query, k)
     with pytest.raises(DeepRankingError, match=r"expected one of the 3 in the index .*found 'dogs'"):
         index.search(np.ones(3), 1, Options(label="dogs"))
+    with pytest.raises(DeepRankingError, match=r"folder: expected one that has .* found 'clas'"):
+        index.search(np.ones(3), 1, Options(folder="clas"))
     with pytest.raises(DeepRankingError, match="expected a vector and a label for each of 1 paths"):
         index.add(["a"], np.eye(3))
     with pytest.raises(DeepRankingError, match="vector 1"):

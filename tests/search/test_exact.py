@@ -24,6 +24,18 @@ def test_what_lies_within_the_margin_is_kept():
     assert largest(values, 3, margin=0.0101).tolist() == list(range(988, 1001))
 
 
+@pytest.mark.parametrize("dimension", [2, 128, 512, 4096])
+def test_the_margin_covers_the_rounding_of_two_values(dimension):
+    rng = np.random.default_rng(dimension)
+    matrix = rng.standard_normal((2000, dimension)) + rng.standard_normal(dimension)
+    matrix = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+    exact, wide = Exact(matrix), matrix.astype(np.float64)
+    right = wide @ wide[:8].T - np.einsum("ij,ij->i", wide, wide)[:, None] / 2
+    for queries in (matrix[:1], matrix[:8]):  # one takes another way through the processor than many
+        error = np.abs(exact._closeness(queries, None).T - right[:, : len(queries)]).max()
+        assert 0 < 2 * error < exact._margin(matrix[0])
+
+
 def test_near_copies_are_ranked_by_their_true_distance():
     """Through norms and products in float32 all of these would be as near as each other."""
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """The commands index, search and duplicates, with an embedder that needs no network."""
 
 import json
+import os
 import subprocess
 import sys
 import types
@@ -117,6 +118,16 @@ def test_a_search_by_what_is_indexed_loads_no_network_and_no_scipy(folder, image
         "assert not {'keras', 'tensorflow', 'scipy', 'sklearn', 'PIL'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_network, capfdbinary):
+    name = b"caf\xe9.png"
+    (images / "class 0/copy.png").rename(os.fsdecode(bytes(images) + b"/" + name))
+    assert main(index_arguments(tmp_path, images)) == 0
+    assert (
+        main(["search", "--index", str(tmp_path / "index"), "--image", os.fsdecode(name), "--top", "1"]) == 0
+    )
+    assert capfdbinary.readouterr().out.endswith(b"0.000000    " + name + b"\n")
 
 
 @pytest.mark.parametrize(
