@@ -14,6 +14,10 @@ from deep_ranking.search.exact import Exact, Rows, count, distances
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.store import Store, path_key
 
+MAPPED_BYTES = 128 << 20
+"""A larger matrix is mapped. A smaller one is read: in huge pages a product takes a quarter less time, which
+is lost once the matrix is so large that the memory, not the page table, sets the pace."""
+
 
 class Snapshot:
     """Everything of one version of a store; later writes, by anyone, do not change it.
@@ -32,7 +36,9 @@ class Snapshot:
             self._caches = Caches(caches, store.metadata["identity"], self.version)
             dimension = int(store.metadata["dimension"])
             self.matrix = (
-                self._caches.get("vectors.npy", lambda path: self._write_matrix(path, store, dimension), _map)
+                self._caches.get(
+                    "vectors.npy", lambda path: self._write_matrix(path, store, dimension), _load
+                )
                 if self.images
                 else np.zeros((0, dimension), np.float32)
             )
@@ -167,5 +173,5 @@ class Snapshot:
         matrix.flush()
 
 
-def _map(path: Path) -> np.ndarray:
-    return np.asarray(np.load(path, mmap_mode="r"))
+def _load(path: Path) -> np.ndarray:
+    return np.asarray(np.load(path, mmap_mode="r" if path.stat().st_size > MAPPED_BYTES else None))

@@ -109,6 +109,14 @@ def test_a_damaged_cache_is_made_again(folder, kind, damage):
     assert is_sealed(cache)
 
 
+def test_a_mapped_matrix_answers_as_one_in_memory_does(folder, monkeypatch):
+    right = searched(folder)
+    monkeypatch.setattr("deep_ranking.search.snapshot.MAPPED_BYTES", 0)
+    assert searched(folder) == right
+    with Index.open(folder) as index:
+        assert not index.snapshot.matrix.flags.owndata
+
+
 def test_caches_of_older_versions_and_of_other_stores_are_removed(folder):
     with Index.open(folder) as index:
         index.remove(["1.jpg"])
