@@ -6,6 +6,7 @@ so that `--help` imports none of them.
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
@@ -23,6 +24,9 @@ COMMANDS = {
     "export": "write a model for another runtime",
     "features": "describe images by a hand-made feature of the paper",
     "golden": "weigh features by triplets that people rated",
+    "index": "embed a folder of images, to search it",
+    "search": "find the images nearest to an image",
+    "duplicates": "list images that are alike or the same",
 }
 
 FAILED, INTERRUPTED = 1, 130
@@ -61,6 +65,10 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     )
     for level in (logging.WARNING, logging.ERROR):
         logging.addLevelName(level, logging.getLevelName(level).lower())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="surrogateescape"
+        )  # a file name that is not UTF-8 goes out as it came in
     try:
         module.run(args)
         sys.stdout.flush()  # here, where a closed pipe can still be told

@@ -1,0 +1,8 @@
+"""Search images by their vectors: the store, exact and approximate search, near-duplicates. No Keras."""
+
+from deep_ranking.search.duplicates import Group, find_duplicates
+from deep_ranking.search.index import Embedder, Index
+from deep_ranking.search.options import Hit, Options
+from deep_ranking.search.update import Report, update_index
+
+__all__ = ["Embedder", "Group", "Hit", "Index", "Options", "Report", "find_duplicates", "update_index"]

@@ -1,0 +1,118 @@
+"""Files that can be made again from the store: written whole, named by what they hold, checked when read."""
+
+import contextlib
+import os
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import written_whole
+
+T = TypeVar("T")
+
+_MARK = b"deep-ranking"
+_TRAILER = len(_MARK) + 4
+_BLOCK = 1 << 16
+_ABANDONED_SECONDS = 3600
+_ATTEMPTS = 5
+
+
+class Caches:
+    """The caches of one state of the store.
+
+    The store's identity and version are in each file's name, so two processes that see different states
+    never touch each other's files, and two that see the same state write the same content.
+
+    Args:
+        folder: where the files lie; made when first written.
+        identity: the store's, so that a store made anew in the same place finds no caches of the old one.
+        version: the store's.
+    """
+
+    def __init__(self, folder: Path, identity: str, version: int):
+        self._folder, self._identity, self._version = folder, identity, version
+
+    def get(self, name: str, write: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+        """Read the cache `name` (with its ending), after writing it if it is missing, stale or damaged.
+
+        Raises:
+            DeepRankingError: it is not as it was written, time and again.
+            OSError: it cannot be written.
+        """
+        path = self._path(name, self._version)
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):  # another process may have cleaned up just now
+                if is_sealed(path):
+                    return read(path)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with written_whole(path) as temporary:
+                write(temporary)
+                seal(temporary)
+            self._remove_stale(name)
+        raise DeepRankingError(f"{path}: not as it was just written; is the disk full, or failing?")
+
+    def earlier(self, name: str) -> Path | None:
+        """Return the newest intact cache of an earlier version, for what can be learned from it."""
+        found = sorted(self._stale(name).items(), reverse=True)
+        return next((path for _, path in found if is_sealed(path)), None)
+
+    def _path(self, name: str, version: int | str) -> Path:
+        stem, ending = os.path.splitext(name)  # noqa: PTH122 - it is a name, not a path
+        return self._folder / f"{stem}-{self._identity}-{version}{ending}"
+
+    def _stale(self, name: str) -> dict[int, Path]:
+        found = {}
+        for path in self._folder.glob(self._path(name, "*").name):
+            version = path.stem.rpartition("-")[2]
+            if version.isdigit() and int(version) < self._version:
+                found[int(version)] = path
+        return found
+
+    def _remove_stale(self, name: str) -> None:
+        stem, ending = os.path.splitext(name)  # noqa: PTH122
+        other_stores = {
+            path
+            for path in self._folder.glob(f"{stem}-*{ending}")
+            if not path.name.startswith(f"{stem}-{self._identity}-")
+        }
+        abandoned = {  # a killed process cannot remove its temporary file
+            path
+            for path in self._folder.glob(f".{stem}-*.tmp{ending}")
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
+        }
+        for path in {*self._stale(name).values(), *other_stores, *abandoned}:
+            with contextlib.suppress(OSError):  # Windows keeps a file that is open; the next one removes it
+                path.unlink()
+
+
+def seal(path: Path) -> None:
+    """Append a checksum to a finished file; readers of NumPy's and FAISS's formats pass over it."""
+    checksum = _checksum(path, path.stat().st_size)
+    with path.open("ab") as file:
+        file.write(_MARK + checksum)
+
+
+def is_sealed(path: Path) -> bool:
+    """Tell whether a file is there and every byte is as it was sealed; reads it at the memory's speed."""
+    if not path.is_file() or path.stat().st_size < _TRAILER:
+        return False
+    length = path.stat().st_size - _TRAILER
+    with path.open("rb") as file:
+        file.seek(length)
+        trailer = file.read()
+    return trailer == _MARK + _checksum(path, length)
+
+
+def _checksum(path: Path, length: int) -> bytes:
+    """CRC-32 of the sums of 64 KiB blocks: all bytes count, at many times the speed of a plain CRC-32."""
+    if not length:
+        return bytes(4)
+    data = np.asarray(np.memmap(path, np.uint8, "r", shape=(length,)))
+    whole = length - length % _BLOCK
+    sums = data[:whole].view(np.uint64).reshape(-1, _BLOCK // 8).sum(axis=1, dtype=np.uint64)
+    return zlib.crc32(data[whole:].tobytes(), zlib.crc32(sums.tobytes())).to_bytes(4, "little")

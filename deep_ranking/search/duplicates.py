@@ -1,0 +1,99 @@
+"""Near-duplicates: groups of images whose vectors lie close together. Nothing is ever deleted."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.progress import progress
+from deep_ranking.search.exact import distances
+from deep_ranking.search.options import Hit
+from deep_ranking.search.snapshot import Snapshot
+
+_BLOCK = 512
+_ROUNDING = 4e-6  # of a squared distance from norms and products in float32, relative to the squared norm
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images that belong together.
+
+    `images` are in order of the path, each with its distance to the first; `copies` are the paths that are
+    byte for byte another image of the group.
+    """
+
+    images: tuple[Hit, ...]
+    copies: frozenset[str]
+
+
+def find_duplicates(snapshot: Snapshot, threshold: float, quiet: bool = False) -> list[Group]:
+    """Return the groups of near-duplicates, the largest first, then by path.
+
+    Two images are near if the distance of their vectors is at most `threshold`, or their bytes are the
+    same. A group holds all that are joined by a chain of near ones, so its ends may be farther apart. All
+    pairs are compared exactly, in blocks: the time grows with the square of the images, the memory does not.
+
+    Args:
+        snapshot: `Index.snapshot`.
+        threshold: Euclidean distance, 0 or more.
+        quiet: no progress.
+
+    Raises:
+        DeepRankingError: a threshold below 0.
+    """
+    if not (math.isfinite(threshold) and threshold >= 0):
+        raise DeepRankingError(f"threshold: expected a distance of 0 or more, found {threshold}")
+    matrix, images = snapshot.matrix, snapshot.images
+    # Images with one content have one vector, so the bytes ask for no comparison of their own.
+    group = np.arange(len(images))
+    squares = np.einsum("ij,ij->i", matrix, matrix)
+    for start in progress(range(0, len(images), _BLOCK), "comparing", "blocks", quiet=quiet):
+        block = slice(start, start + _BLOCK)
+        squared = matrix[block] @ matrix[start:].T
+        squared *= -2
+        squared += squares[block, None]
+        squared += squares[start:]
+        slack = _ROUNDING * float(squares[block].max() + squares[start:].max())
+        one, other = np.nonzero(squared <= threshold**2 + slack)
+        upper = one < other
+        one, other = one[upper] + start, other[upper] + start
+        near = _pair_distances(matrix, one, other) <= threshold
+        group = _joined(group, one[near], other[near])
+    order = np.argsort(group, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
+    found = [_group(snapshot, rows) for rows in groups if len(rows) > 1]
+    return sorted(found, key=lambda group: (-len(group.images), group.images[0].path))
+
+
+def _pair_distances(matrix: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the distances of pairs of rows to full precision, (len(one),) float64."""
+    found = np.empty(len(one))
+    step = max(1, (16 << 20) // matrix.shape[1])
+    for start in range(0, len(one), step):
+        some = slice(start, start + step)
+        difference = matrix[one[some]].astype(np.float64) - matrix[other[some]]
+        found[some] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    return found
+
+
+def _joined(group: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Merge the groups, (n,) numbers below n, that the pairs connect."""
+    if not len(one):
+        return group
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = coo_array((np.ones(len(one), bool), (group[one], group[other])), shape=(len(group), len(group)))
+    return connected_components(edges, directed=False)[1][group]
+
+
+def _group(snapshot: Snapshot, rows: np.ndarray) -> Group:
+    images = [snapshot.images[row] for row in rows]
+    length = distances(snapshot.matrix, rows, snapshot.matrix[rows[0]]).tolist()
+    times = Counter(image.hash for image in images)
+    return Group(
+        images=tuple(Hit(image.path, d, image.label) for image, d in zip(images, length, strict=True)),
+        copies=frozenset(image.path for image in images if times[image.hash] > 1),
+    )

@@ -1,0 +1,69 @@
+"""What a search can be asked for, and what it answers."""
+
+import math
+from dataclasses import dataclass
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.search.approximate import KINDS, Kind
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An image found, its Euclidean distance to the query, and its label."""
+
+    path: str
+    distance: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which images may be found, and how they are looked for.
+
+    Args:
+        label: only images with this label.
+        folder: only images below this folder (relative to the folder of images, `/` between folders).
+        within: only images at this distance or nearer.
+        beyond: only images at this distance or farther.
+        bottom: the farthest instead of the nearest.
+        leave_self_out: leave out the query images, and byte-for-byte copies of them.
+        approximate: None for exact search, or "clustered" or "hnsw".
+        probe: how much an approximate search looks at; None for what was measured when it was built.
+
+    Raises:
+        DeepRankingError: a value out of range, or an approximate search for what only an exact one finds.
+
+    Example:
+        >>> Options(folder="cats", within=0.5).within
+        0.5
+    """
+
+    label: str | None = None
+    folder: str | None = None
+    within: float | None = None
+    beyond: float | None = None
+    bottom: bool = False
+    leave_self_out: bool = False
+    approximate: Kind | None = None
+    probe: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("within", "beyond"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise DeepRankingError(f"{name}: expected a distance of 0 or more, found {value}")
+        if self.approximate is None:
+            if self.probe is not None:
+                raise DeepRankingError("probe: it belongs to an approximate search; choose clustered or hnsw")
+            return
+        if self.approximate not in KINDS:
+            raise DeepRankingError(
+                f"approximate: expected one of {', '.join(KINDS)}, found {self.approximate!r}"
+            )
+        if self.bottom or self.beyond is not None:
+            raise DeepRankingError(
+                "an approximate search finds the nearest images only; leave `approximate` out for the "
+                "farthest, or for those beyond a distance"
+            )
+        if self.probe is not None and self.probe < 1:
+            raise DeepRankingError(f"probe: expected 1 or more, found {self.probe}")

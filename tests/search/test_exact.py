@@ -1,0 +1,63 @@
+"""Selection of the largest values, and precision near zero."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deep_ranking.search.exact import Exact, distances, largest
+
+
+@given(st.integers(0, 2000), st.integers(0, 30), st.integers(1, 5000), st.integers(0, 2**32 - 1))
+def test_the_largest_are_all_there_and_nothing_smaller(count, k, distinct, seed):
+    values = np.random.default_rng(seed).integers(distinct, size=count).astype(np.float32)
+    found = values[largest(values, k)]
+    right = np.sort(values)[::-1][:k]
+    assert np.array_equal(np.sort(found)[::-1][:k], right)
+    if 0 < k < count:
+        assert (found >= right[-1]).all()
+        assert len(found) == np.count_nonzero(values >= right[-1])  # all that tie with the last
+
+
+def test_what_lies_within_the_margin_is_kept():
+    values = np.linspace(0, 1, 1001)
+    assert largest(values, 3, margin=0.0101).tolist() == list(range(988, 1001))
+
+
+@pytest.mark.parametrize("dimension", [2, 128, 512, 4096])
+def test_the_margin_covers_the_rounding_of_two_values(dimension):
+    rng = np.random.default_rng(dimension)
+    matrix = rng.standard_normal((2000, dimension)) + rng.standard_normal(dimension)
+    matrix = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
+    exact, wide = Exact(matrix), matrix.astype(np.float64)
+    right = wide @ wide[:8].T - np.einsum("ij,ij->i", wide, wide)[:, None] / 2
+    for queries in (matrix[:1], matrix[:8]):  # one takes another way through the processor than many
+        error = np.abs(exact._closeness(queries, None).T - right[:, : len(queries)]).max()
+        assert 0 < 2 * error < exact._margin(matrix[0])
+
+
+def test_near_copies_are_ranked_by_their_true_distance():
+    """Through norms and products in float32 all of these would be as near as each other."""
+    rng = np.random.default_rng(0)
+    centre = rng.standard_normal(512)
+    centre /= np.linalg.norm(centre)
+    step = rng.standard_normal(512)
+    step /= np.linalg.norm(step)
+    matrix = (centre + np.geomspace(1e-6, 1e-2, 2000)[::-1, None] * step).astype(np.float32)
+    query = centre.astype(np.float32)
+    rows = Exact(matrix).nearest(query[None], 50)[0]
+    true = np.linalg.norm(matrix.astype(np.float64) - query.astype(np.float64), axis=1)
+    found = distances(matrix, rows, query)
+    assert found == pytest.approx(true[rows], rel=1e-12)
+    assert np.sort(found)[:50] == pytest.approx(np.sort(true)[:50], rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [slice(100, 150), np.arange(0, 1000, 3), np.arange(5)])
+def test_allowed_rows_are_searched_and_no_others(rows):
+    matrix = np.random.default_rng(0).standard_normal((1000, 5)).astype(np.float32)
+    queries = matrix[:4] + 0.1
+    allowed = np.arange(1000)[rows]
+    exact = Exact(matrix)
+    for query, found in zip(queries, exact.nearest(queries, 4, rows), strict=True):
+        right = allowed[np.argsort(np.linalg.norm(matrix[allowed] - query, axis=1))[:4]]
+        assert set(right) <= set(found.tolist()) <= set(allowed.tolist())

@@ -1,0 +1,192 @@
+"""The commands index, search and duplicates, with an embedder that needs no network."""
+
+import json
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+from samples import PixelEmbedder, write_image
+
+from deep_ranking.cli import main
+
+
+@pytest.fixture
+def images(tmp_path):
+    for i in range(30):
+        write_image(tmp_path / "images" / f"class {i % 2}" / f"{i}.png", str(i))
+    (tmp_path / "images/class 0/copy.png").write_bytes((tmp_path / "images/class 0/4.png").read_bytes())
+    (tmp_path / "images/class 0/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    (tmp_path / "images/class 0/empty.jpg").touch()
+    (tmp_path / "images/notes.txt").write_text("no image, and no one says so")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Put the pixel embedder where the command line looks for the network's."""
+    module = types.ModuleType("deep_ranking.embedding")
+    module.Embedder = types.SimpleNamespace(load=lambda path: PixelEmbedder())
+    monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
+    monkeypatch.setattr("deep_ranking.cli.quiet_keras.import_keras", lambda: None)
+
+
+@pytest.fixture
+def folder(tmp_path, images, no_network, capsys):
+    assert main(index_arguments(tmp_path, images)) == 0
+    capsys.readouterr()
+    return tmp_path / "index"
+
+
+def index_arguments(tmp_path, images, *more):
+    return [
+        "index",
+        "--model",
+        "m.h5",
+        "--images",
+        str(images),
+        "--index",
+        str(tmp_path / "index"),
+        "--quiet",
+        *more,
+    ]
+
+
+def run(capsys, *arguments):
+    """Run a command that must succeed, and return what it printed."""
+    assert main([str(a) for a in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_index_counts_what_it_did_and_lists_what_it_skipped(tmp_path, images, no_network, capsys):
+    result = json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))
+    skipped = result.pop("skipped")
+    assert result == {
+        "index": str(tmp_path / "index"),
+        "count": 31,
+        "embedded": 30,
+        "renamed": 0,
+        "reused": 1,
+        "removed": 0,
+        "unchanged": 0,
+    }
+    assert sorted(skipped) == ["class 0/broken.png", "class 0/empty.jpg"]
+    (images / "class 1/1.png").unlink()
+    assert (
+        main(["index", "--index", str(tmp_path / "index"), "--quiet"]) == 0
+    )  # model and images are remembered
+    printed = capsys.readouterr()
+    assert printed.out == (
+        "30 images in the index: 0 embedded, 0 renamed, 0 reused, 1 removed, 30 unchanged, 2 skipped\n"
+    )
+    assert "skipped class 0/broken.png: cannot be read as an image" in printed.err
+
+
+def test_search_prints_the_nearest(folder, images, capsys):
+    lines = run(capsys, "search", "--index", folder, "--image", "class 0/4.png", "--top", 3).splitlines()
+    assert lines[0] == "0.000000  class 0  class 0/4.png"
+    assert lines[1] == "0.000000  class 0  class 0/copy.png"
+    assert len(lines) == 3
+
+
+def test_search_flags_reach_the_search(folder, images, tmp_path, capsys):
+    def hits(*more):
+        out = run(capsys, "search", "--index", folder, "--image", images / "class 0/4.png", "--json", *more)
+        return json.loads(out)["hits"]
+
+    everything = hits("--top", 0)
+    assert len(everything) == 31
+    distances = [hit["distance"] for hit in everything]
+    assert distances == sorted(distances)
+    assert hits("--top", 31, "--bottom")[0]["distance"] == distances[-1]
+    assert [h["path"] for h in hits("--leave_self_out")] == [h["path"] for h in everything[2:12]]
+    assert {h["label"] for h in hits("--label", "class 1")} == {"class 1"}
+    assert {h["label"] for h in hits("--folder", "class 1/")} == {"class 1"}
+    middle = (distances[9] + distances[10]) / 2
+    assert hits("--top", 0, "--within", middle) == everything[:10]
+    assert hits("--top", 0, "--beyond", middle) == everything[10:]
+    write_image(tmp_path / "new.png", "new")
+    new = run(capsys, "search", "--index", folder, "--image", tmp_path / "new.png", "--json")
+    assert json.loads(new)["hits"][0]["distance"] > 0
+
+
+def test_a_search_by_what_is_indexed_loads_no_network_and_no_scipy(folder, images):
+    code = (
+        "import sys; from deep_ranking.cli import main\n"
+        f"assert main(['search', '--index', {str(folder)!r}, '--image', 'class 0/4.png']) == 0\n"
+        "assert not {'keras', 'tensorflow', 'scipy', 'sklearn', 'PIL'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_network, capfdbinary):
+    name = b"caf\xe9.png"
+    (images / "class 0/copy.png").rename(os.fsdecode(bytes(images) + b"/" + name))
+    assert main(index_arguments(tmp_path, images)) == 0
+    assert (
+        main(["search", "--index", str(tmp_path / "index"), "--image", os.fsdecode(name), "--top", "1"]) == 0
+    )
+    assert capfdbinary.readouterr().out.endswith(b"0.000000    " + name + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "--index", "{tmp}", "--image", "a.jpg"], "found no store.sqlite in it"),
+        (["search", "--index", "{index}", "--image", "a.jpg"], "a.jpg: expected an image file or a path in"),
+        (
+            ["search", "--index", "{index}", "--image", "class 0/4.png", "--top", "-1"],
+            "expected 1 result or more",
+        ),
+        (["index", "--index", "{tmp}/new"], "expected --model and --images"),
+        (
+            ["index", "--index", "{tmp}/new", "--model", "m", "--images", "{tmp}/none"],
+            "expected a folder of images",
+        ),
+        (["duplicates", "--index", "{index}", "--within", "-1"], "expected a distance of 0 or more"),
+    ],
+)
+def test_mistakes_are_explained(folder, tmp_path, capsys, arguments, message):
+    assert main([a.format(tmp=tmp_path, index=folder) for a in arguments]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_folder_of_nothing_but_broken_images_fails(tmp_path, no_network, capsys):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    assert main(index_arguments(tmp_path, tmp_path / "images")) == 1
+    assert "none of 1 images could be read" in capsys.readouterr().err
+
+
+def test_duplicates_as_a_table_as_json_and_as_a_page(folder, tmp_path, images, capsys):
+    assert run(capsys, "duplicates", "--index", folder, "--within", 0, "--quiet") == (
+        "group 1: 2 images\n"
+        "  0.000000  copy  class 0/4.png\n"
+        "  0.000000  copy  class 0/copy.png\n"
+        "1 groups of 2 images within 0\n"
+    )
+    result = json.loads(run(capsys, "duplicates", "--index", folder, "--within", 0, "--json", "--quiet"))
+    assert [image["path"] for image in result["groups"][0]] == ["class 0/4.png", "class 0/copy.png"]
+    assert [image["copy"] for image in result["groups"][0]] == [True, True]
+    (images / "class 0/4.png").unlink()
+    page = tmp_path / "page.html"
+    run(capsys, "duplicates", "--index", folder, "--within", 0, "--html", page, "--quiet")
+    text = page.read_text()
+    assert text.count("data:image/jpeg;base64,") == 1
+    assert "cannot be read" in text
+    assert "http" not in text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "index", "page.html"]
+
+
+def test_measure_recommends_a_setting(folder, capsys):
+    pytest.importorskip("faiss")
+    result = json.loads(run(capsys, "index", "--index", folder, "--measure", "--json", "--quiet"))
+    assert {m["approximate"] for m in result["measurements"]} == {None, "clustered", "hnsw"}
+    assert result["recommended"] in result["measurements"]
+    assert result["recommended"]["recall"] >= 0.95
+    assert "recommended, the fastest with recall@10" in run(
+        capsys, "index", "--index", folder, "--measure", "--quiet"
+    )

@@ -1,0 +1,55 @@
+"""The commands with a real network, as small as one gets."""
+
+import json
+
+import numpy as np
+import pytest
+from samples import write_image
+
+from deep_ranking.cli import main
+
+
+@pytest.fixture
+def model(tmp_path):
+    import keras
+
+    from deep_ranking.network.file import save_network
+    from deep_ranking.network.network import build_network
+    from deep_ranking.network.settings import NetworkSettings
+
+    def make(name: str, seed: int) -> str:
+        keras.utils.set_random_seed(seed)
+        settings = NetworkSettings(backbone="simple", image_size=32, embedding_size=8, low_resolution="none")
+        save_network(build_network(settings), tmp_path / name, {})
+        return str(tmp_path / name)
+
+    return make
+
+
+def test_index_and_search_agree_with_similarity(tmp_path, model, capsys):
+    for i in range(7):
+        write_image(tmp_path / "images" / f"{i}.png", str(i))
+    (tmp_path / "images/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    write_image(tmp_path / "query.png", "query")
+    one, index = model("one.h5", 0), str(tmp_path / "index")
+
+    def run(*arguments):
+        assert main([*arguments, "--quiet", "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    result = run("index", "--model", one, "--images", str(tmp_path / "images"), "--index", index)
+    assert (result["embedded"], list(result["skipped"])) == (7, ["broken.png"])
+    hits = run("search", "--index", index, "--image", str(tmp_path / "query.png"))["hits"]
+    assert len(hits) == 7
+    for hit in hits[::3]:
+        images = ("--image1", str(tmp_path / "query.png"), "--image2", str(tmp_path / "images" / hit["path"]))
+        assert run("similarity", "--model", one, *images)["distance"] == pytest.approx(
+            hit["distance"], abs=1e-5
+        )
+    assert np.all(np.diff([hit["distance"] for hit in hits]) >= 0)
+
+    other = model("other.h5", 1)
+    assert main(["index", "--model", other, "--index", index, "--quiet"]) == 1
+    assert "their distances cannot be compared" in capsys.readouterr().err
+    assert main(["search", "--model", other, "--index", index, "--image", str(tmp_path / "query.png")]) == 1
+    assert "their distances cannot be compared" in capsys.readouterr().err
