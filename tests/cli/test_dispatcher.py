@@ -154,17 +154,22 @@ def test_as_a_module_and_a_closed_pipe(tmp_path):
 def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path):
     output = tmp_path / "dataset"
     demo = ["prepare", "demo", "--output", str(output), "--images_per_class", "5000", "--quiet"]
-    process = subprocess.Popen(
+    # A shell starts its background jobs with SIGINT ignored, and so may whoever runs the tests.
+    with subprocess.Popen(
         [sys.executable, "-m", "deep_ranking", *demo],
         stderr=subprocess.PIPE,
         text=True,
-    )
-    give_up = time.monotonic() + 30
-    while not list(tmp_path.glob(".dataset.*/*/*.png")):
-        assert time.monotonic() < give_up, "nothing was drawn"
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            give_up = time.monotonic() + 30
+            while not list(tmp_path.glob(".dataset.*/*/*.png")):
+                assert time.monotonic() < give_up, "nothing was drawn"
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert stderr == "\ndeep-ranking prepare: interrupted\n"
     assert list(tmp_path.iterdir()) == []
