@@ -25,6 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--images", metavar="DIR", help="the folder to follow (an index remembers its own)")
     parser.add_argument(
+        "--engine",
+        choices=("keras", "openvino"),
+        default="keras",
+        help="what runs the network; openvino is several times faster on processors (default: keras)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of the engine openvino (default: float32)",
+    )
+    parser.add_argument(
         "--measure", action="store_true", help="measure recall@10 against time, and recommend a setting"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -78,7 +90,7 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
     import_keras()
     from deep_ranking.embedding import Embedder
 
-    embedder = Embedder.load(model)
+    embedder = Embedder.load(model, args.engine, args.precision)
     if remembered:
         index = Index.open(args.index)
     else:
