@@ -27,7 +27,7 @@ def images(tmp_path):
 def no_network(monkeypatch):
     """Put the pixel embedder where the command line looks for the network's."""
     module = types.ModuleType("deep_ranking.embedding")
-    module.Embedder = types.SimpleNamespace(load=lambda path: PixelEmbedder())
+    module.Embedder = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
     monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
     monkeypatch.setattr("deep_ranking.cli.quiet_keras.import_keras", lambda: None)
 
