@@ -27,7 +27,12 @@ LAYERS = [
 FORBIDDEN = {("web", "training")}
 KERAS = {"keras", "tensorflow", "jax", "torch"}
 WITHOUT_KERAS = {"errors", "files", "progress", "triplets", "search", "evaluation", "datasets", "features"}
-IMAGES_WITH_KERAS = {"deep_ranking.images.generator", "deep_ranking.images.augment"}
+IMAGES_WITH_KERAS = {
+    "deep_ranking.images.augment",
+    "deep_ranking.images.batches",
+    "deep_ranking.images.generator",
+    "deep_ranking.images.labelled_batches",
+}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -68,6 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def changed(args: argparse.Namespace) -> list[str]:
+    """Return which of these flags are not at their default."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return [
+        f"--{name}" for name, value in vars(parser.parse_args([])).items() if getattr(args, name) != value
+    ]
+
+
 def settings_of(args: argparse.Namespace) -> "ImportanceSettings":
     """Return the settings that the flags ask for."""
     from deep_ranking.triplets.importance_settings import ImportanceSettings

@@ -61,8 +61,9 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.triplets.sampler import UniformSampler
     from deep_ranking.triplets.split import split_images
 
-    if args.method == "uniform" and (args.relevance != "labels" or args.count is not None):
-        raise DeepRankingError("--relevance and --count need --method importance")
+    without_effect = relevance_flags.changed(args) + ["--count"] * (args.count is not None)
+    if args.method == "uniform" and without_effect:
+        raise DeepRankingError(f"{', '.join(without_effect)}: without effect; these need --method importance")
     if args.count is not None and args.count < 1:
         raise DeepRankingError(f"--count: expected 1 or more, found {args.count}")
     skipped: list[str] = []

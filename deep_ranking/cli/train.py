@@ -1,4 +1,4 @@
-"""Learn a network from a triplet file.
+"""Learn a network from a triplet file, from triplets drawn as it goes, or by mining in batches.
 
 Without flags: reads dataset/ and triplets.txt, trains the paper's network on VGG16, writes deepranking.h5,
 beside it deepranking.csv (the epochs' logs) and, until the run has ended, deepranking.checkpoint.
@@ -9,6 +9,8 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+from deep_ranking.cli import training_data
+
 if TYPE_CHECKING:
     from deep_ranking.network.settings import NetworkSettings
     from deep_ranking.training.settings import TrainingSettings
@@ -18,14 +20,8 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags; those without a default leave the choice to the preset."""
-    data = parser.add_argument_group("data")
-    data.add_argument("--dataset", default="dataset", help="root of the images (default: dataset)")
-    data.add_argument("--triplets", default="triplets.txt", help="what to learn from (default: triplets.txt)")
-    data.add_argument(
-        "--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch"
-    )
-    data.add_argument("--validation_dataset", metavar="DIR", help="root of their images (default: --dataset)")
-    data.add_argument("--model", default="deepranking.h5", help=".h5 or .keras (default: deepranking.h5)")
+    training_data.add_arguments(parser)
+    parser.add_argument("--model", default="deepranking.h5", help=".h5 or .keras (default: deepranking.h5)")
 
     network = parser.add_argument_group("network")
     add = network.add_argument
@@ -99,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="precision",
         help="number type of the computation (default: float32)",
     )
-    add("--seed", type=int, metavar="N", help="(default: 0)")
+    add("--seed", type=int, default=0, metavar="N", help="(default: 0)")
 
     work = parser.add_argument_group("run")
     add = work.add_argument
@@ -112,13 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and print what came of it."""
-    from deep_ranking.triplets.table import TripletTable
-
     # The data first: what is missing is said before Keras has taken its seconds.
-    training = TripletTable.load(args.triplets, args.dataset)
-    validation = None
-    if args.validation_triplets:
-        validation = TripletTable.load(args.validation_triplets, args.validation_dataset or args.dataset)
+    training, validation = training_data.read(args)
 
     from deep_ranking.cli.quiet_keras import import_keras
 
@@ -142,8 +133,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"model": args.model, "best": best, "history": trained.history}))
         return
-    data = f"{len(training):,} triplets of {len(training.images):,} images"
-    print(f"{args.model}: {settings.epochs} epochs over {data}")
+    print(f"{args.model}: {settings.epochs} epochs over {training_data.summary(training)}")
     if "loss" in best:
         print(f"training:   loss {best['loss']:.4f}, similarity precision {best['similarity_precision']:.2%}")
     if untrained is not None:

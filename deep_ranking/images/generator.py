@@ -1,4 +1,4 @@
-"""The generator: a triplet file in, batches of query, positive, negative images out, in that order."""
+"""The generator: triplets in, batches of query, positive, negative images out, in that order."""
 
 import os
 import threading
@@ -11,7 +11,8 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import Augmentation
-from deep_ranking.images.decode import ImageError, read_image
+from deep_ranking.images.batches import ImageBatches
+from deep_ranking.triplets.source import TripletSource
 from deep_ranking.triplets.table import TripletTable
 
 
@@ -99,16 +100,15 @@ class ImageDataGenerator:
         return transform
 
 
-class TripletBatches(keras.utils.PyDataset):
-    """Batches of a triplet table: images in the order q, p, n, q, p, n, ... and zeros as targets.
+class TripletBatches(ImageBatches):
+    """Batches of triplets: images in the order q, p, n, q, p, n, ... and zeros as targets.
 
     An item is `(images, targets)`: (3k, height, width, 3) and (3k, 1) float32. With `distinct=True` it is
     `((images, rows), targets)`: each distinct image of the batch once, (u, height, width, 3), and (3k,)
-    int32 positions in it; a network then runs on u images instead of 3k. Images are uint8 RGB unless a
-    transform makes them something else. Each distinct image is decoded once a batch.
+    int32 positions in it; a network then runs on u images instead of 3k. See `ImageBatches`.
 
     Args:
-        table: the triplets.
+        table: the triplets: a file's, or a sampler's.
         batch_size: images a batch, a multiple of three; the last batch may be shorter.
         size: (height, width) in pixels.
         shuffle: change the order in each epoch. Runs of triplets with the same query and positive stay
@@ -123,9 +123,11 @@ class TripletBatches(keras.utils.PyDataset):
         ImageError: while iterating, an image cannot be read.
     """
 
+    unit = "triplets"
+
     def __init__(
         self,
-        table: TripletTable,
+        table: TripletSource,
         batch_size: int = 24,
         size: tuple[int, int] = (224, 224),
         *,
@@ -135,82 +137,29 @@ class TripletBatches(keras.utils.PyDataset):
         transform: Callable[[np.ndarray, int], np.ndarray] | None = None,
         workers: int = 1,
     ):
-        super().__init__(workers=workers, max_queue_size=max(4, 2 * workers))
+        super().__init__(table.images, size, distinct, transform, workers)
         if batch_size < 3 or batch_size % 3:
             raise DeepRankingError(
                 f"batch_size: expected a multiple of three (query, positive, negative), found {batch_size}"
             )
-        self.table, self.batch_size, self.size = table, batch_size, size
-        self.shuffle, self.seed, self.distinct, self.transform = shuffle, seed, distinct, transform
-        self.epoch = 0
-        self.failure: ImageError | None = None  # of a reading thread, whose exceptions backends wrap
+        self.table, self.batch_size, self.shuffle, self.seed = table, batch_size, shuffle, seed
+        self.items, self.items_per_batch = len(table), batch_size // 3
         # Two epochs, since readers run ahead of training at an epoch's end.
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return -(-len(self.table) // (self.batch_size // 3))
-
-    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-        """Return batch `index` of the current epoch."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        return self.batch(self.epoch, index)
-
-    def on_epoch_end(self) -> None:
-        """Go on to the next epoch's order; `fit` calls it."""
-        self.epoch += 1
-
-    def batch(self, epoch: int, index: int) -> tuple[Any, np.ndarray]:
-        """Return batch `index` of an epoch, a pure function of the two and the seed."""
-        k = self.batch_size // 3
-        if self.shuffle:
-            rows = self.table.rows[self._order(epoch)[index * k : (index + 1) * k]]
-        else:
-            rows = self.table.rows[index * k : (index + 1) * k]
-        distinct, inverse = np.unique(rows, return_inverse=True)
-        try:
-            images = np.stack([read_image(self.table.images[i], self.size) for i in distinct])
-        except ImageError as error:
-            self.failure = error
-            raise
-        if self.transform is not None:
-            images = self.transform(images, epoch * len(self) + index)
-        inverse = inverse.reshape(-1).astype(np.int32)
-        targets = np.zeros((rows.size, 1), np.float32)
-        return ((images, inverse), targets) if self.distinct else (images[inverse], targets)
+    def rows(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the positions of a batch's images in the order q, p, n, q, p, n, ... and zeros."""
+        which = slice(index * self.items_per_batch, (index + 1) * self.items_per_batch)
+        triplets = self.table.epoch(epoch)
+        rows = triplets[self._order(epoch)[which] if self.shuffle else which].reshape(-1)
+        return rows, np.zeros((len(rows), 1), np.float32)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         """Return the triplets' order in an epoch: whole runs of one (query, positive), runs shuffled."""
-        pairs = self.table.rows[:, :2]
+        pairs = self.table.epoch(epoch)[:, :2]
         starts = np.flatnonzero(np.r_[True, (pairs[1:] != pairs[:-1]).any(axis=1)])
         lengths = np.diff(np.r_[starts, len(pairs)])
         runs = np.random.default_rng([self.seed, epoch]).permutation(len(starts))
         lengths = lengths[runs]
         ends = np.cumsum(lengths)
         return (np.repeat(starts[runs] - (ends - lengths), lengths) + np.arange(len(pairs))).astype(np.int32)
-
-
-class TripletStream(keras.utils.PyDataset):
-    """All epochs of `TripletBatches` as one endless run of batches, from any step on.
-
-    Keras starts reading a new epoch before it tells the data set so; here the epoch follows from the step
-    alone, reading goes on across epochs, and a resumed training starts where it stopped.
-
-    Args:
-        batches: what is streamed; it is not changed.
-        start: step to begin with, counted over all epochs.
-    """
-
-    def __init__(self, batches: TripletBatches, start: int = 0):
-        super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
-        self.batches, self.start = batches, start
-
-    @property
-    def num_batches(self) -> None:
-        """None: there is no end."""
-        return None
-
-    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-        """Return the batch of step `start + index`."""
-        return self.batches.batch(*divmod(self.start + index, len(self.batches)))

@@ -1,11 +1,16 @@
 """What is watched while training: is the ranking right, and has the network collapsed?"""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from deep_ranking.ranking.loss import triplet_distances
+from deep_ranking.ranking.mining import mined, pairwise_distances
+
+Watched = Callable[[Any, Any], Any]
+"""D(q, p) and D(q, n) of triplets in, a value of each out."""
 
 
 def ranking_metrics(gap: float, distance: str) -> list[keras.metrics.Metric]:
@@ -18,24 +23,40 @@ def ranking_metrics(gap: float, distance: str) -> list[keras.metrics.Metric]:
       vectors. At 0 all images have one embedding: the network has collapsed.
     """
 
-    def similarity_precision(_: Any, embeddings: Any) -> Any:
-        positive, negative = triplet_distances(embeddings, distance)
-        return ops.cast(positive < negative, "float32")
+    def of_triplets(watched: Watched) -> Callable[[Any, Any], Any]:
+        return lambda _, embeddings: watched(*triplet_distances(embeddings, distance))
 
-    def active(_: Any, embeddings: Any) -> Any:
-        positive, negative = triplet_distances(embeddings, distance)
-        return ops.cast(gap + positive - negative > 0, "float32")
+    return _metrics(gap, of_triplets)
 
-    def positive_distance(_: Any, embeddings: Any) -> Any:
-        return triplet_distances(embeddings, distance)[0]
 
-    def negative_distance(_: Any, embeddings: Any) -> Any:
-        return triplet_distances(embeddings, distance)[1]
+def mining_metrics(gap: float, distance: str) -> list[keras.metrics.Metric]:
+    """Return the same metrics for a batch of labelled images, (b, d) embeddings and (b, 1) labels.
 
+    They are taken over all triplets that the labels make, whichever of them the loss counts.
+    """
+
+    def of_batch(watched: Watched) -> Callable[[Any, Any], Any]:
+        def mean(labels: Any, embeddings: Any) -> Any:
+            distances = pairwise_distances(embeddings, distance)
+            counts = mined(distances, ops.reshape(labels, (-1,)), gap, "all")
+            values = watched(distances[:, :, None], distances[:, None, :])
+            total = ops.sum(counts * ops.cast(values, counts.dtype))
+            return ops.reshape(total / ops.maximum(ops.sum(counts), 1.0), (1,))
+
+        return mean
+
+    return _metrics(gap, of_batch)
+
+
+def _metrics(gap: float, over: Callable[[Watched], Callable[[Any, Any], Any]]) -> list[keras.metrics.Metric]:
     def spread(_: Any, embeddings: Any) -> Any:
         return ops.reshape(ops.sqrt(ops.sum(ops.var(embeddings, axis=0))), (1,))
 
-    return [
-        keras.metrics.MeanMetricWrapper(watched, name=watched.__name__)
-        for watched in (similarity_precision, active, positive_distance, negative_distance, spread)
-    ]
+    functions = {
+        "similarity_precision": over(lambda positive, negative: ops.cast(positive < negative, "float32")),
+        "active": over(lambda positive, negative: ops.cast(gap + positive - negative > 0, "float32")),
+        "positive_distance": over(lambda positive, negative: positive),
+        "negative_distance": over(lambda positive, negative: negative),
+        "spread": spread,
+    }
+    return [keras.metrics.MeanMetricWrapper(function, name=name) for name, function in functions.items()]

@@ -11,6 +11,11 @@ from deep_ranking.ranking.distances import DISTANCES
 MINING = ("all", "semi-hard", "hard")
 
 
+def pairwise_distances(embeddings: Any, distance: str) -> Any:
+    """Return D of each pair of a batch, (b, b); `distance` is a name from `DISTANCES`."""
+    return DISTANCES[distance](embeddings[:, None, :], embeddings[None, :, :])
+
+
 def mined(distances: Any, labels: Any, gap: float, mining: str) -> Any:
     """Return which triplets of a batch count: 1 at [q, p, n] for those that do, 0 elsewhere.
 
@@ -108,7 +113,7 @@ class MinedTripletLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the mean hinge, a scalar."""
-        distances = DISTANCES[self.distance](y_pred[:, None, :], y_pred[None, :, :])
+        distances = pairwise_distances(y_pred, self.distance)
         # Labels come as floats of the loss's dtype: whole numbers below 2^24 are exact in float32.
         counts = mined(distances, ops.reshape(y_true, (-1,)), self.gap, self.mining)
         hinge = ops.relu(self.gap + distances[:, :, None] - distances[:, None, :])

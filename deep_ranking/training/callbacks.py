@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.batches import ImageBatches
 from deep_ranking.progress import progress
 from deep_ranking.training.checkpoint import Checkpoint, Progress
 from deep_ranking.training.validation import Validation
@@ -17,26 +18,23 @@ logger = logging.getLogger(__name__)
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar an epoch on standard error: triplets, rate, time left, loss and ranking so far.
+    """A bar an epoch on standard error: triplets (or images), rate, time left, loss and ranking so far.
 
     Args:
-        triplets: triplets an epoch.
-        per_step: triplets a step.
-        steps: steps an epoch.
+        batches: what is trained on.
         start: step from which the run goes on.
         quiet: no bar.
     """
 
-    def __init__(self, triplets: int, per_step: int, steps: int, start: int, quiet: bool):
+    def __init__(self, batches: ImageBatches, start: int, quiet: bool):
         super().__init__()
-        self.triplets, self.per_step, self.quiet = triplets, per_step, quiet
-        self.begun = start % steps * per_step
+        self.batches, self.quiet = batches, quiet
+        self.begun = start % len(batches) * batches.items_per_batch
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Open the epoch's bar."""
-        self.bar = progress(
-            (), f"epoch {epoch + 1}/{self.params['epochs']}", "triplets", self.triplets, self.quiet
-        )
+        name = f"epoch {epoch + 1}/{self.params['epochs']}"
+        self.bar = progress((), name, self.batches.unit, self.batches.items, self.quiet)
         self.bar.update(self.begun)
         self.begun = 0
 
@@ -46,7 +44,7 @@ class ProgressBar(keras.callbacks.Callback):
             self.bar.set_postfix(
                 loss=f"{logs['loss']:.3f}", precision=f"{logs['similarity_precision']:.3f}", refresh=False
             )
-        self.bar.update(min(self.per_step, self.triplets - self.bar.n))
+        self.bar.update(min(self.batches.items_per_batch, self.batches.items - self.bar.n))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Close the bar."""

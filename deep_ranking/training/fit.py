@@ -14,8 +14,10 @@ from deep_ranking import __version__
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.files import written_whole
+from deep_ranking.images.batches import BatchStream, ImageBatches
 from deep_ranking.images.decode import ImageError
-from deep_ranking.images.generator import TripletBatches, TripletStream
+from deep_ranking.images.generator import TripletBatches
+from deep_ranking.images.labelled_batches import LabelledBatches
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import check_ending, save_network
 from deep_ranking.training import callbacks
@@ -23,6 +25,9 @@ from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_pa
 from deep_ranking.training.model import build_training_model
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.training.validation import Validation
+from deep_ranking.triplets.class_batches import ClassBatches
+from deep_ranking.triplets.labelled import LabelledImages
+from deep_ranking.triplets.source import TripletSource
 from deep_ranking.triplets.table import TripletTable
 
 logger = logging.getLogger(__name__)
@@ -51,7 +56,7 @@ class Trained:
 
 def train(
     settings: TrainingSettings,
-    training: TripletTable,
+    training: TripletSource | LabelledImages,
     model_path: str | Path,
     validation: TripletTable | None = None,
     *,
@@ -61,14 +66,14 @@ def train(
     tensorboard: str | Path | None = None,
     quiet: bool = True,
 ) -> Trained:
-    """Learn a network from triplets and save it.
+    """Learn a network from triplets, or from classes by mining, and save it.
 
     Beside the model lie, under its name, a `.csv` of the epochs' logs and, until the run has ended, a
     `.checkpoint`. With validation triplets the file keeps the network that ranked the most of them right.
 
     Args:
         settings: the run.
-        training: what is learned from.
+        training: what is learned from: triplets, of a file or a sampler; images with classes to mine in.
         model_path: where the network goes; ends in `.h5` or `.keras`.
         validation: what is measured before training and after each epoch.
         resume: go on from the checkpoint.
@@ -86,12 +91,9 @@ def train(
         raise DeepRankingError(
             f"{model_path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
         )
+    batches = _batches(settings, training, workers)
     keras.utils.set_random_seed(settings.seed)
     network, model = build_training_model(settings)
-    size = (settings.network.image_size,) * 2
-    batches = TripletBatches(
-        training, settings.batch_size, size, shuffle=True, seed=settings.seed, distinct=True, workers=workers
-    )
     watched = [callbacks.StopOnNaN(), callbacks.CollapseAlarm(settings.gap)]
     measured = None
     if validation is not None:
@@ -119,7 +121,7 @@ def train(
         save(start.history[0])
         return Trained(network, start.history)
     keeper = callbacks.Keeper(save, log, checkpoint, checkpoint_steps, len(batches), start)
-    bar = callbacks.ProgressBar(len(training), settings.batch_size // 3, len(batches), start.step, quiet)
+    bar = callbacks.ProgressBar(batches, start.step, quiet)
     try:
         _fit(model, batches, start.step, settings.epochs, [*watched, keeper, bar])
     except KeyboardInterrupt:
@@ -130,7 +132,39 @@ def train(
     return Trained(network, keeper.state.history)
 
 
-def _fit(model: keras.Model, batches: TripletBatches, step: int, epochs: int, watched: list[Any]) -> None:
+def _batches(
+    settings: TrainingSettings, training: TripletSource | LabelledImages, workers: int
+) -> ImageBatches:
+    size = (settings.network.image_size,) * 2
+    if isinstance(training, LabelledImages) != (settings.mining != "none"):
+        raise DeepRankingError(
+            f"mining {settings.mining!r}: expected "
+            + ("triplets" if settings.mining == "none" else "images with classes")
+            + f" to learn from, found {type(training).__name__}"
+        )
+    if not isinstance(training, LabelledImages):
+        return TripletBatches(
+            training,
+            settings.batch_size,
+            size,
+            shuffle=True,
+            seed=settings.seed,
+            distinct=True,
+            workers=workers,
+        )
+    deals = ClassBatches(
+        training.labels, settings.classes_per_batch, settings.images_per_class, settings.seed
+    )
+    if len(deals.small_classes):
+        logger.warning(
+            "%d classes have fewer than %d images (--images_per_class) and take no part in training",
+            len(deals.small_classes),
+            settings.images_per_class,
+        )
+    return LabelledBatches(training, deals, size, workers)
+
+
+def _fit(model: keras.Model, batches: ImageBatches, step: int, epochs: int, watched: list[Any]) -> None:
     """Run `model.fit` from a step to the end: first the rest of a begun epoch, then the whole ones."""
     epoch, begun = divmod(step, len(batches))
     parts = [(epoch + 1, begun), (epochs, 0)] if begun else [(epochs, 0)]
@@ -138,7 +172,7 @@ def _fit(model: keras.Model, batches: TripletBatches, step: int, epochs: int, wa
         if epoch < until:
             try:
                 model.fit(
-                    TripletStream(batches, epoch * len(batches) + skipped),
+                    BatchStream(batches, epoch * len(batches) + skipped),
                     steps_per_epoch=len(batches) - skipped,
                     initial_epoch=epoch,
                     epochs=until,
@@ -157,22 +191,23 @@ def _fit(model: keras.Model, batches: TripletBatches, step: int, epochs: int, wa
 
 
 def _metadata(
-    settings: TrainingSettings, training: TripletTable, untrained: dict[str, float], logs: dict[str, float]
+    settings: TrainingSettings,
+    training: TripletSource | LabelledImages,
+    untrained: dict[str, float],
+    logs: dict[str, float],
 ) -> dict[str, Any]:
     return {
         "version": __version__,
         "settings": asdict(settings),
-        "triplets": {
-            "count": len(training),
-            "images": len(training.images),
-            "sha256": training.fingerprint,
-        },
+        "triplets": training.description,
         "metrics": logs,
         "untrained": untrained,
     }
 
 
-def _run_identity(settings: TrainingSettings, training: TripletTable, validation: TripletTable | None) -> str:
+def _run_identity(
+    settings: TrainingSettings, training: TripletSource | LabelledImages, validation: TripletTable | None
+) -> str:
     """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed."""
     parts = {**asdict(settings), "training": training.fingerprint}
     del parts["epochs"]

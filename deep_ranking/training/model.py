@@ -6,7 +6,8 @@ from deep_ranking.images.augment import PRESETS
 from deep_ranking.network.network import build_network
 from deep_ranking.network.weights import load_weights
 from deep_ranking.ranking.loss import TripletHingeLoss
-from deep_ranking.ranking.metrics import ranking_metrics
+from deep_ranking.ranking.metrics import mining_metrics, ranking_metrics
+from deep_ranking.ranking.mining import MinedTripletLoss
 from deep_ranking.training.settings import TrainingSettings
 
 
@@ -19,7 +20,7 @@ def build_training_model(settings: TrainingSettings) -> tuple[keras.Model, keras
 
     Returns:
         The network, (batch, height, width, 3) -> (batch, d), which is saved and used; and the model,
-        [(u, height, width, 3) images, (3k,) int32 rows] -> (3k, d), compiled.
+        [(u, height, width, 3) images, (b,) int32 rows] -> (b, d), compiled; b is 3k for triplets.
 
     Raises:
         DeepRankingError: the weights cannot be loaded.
@@ -48,8 +49,12 @@ def build_training_model(settings: TrainingSettings) -> tuple[keras.Model, keras
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         model.compile(
             optimizer,
-            loss=TripletHingeLoss(settings.gap, settings.distance),
-            metrics=ranking_metrics(settings.gap, settings.distance),
+            loss=TripletHingeLoss(settings.gap, settings.distance)
+            if settings.mining == "none"
+            else MinedTripletLoss(settings.gap, settings.distance, settings.mining),
+            metrics=(ranking_metrics if settings.mining == "none" else mining_metrics)(
+                settings.gap, settings.distance
+            ),
             # XLA pays on accelerators; on processors it is slower than the backend's own kernels.
             jit_compile="auto" if keras.distribution.list_devices("gpu") else False,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from deep_ranking.images.augment import PRESETS
 from deep_ranking.network.settings import NetworkSettings, expect
 from deep_ranking.ranking import DISTANCES
+from deep_ranking.ranking.mining import MINING
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -18,7 +19,11 @@ class TrainingSettings:
         weights: "imagenet", "none", or a file; see `network.weights.load_weights`.
         gap: the g of the loss, above 0, in the units of the distance. (Why 0.2: docs/experiments.md.)
         distance: "squared_euclidean" (the paper) or "euclidean" (the blog).
-        batch_size: images a step, a multiple of three.
+        batch_size: images a step, a multiple of three; with mining it is classes times images.
+        mining: "none" learns from given triplets; "all", "semi-hard" or "hard" from those that the classes of
+            a batch's images make (see `ranking.mining`).
+        classes_per_batch: P, the classes of a batch to mine in, 2 or more.
+        images_per_class: K, the images of each of them, 2 or more.
         epochs: passes over the triplets; 0 saves the network as it starts.
         learning_rate: of SGD with Nesterov momentum, above 0.
         momentum: 0 or more and below 1.
@@ -40,6 +45,9 @@ class TrainingSettings:
     gap: float = 0.2
     distance: str = "squared_euclidean"
     batch_size: int = 24
+    mining: str = "none"
+    classes_per_batch: int = 6
+    images_per_class: int = 4
     epochs: int = 10
     learning_rate: float = 0.01
     momentum: float = 0.9
@@ -59,6 +67,10 @@ class TrainingSettings:
             "a multiple of three (query, positive, negative)",
             self.batch_size,
         )
+        minings = ("none", *MINING)
+        expect("mining", self.mining in minings, f"one of {', '.join(minings)}", self.mining)
+        for name in ("classes_per_batch", "images_per_class"):
+            expect(name, getattr(self, name) >= 2, "2 or more", getattr(self, name))
         expect("epochs", self.epochs >= 0, "0 or more", self.epochs)
         expect("learning_rate", self.learning_rate > 0, "a number above 0", self.learning_rate)
         expect("momentum", 0 <= self.momentum < 1, "0 or more and below 1", self.momentum)

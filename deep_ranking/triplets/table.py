@@ -5,6 +5,7 @@ import os
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,15 @@ class TripletTable:
     def __len__(self) -> int:
         """Return the number of triplets."""
         return len(self.rows)
+
+    def epoch(self, number: int) -> np.ndarray:
+        """Return the rows: a file has the same triplets in each epoch."""
+        return self.rows
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a model file tells of the data that it was trained on."""
+        return {"count": len(self), "images": len(self.images), "sha256": self.fingerprint}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> "TripletTable":

@@ -6,8 +6,9 @@ import pytest
 
 from deep_ranking import ImageDataGenerator, Triplet, TripletHingeLoss
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.batches import BatchStream
 from deep_ranking.images.decode import ImageError, read_image
-from deep_ranking.images.generator import TripletBatches, TripletStream
+from deep_ranking.images.generator import TripletBatches
 from deep_ranking.images.loader import load_batches
 from deep_ranking.triplets import read_triplets, write_triplets
 from deep_ranking.triplets.sampler import UniformSampler
@@ -61,7 +62,7 @@ def test_distinct_images_and_rows_give_the_plain_batch(table):
 def test_each_distinct_image_is_decoded_once_a_batch(table, monkeypatch):
     read = []
     monkeypatch.setattr(
-        "deep_ranking.images.generator.read_image",
+        "deep_ranking.images.batches.read_image",
         lambda path, size: read.append(path) or np.zeros((*size, 3)),
     )
     TripletBatches(table, 24, SIZE)[0]
@@ -83,7 +84,7 @@ def test_shuffling_keeps_triplets_and_runs_and_follows_seed_and_epoch(table):
 
 def test_a_stream_goes_on_across_epochs_from_any_step(table):
     batches = TripletBatches(table, 24, SIZE, shuffle=True, distinct=True)
-    stream = TripletStream(batches, start=7)
+    stream = BatchStream(batches, start=7)
     for index, (epoch, within) in enumerate([(0, 7), (0, 8), (1, 0), (1, 1)]):
         np.testing.assert_array_equal(stream[index][0][1], batches.batch(epoch, within)[0][1])
 

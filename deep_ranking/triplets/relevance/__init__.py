@@ -7,6 +7,7 @@ from deep_ranking.triplets.relevance.interface import Relevance
 from deep_ranking.triplets.relevance.labels import LabelRelevance
 from deep_ranking.triplets.relevance.pair_file import read_pairs
 from deep_ranking.triplets.relevance.pairs import PairRelevance
+from deep_ranking.triplets.relevance.subset import SubsetRelevance
 
 __all__ = [
     "FeatureRelevance",
@@ -15,6 +16,7 @@ __all__ = [
     "LabelRelevance",
     "PairRelevance",
     "Relevance",
+    "SubsetRelevance",
     "read_features",
     "read_pairs",
     "typical_distance",

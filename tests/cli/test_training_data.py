@@ -1,0 +1,83 @@
+"""What `train` learns from, by its flags."""
+
+import argparse
+
+import numpy as np
+import pytest
+
+from deep_ranking.cli import training_data
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.triplets import Triplet, write_triplets
+from deep_ranking.triplets.labelled import LabelledImages
+
+
+@pytest.fixture
+def read(striped_classes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_triplets("triplets.txt", [Triplet("down/0.png", "down/1.png", "slant/0.png")])
+
+    def read(*flags):
+        parser = argparse.ArgumentParser()
+        training_data.add_arguments(parser)
+        for flag in ("--seed", "--batch_size"):
+            parser.add_argument(flag, type=int, default=0 if flag == "--seed" else None)
+        return training_data.read(parser.parse_args(flags))
+
+    return read
+
+
+def test_a_file_is_the_default(read):
+    training, validation = read()
+    assert training.rows.tolist() == [[0, 1, 2]]
+    assert validation is None
+    assert training_data.summary(training) == "1 triplets of 3 images"
+
+
+def test_online_draws_by_the_flags_from_all_but_the_validation(read, tmp_path):
+    training, validation = read("--sampling", "online", "--validation_triplets", "triplets.txt")
+    assert len(validation) == 1
+    assert len(training.images) == 15
+    assert not set(training.images) & set(validation.images)
+    assert training_data.summary(training) == "150 triplets drawn in each of 15 images"
+    assert training.settings.out_of_class_ratio == 1
+
+    names = [f"{name}/{i}.png" for name in ("across", "down", "slant") for i in range(6)]
+    np.savez(tmp_path / "f.npz", paths=names, value=np.random.default_rng(0).normal(size=(18, 2)))
+    flags = "--sampling online --triplets_per_epoch 70 --reservoir_capacity 4 --seed 2 --relevance features"
+    training, _ = read(*flags.split(), "--features", "f.npz", "--out_of_class_ratio", "0.5")
+    assert (len(training), training.capacity, training.seed) == (70, 4, 2)
+    assert training.settings.out_of_class_ratio == 0.5
+
+
+def test_mining_takes_the_class_folders(read):
+    training, _ = read("--mining", "hard", "--classes_per_batch", "3")
+    assert isinstance(training, LabelledImages)
+    assert training_data.summary(training) == "18 images of 3 classes"
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        ("--sampling online --mining hard", "--mining makes its own triplets"),
+        ("--sampling online --triplets x.txt", "--triplets needs neither --sampling online nor --mining"),
+        ("--mining all --triplets x.txt", "--triplets needs neither --sampling online nor --mining"),
+        ("--mining all --batch_size 24", "--batch_size needs no --mining"),
+        ("--images_per_class 4", "--images_per_class needs --mining"),
+        ("--sampling online --classes_per_batch 4 --images_per_class 4", "--images_per_class need --mining"),
+        ("--triplets_per_epoch 9", "--triplets_per_epoch needs --sampling online"),
+        ("--mining all --out_of_class_ratio 1", "--out_of_class_ratio needs --sampling online"),
+        ("--sampling online --triplets_per_epoch 0", "count: expected 1 or more, found 0"),
+        ("--sampling online --relevance pairs", "name it with --pairs"),
+        ("--sampling online --dataset nowhere", "nowhere: expected a folder of images, found nothing"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(read, flags, problem):
+    with pytest.raises(DeepRankingError, match=problem):
+        read(*flags.split())
+
+
+def test_validation_of_all_images_leaves_none(read):
+    names = [f"{name}/{i}.png" for name in ("across", "down", "slant") for i in range(6)]
+    write_triplets("all.txt", [Triplet(*names[i : i + 3]) for i in range(0, 18, 3)])
+    with pytest.raises(DeepRankingError, match="none is left to learn from"):
+        read("--mining", "all", "--validation_triplets", "all.txt")

@@ -1,0 +1,133 @@
+"""Training without a triplet file: drawn as it goes, or mined in batches."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.find import find_classes
+from deep_ranking.network.file import read_metadata
+from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.training import callbacks
+from deep_ranking.training.fit import train
+from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.triplets.importance_settings import ImportanceSettings
+from deep_ranking.triplets.labelled import LabelledImages
+from deep_ranking.triplets.passes import OnlineTriplets
+from deep_ranking.triplets.relevance import FeatureRelevance, LabelRelevance
+from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.triplets.table import TripletTable
+
+SETTINGS = TrainingSettings(
+    NetworkSettings("simple", image_size=32, embedding_size=8), weights="none", epochs=2, batch_size=12
+)
+MINING = replace(SETTINGS, mining="semi-hard", classes_per_batch=3, images_per_class=3, epochs=20)
+
+
+@pytest.fixture
+def labelled(striped_classes):
+    return LabelledImages.of(find_classes(striped_classes), striped_classes)
+
+
+@pytest.fixture
+def validation(striped_classes):
+    sampler = UniformSampler(find_classes(striped_classes), 2, 2, seed=1)
+    images = [str(striped_classes / name) for name in sampler.images]
+    return TripletTable(images, np.concatenate(list(sampler.blocks())), "0" * 64)
+
+
+@pytest.fixture
+def stopped_at(monkeypatch):
+    """Make a run stop after a step, as by Ctrl-C; None lets it run."""
+    after = callbacks.Keeper.on_train_batch_end
+
+    def at(step):
+        def count(self, batch, logs=None):
+            after(self, batch, logs)
+            if self.state.step == step:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(callbacks.Keeper, "on_train_batch_end", count)
+
+    return at
+
+
+def by_noise(labelled):
+    relevance = FeatureRelevance(labelled.labels, {"noise": np.random.default_rng(0).normal(size=(18, 2))})
+    return OnlineTriplets(labelled, relevance, count=19, capacity=4)
+
+
+@pytest.mark.parametrize(
+    (
+        "settings",
+        "training",
+        "stop",
+    ),  # in the second epoch, a step after a checkpoint: 5 steps an epoch, and 3
+    [(SETTINGS, by_noise, 9), (replace(MINING, epochs=2, images_per_class=2), lambda labelled: labelled, 5)],
+)
+def test_a_run_stopped_in_an_epoch_resumes_to_the_same_weights(
+    labelled, tmp_path, stopped_at, settings, training, stop
+):
+    def run(name, **options):
+        return train(settings, training(labelled), tmp_path / name, checkpoint_steps=2, **options)
+
+    whole = run("whole.h5")
+    stopped_at(stop)
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped.h5")
+    stopped_at(None)
+    resumed = run("stopped.h5", resume=True)
+    for expected, found in zip(whole.network.get_weights(), resumed.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert len(resumed.history) == settings.epochs + 1
+
+
+def test_another_seed_or_other_settings_are_not_resumed(labelled, tmp_path, stopped_at):
+    def online(**changes):
+        settings = ImportanceSettings(out_of_class_ratio=1)
+        options = {"count": 40, "settings": settings, **changes}
+        return OnlineTriplets(labelled, LabelRelevance(labelled.labels), **options)
+
+    stopped_at(3)
+    with pytest.raises(KeyboardInterrupt):
+        train(SETTINGS, online(), tmp_path / "model.h5", checkpoint_steps=2)
+    for other in (online(seed=1), online(count=41), online(capacity=3)):
+        with pytest.raises(DeepRankingError, match="other settings or triplets"):
+            train(SETTINGS, other, tmp_path / "model.h5", resume=True)
+
+
+def test_online_triplets_teach_and_are_told_of_in_the_model(labelled, validation, tmp_path):
+    relevance = LabelRelevance(labelled.labels)
+    triplets = OnlineTriplets(
+        labelled, relevance, 120, capacity=5, settings=ImportanceSettings(out_of_class_ratio=1)
+    )
+    trained = train(replace(SETTINGS, epochs=3), triplets, tmp_path / "model.h5", validation)
+    assert trained.best["val_similarity_precision"] > trained.history[0]["val_similarity_precision"] + 0.1
+    told = read_metadata(tmp_path / "model.h5")["triplets"]
+    assert (told["sampling"], told["capacity"], told["count"]) == ("online", 5, 120)
+    assert told["sha256"] == triplets.fingerprint
+
+
+@pytest.mark.parametrize("mining", ["all", "semi-hard", "hard"])
+def test_mining_teaches(labelled, validation, tmp_path, mining):
+    trained = train(replace(MINING, mining=mining), labelled, tmp_path / "model.h5", validation)
+    assert trained.best["val_similarity_precision"] > trained.history[0]["val_similarity_precision"] + 0.1
+    assert trained.best["similarity_precision"] > trained.history[1]["similarity_precision"] + 0.1
+    told = read_metadata(tmp_path / "model.h5")
+    assert told["settings"]["mining"] == mining
+    assert (told["triplets"]["images"], told["triplets"]["classes"]) == (18, 3)
+
+
+def test_mining_wants_classes_and_triplets_want_none(labelled, validation, tmp_path):
+    with pytest.raises(DeepRankingError, match=r"expected images with classes .* found TripletTable"):
+        train(MINING, validation, tmp_path / "model.h5")
+    with pytest.raises(DeepRankingError, match=r"expected triplets .* found LabelledImages"):
+        train(SETTINGS, labelled, tmp_path / "model.h5")
+    with pytest.raises(DeepRankingError, match=r"expected 4 classes \(classes_per_batch\)"):
+        train(replace(MINING, classes_per_batch=4), labelled, tmp_path / "model.h5")
+    for wrong in ({"mining": "soft"}, {"classes_per_batch": 1}, {"images_per_class": 1}):
+        with pytest.raises(DeepRankingError, match=f"{next(iter(wrong))}: expected"):
+            replace(SETTINGS, **wrong)
+    keras.backend.clear_session()
