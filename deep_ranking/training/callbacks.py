@@ -144,7 +144,8 @@ class CollapseAlarm(keras.callbacks.Callback):
             logger.warning(
                 "collapsed: the embeddings of all images are nearly one point (spread %.4f, distances %.4f "
                 "to the positive and %.4f to the negative, loss %.3f at a gap of %g). Try a smaller "
-                "--learning_rate, pretrained --weights, or --distance squared_euclidean and a smaller --gap.",
+                "--learning_rate, pretrained --weights, or --distance squared_euclidean and a smaller --gap "
+                "(with --mining hard: --distance euclidean).",
                 logs["spread"],
                 logs["positive_distance"],
                 logs["negative_distance"],
