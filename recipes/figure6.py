@@ -1,8 +1,8 @@
 """The paper's Figure 6 remade: uniform against weighted sampling, over the share of out-of-class negatives.
 
 Paper: Wang et al. 2014, "Learning Fine-grained Image Similarity with Deep Ranking", section 5.1 and Figure 6.
-Data: the drawn set (`deep-ranking prepare demo`), whose relevance within a class is known; drawn here, a part to
-train with and a part to measure on that shares no image with it.
+Data: the drawn set (`deep-ranking prepare demo`), whose relevance within a class is known; drawn here, a part
+to train with and a part to measure on that shares no image with it.
 Learned: a linear embedding on frozen MobileNetV2 features, the same number of triplets for each sampler.
 Weights: MobileNetV2's ImageNet weights without its top, in the layout of keras.applications.
 Takes 5 minutes on 2 cores. docs/experiments.md has the table and what to think of it.
