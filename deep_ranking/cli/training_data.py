@@ -114,15 +114,15 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
     online, mining = args.sampling == "online", args.mining not in (None, "none")
     if online and mining:
         raise DeepRankingError("--mining makes its own triplets; leave out --sampling online, or --mining")
-    for wanted, excluded in (
-        ("neither --sampling online nor --mining", given("triplets") if online or mining else []),
-        ("no --mining: its batches are classes times images", given("batch_size") if mining else []),
-        ("--mining", [] if mining else given(*_MINING)),
-        ("--sampling online", [] if online else given(*_ONLINE) + relevance_flags.changed(args)),
+    own_batches = "--classes_per_batch times --images_per_class"
+    for names, why in (
+        (given("triplets") if online or mining else [], "with --sampling online or --mining"),
+        (given("batch_size") if mining else [], f"with --mining, whose batches are {own_batches}"),
+        ([] if mining else given(*_MINING), "without --mining"),
+        ([] if online else given(*_ONLINE) + relevance_flags.changed(args), "without --sampling online"),
     ):
-        if excluded:
-            verb = "needs" if len(excluded) == 1 else "need"
-            raise DeepRankingError(f"{', '.join(excluded)} {verb} {wanted}")
+        if names:
+            raise DeepRankingError(f"{', '.join(names)}: no effect {why}; change one of the two")
 
 
 def _classes(folder: str, validation: "TripletTable | None") -> tuple[dict[str, list[str]], list[str]]:
