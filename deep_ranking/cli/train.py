@@ -9,6 +9,8 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+from deep_ranking.errors import DeepRankingError
+
 if TYPE_CHECKING:
     from deep_ranking.network.settings import NetworkSettings
     from deep_ranking.training.settings import TrainingSettings
@@ -25,6 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch"
     )
     data.add_argument("--validation_dataset", metavar="DIR", help="root of their images (default: --dataset)")
+    data.add_argument(
+        "--validation_metrics",
+        nargs="+",
+        metavar="NAME",
+        help="what else is measured on them each epoch, such as recall@1 map@r (docs/metrics.md); "
+        "each sub-folder of their root is a class",
+    )
+    data.add_argument(
+        "--validation_images_per_class",
+        type=int,
+        metavar="N",
+        help="measure the retrieval among them on a fixed sample (default: all)",
+    )
     data.add_argument("--model", default="deepranking.h5", help=".h5 or .keras (default: deepranking.h5)")
 
     network = parser.add_argument_group("network")
@@ -112,13 +127,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and print what came of it."""
+    from deep_ranking.evaluation.evaluation import Evaluation
     from deep_ranking.triplets.table import TripletTable
 
     # The data first: what is missing is said before Keras has taken its seconds.
     training = TripletTable.load(args.triplets, args.dataset)
-    validation = None
+    validation = evaluation = None
     if args.validation_triplets:
-        validation = TripletTable.load(args.validation_triplets, args.validation_dataset or args.dataset)
+        root = args.validation_dataset or args.dataset
+        validation = TripletTable.load(args.validation_triplets, root)
+        if args.validation_metrics:
+            evaluation = Evaluation.of_table(
+                validation, root, args.validation_metrics, args.validation_images_per_class
+            )
+    elif args.validation_metrics:
+        raise DeepRankingError("--validation_metrics needs --validation_triplets, which name the images")
 
     from deep_ranking.cli.quiet_keras import import_keras
 
@@ -135,6 +158,7 @@ def run(args: argparse.Namespace) -> None:
         workers=args.workers,
         checkpoint_steps=args.checkpoint_steps,
         tensorboard=args.tensorboard,
+        evaluation=evaluation,
         quiet=args.quiet,
     )
     best = trained.best
@@ -170,7 +194,6 @@ def _settings(args: argparse.Namespace) -> "TrainingSettings":
 
 def _default_weights(network: "NetworkSettings") -> str:
     """Return "imagenet" where it can be had; otherwise say so and start from random weights."""
-    from deep_ranking.errors import DeepRankingError
     from deep_ranking.network.weights import imagenet_backbone
 
     try:
