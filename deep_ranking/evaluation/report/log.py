@@ -1,0 +1,32 @@
+"""The training log that lies beside a model."""
+
+import csv
+import math
+import os
+from pathlib import Path
+
+from deep_ranking.errors import DeepRankingError
+
+
+def read_log(model: str | os.PathLike[str]) -> dict[str, list[float]]:
+    """Return the columns of `MODEL.csv`, as training writes it; `{}` where there is none.
+
+    Epoch 0 is the network before training; what was not measured is NaN.
+
+    Raises:
+        DeepRankingError: the file is something else.
+    """
+    path = Path(model).with_suffix(".csv")
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        columns = {name: [float(row[name] or math.nan) for row in rows] for name in (rows[0] if rows else {})}
+        if not columns or "epoch" not in columns:
+            raise ValueError("no column 'epoch', or no epoch")
+    except (ValueError, TypeError, csv.Error) as error:
+        raise DeepRankingError(
+            f"{path}: expected the log of a training, a number in each cell; found {error}. Move it away"
+        ) from error
+    return columns
