@@ -25,7 +25,7 @@ _Task = TypeVar("_Task")
 
 
 def _kind(name: str) -> str:
-    return _NUMBER.sub("K", name)
+    return _NUMBER.sub("K", name.replace("K", "?"))  # a K is no number
 
 
 @dataclass(frozen=True, eq=False)

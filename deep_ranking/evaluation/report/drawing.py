@@ -1,12 +1,12 @@
 """Charts drawn by Matplotlib, once for light pages and once for dark ones."""
 
-import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 WIDTH, HEIGHT, DPI = 5.0, 3.6, 200
 
@@ -29,9 +29,10 @@ DARK = Ink("#161b22", "#e6edf3", "#3d444d", "#58a6ff", "#f0883e", "Blues_r")
 Draw = Callable[[Any, Ink], None]
 
 
-def drawn(draw: Draw, ink: Ink) -> bytes:
-    """Return a chart as the bytes of a PNG file; `draw` gets the axes and the colours."""
+def drawn(draw: Draw, ink: Ink) -> Image.Image:
+    """Return a chart; `draw` gets the axes and the colours."""
     import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     style: Any = {
@@ -53,9 +54,9 @@ def drawn(draw: Draw, ink: Ink) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph")
         figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
         draw(figure.add_subplot(), ink)
-        data = io.BytesIO()
-        figure.savefig(data, format="png", metadata={"Software": None})
-    return data.getvalue()
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def curves(log: Mapping[str, Sequence[float]], training: str, validation: str, label: str) -> Draw:

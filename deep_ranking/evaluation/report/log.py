@@ -21,11 +21,15 @@ def read_log(model: str | os.PathLike[str]) -> dict[str, list[float]]:
         return {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
-        columns = {name: [float(row[name] or math.nan) for row in rows] for name in (rows[0] if rows else {})}
-        if not columns or "epoch" not in columns:
-            raise ValueError("no column 'epoch', or no epoch")
-    except (ValueError, TypeError, csv.Error) as error:
+            names, *rows = csv.reader(file, strict=True)
+        cells = zip(*rows, strict=True)
+        columns = {
+            name: [float(cell or math.nan) for cell in column]
+            for name, column in zip(names, cells, strict=True)
+        }
+        if "epoch" not in columns:
+            raise ValueError("no column 'epoch'")
+    except (ValueError, csv.Error) as error:
         raise DeepRankingError(
             f"{path}: expected the log of a training, a number in each cell; found {error}. Move it away"
         ) from error

@@ -5,19 +5,21 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from PIL import Image
+
 from deep_ranking.evaluation.report.findings import Findings
-from deep_ranking.evaluation.report.pictures import jpeg, thumbnail
+from deep_ranking.evaluation.report.pictures import save, thumbnail
 from deep_ranking.evaluation.text import readable
 
-_HEADLINES = ("knn_accuracy@1", "recall@10", "precision@10")
+_HEADLINES = ("similarity_precision", "knn_accuracy@1", "recall@10", "precision@10")
 
 
-def page(findings: Findings, charts: Mapping[str, tuple[bytes, ...]]) -> str:
+def page(findings: Findings, charts: Mapping[str, tuple[Image.Image, ...]]) -> str:
     """Return the HTML.
 
     Args:
         findings: what it tells.
-        charts: by name, PNG for light pages and, if it differs, for dark ones.
+        charts: by name, for light pages and, if it differs, for dark ones.
     """
     import jinja2
 
@@ -26,14 +28,15 @@ def page(findings: Findings, charts: Mapping[str, tuple[bytes, ...]]) -> str:
     )
     environment.filters["spoken"] = spoken
     template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-    retrieval = findings.results["model"]["retrieval"]
+    found = findings.results["model"]
+    metrics = {**found["test"].metrics, **found["retrieval"].metrics}
     return template.render(
         findings=findings,
         facts=_facts(findings),
         leave_one_out=findings.questions.retrieval.gallery is findings.questions.test,
-        headlines=[(name, retrieval.metrics[name]) for name in _HEADLINES if name in retrieval.metrics],
-        charts={name: [_inline("png", version) for version in versions] for name, versions in charts.items()},
-        thumbnail=cache(lambda path: _inline("jpeg", jpeg(thumbnail(path)))),
+        headlines=[(name, metrics[name]) for name in _HEADLINES if name in metrics],
+        charts={name: list(map(_inline, versions)) for name, versions in charts.items()},
+        thumbnail=cache(lambda path: _inline(thumbnail(path))),
         title=findings.questions.title,
         readable=readable,
     )
@@ -66,5 +69,5 @@ def _facts(findings: Findings) -> list[str]:
     return facts
 
 
-def _inline(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+def _inline(picture: Image.Image) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(save(picture, 'webp')).decode()}"

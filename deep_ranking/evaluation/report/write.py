@@ -10,7 +10,7 @@ from deep_ranking.errors import MissingExtraError
 from deep_ranking.evaluation.report.charts import charts
 from deep_ranking.evaluation.report.findings import find
 from deep_ranking.evaluation.report.page import page
-from deep_ranking.evaluation.report.pictures import png, strip
+from deep_ranking.evaluation.report.pictures import save, strip
 from deep_ranking.evaluation.report.questions import Questions
 
 
@@ -47,9 +47,9 @@ def write_report(
     numbers, drawn = findings.as_dict(), charts(findings)
     with folder_written_whole(output) as folder:
         for name, versions in drawn.items():
-            (folder / f"{name}.png").write_bytes(versions[0])
+            (folder / f"{name}.png").write_bytes(save(versions[0], "png"))
         for number, query in enumerate(findings.queries, 1):
-            (folder / f"query-{number}.png").write_bytes(png(strip(query)))
+            (folder / f"query-{number}.png").write_bytes(save(strip(query), "png"))
         (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
         (folder / "index.html").write_text(page(findings, drawn), encoding="utf-8")
     return numbers
