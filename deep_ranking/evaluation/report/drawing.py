@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-WIDTH, HEIGHT, DPI = 5.0, 3.6, 200
+WIDTH, HEIGHT, DPI = 4.4, 3.3, 240
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def confusion(names: Sequence[str], shares: np.ndarray) -> Draw:
 
     def draw(axes: Any, ink: Ink) -> None:
         most = float(np.nanmax(shares))
-        axes.imshow(shares, cmap=ink.cells, vmin=0, vmax=most)
+        axes.imshow(np.where(shares > 0, shares, np.nan), cmap=ink.cells, vmin=0, vmax=most)
         ticks = range(len(names))
         axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(ticks, names)
