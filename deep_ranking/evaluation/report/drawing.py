@@ -75,7 +75,7 @@ def curves(log: Mapping[str, Sequence[float]], training: str, validation: str, l
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y", color=ink.faint, linewidth=0.5)
-        axes.legend()
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)  # hides no data
 
     return draw
 
@@ -97,7 +97,7 @@ def histograms(positive: np.ndarray, negative: np.ndarray) -> Draw:
             )
         axes.set_xlabel("Euclidean distance to the query")
         axes.set_ylabel("share of the pairs, %")
-        axes.legend()
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)  # hides no data
 
     return draw
 
