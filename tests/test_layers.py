@@ -15,7 +15,8 @@ PACKAGE = Path(deep_ranking.__file__).parent
 # A part imports parts of lines above its own only; parts of one line do not know each other.
 LAYERS = [
     {"errors", "files", "progress"},
-    {"triplets", "search", "evaluation"},
+    {"triplets", "search"},
+    {"evaluation"},
     {"images", "network", "ranking", "datasets"},
     {"features"},
     {"embedding"},

@@ -21,6 +21,8 @@ COMMANDS = {
     "sample": "write a triplet file from a folder of classes",
     "train": "learn a network from triplets",
     "similarity": "print the distance between two images",
+    "evaluate": "measure how well images are ranked, beside baselines",
+    "report": "write a page with pictures on a model, to open offline",
     "export": "write a model for another runtime",
     "features": "describe images by a hand-made feature of the paper",
     "golden": "weigh features by triplets that people rated",

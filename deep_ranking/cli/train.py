@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import training_data
+from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
     from deep_ranking.network.settings import NetworkSettings
@@ -110,6 +111,7 @@ def run(args: argparse.Namespace) -> None:
     """Train and print what came of it."""
     # The data first: what is missing is said before Keras has taken its seconds.
     training, validation = training_data.read(args)
+    evaluation = training_data.evaluation(args, validation)
 
     from deep_ranking.cli.quiet_keras import import_keras
 
@@ -126,6 +128,7 @@ def run(args: argparse.Namespace) -> None:
         workers=args.workers,
         checkpoint_steps=args.checkpoint_steps,
         tensorboard=args.tensorboard,
+        evaluation=evaluation,
         quiet=args.quiet,
     )
     best = trained.best
@@ -160,7 +163,6 @@ def _settings(args: argparse.Namespace) -> "TrainingSettings":
 
 def _default_weights(network: "NetworkSettings") -> str:
     """Return "imagenet" where it can be had; otherwise say so and start from random weights."""
-    from deep_ranking.errors import DeepRankingError
     from deep_ranking.network.weights import imagenet_backbone
 
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deep_ranking.cli import relevance_flags
 
 if TYPE_CHECKING:
+    from deep_ranking.evaluation.evaluation import Evaluation
     from deep_ranking.triplets.labelled import LabelledImages
     from deep_ranking.triplets.source import TripletSource
     from deep_ranking.triplets.table import TripletTable
@@ -28,6 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch"
     )
     data.add_argument("--validation_dataset", metavar="DIR", help="root of their images (default: --dataset)")
+    data.add_argument(
+        "--validation_metrics",
+        nargs="+",
+        metavar="NAME",
+        help="what else is measured on them each epoch, such as recall@1 map@r (docs/metrics.md); "
+        "each sub-folder of their root is a class",
+    )
+    data.add_argument(
+        "--validation_images_per_class",
+        type=int,
+        metavar="N",
+        help="measure the retrieval among them on a fixed sample (default: all)",
+    )
 
     online = parser.add_argument_group("triplets without a file")
     add = online.add_argument
@@ -94,6 +108,23 @@ def read(
         args.seed,
     )
     return online, validation
+
+
+def evaluation(args: argparse.Namespace, validation: "TripletTable | None") -> "Evaluation | None":
+    """Return what else is measured on the validation images, if anything.
+
+    Raises:
+        DeepRankingError: there are no validation images, or a metric has no such name.
+    """
+    from deep_ranking.errors import DeepRankingError
+    from deep_ranking.evaluation.evaluation import Evaluation
+
+    if not args.validation_metrics:
+        return None
+    if validation is None:
+        raise DeepRankingError("--validation_metrics needs --validation_triplets, which name the images")
+    root = args.validation_dataset or args.dataset
+    return Evaluation.of_table(validation, root, args.validation_metrics, args.validation_images_per_class)
 
 
 def summary(training: "TripletSource | LabelledImages") -> str:

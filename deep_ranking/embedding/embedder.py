@@ -119,6 +119,18 @@ class Embedder:
                 bar.update(len(batch.images) + len(batch.failures))
         return Embedded(vectors[:count], failures)
 
+    def embed_all(self, paths: Sequence[str | os.PathLike[str]], quiet: bool = True) -> np.ndarray:
+        """Embed image files as (n, d) float32, for where none may be missing.
+
+        Raises:
+            DeepRankingError: an image cannot be read; the message names the first.
+        """
+        vectors, failures = self.embed(paths, quiet=quiet)
+        if failures:
+            others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+            raise DeepRankingError(f"{failures[0][1]}{others}; mend or remove it")
+        return vectors
+
     def embed_image(self, image: str | os.PathLike[str] | bytes) -> np.ndarray:
         """Embed one image, a path or its encoded bytes, as (d,) float32.
 

@@ -13,6 +13,7 @@ import keras
 from deep_ranking import __version__
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.files import written_whole
 from deep_ranking.images.batches import BatchStream, ImageBatches
 from deep_ranking.images.decode import ImageError
@@ -64,6 +65,7 @@ def train(
     workers: int = 2,
     checkpoint_steps: int = 200,
     tensorboard: str | Path | None = None,
+    evaluation: Evaluation | None = None,
     quiet: bool = True,
 ) -> Trained:
     """Learn a network from triplets, or from classes by mining, and save it.
@@ -80,6 +82,7 @@ def train(
         workers: threads that read images.
         checkpoint_steps: steps between two checkpoints within an epoch.
         tensorboard: folder for TensorBoard's logs.
+        evaluation: what else is measured where `validation` is; it names images by their paths.
         quiet: no progress bar.
 
     Raises:
@@ -97,7 +100,7 @@ def train(
     watched = [callbacks.StopOnNaN(), callbacks.CollapseAlarm(settings.gap)]
     measured = None
     if validation is not None:
-        measured = Validation(Embedder(network), validation, settings.gap, settings.distance)
+        measured = Validation(Embedder(network), validation, settings.gap, settings.distance, evaluation)
         watched.append(callbacks.Validate(measured))
     if tensorboard is not None:
         watched.append(_tensorboard(tensorboard))

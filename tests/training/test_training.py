@@ -16,6 +16,8 @@ import pytest
 from deep_ranking import TripletHingeLoss
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.evaluation.embeddings_file import Embeddings
+from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.images.generator import TripletBatches
 from deep_ranking.network.file import load_network, read_metadata
 from deep_ranking.network.settings import NetworkSettings
@@ -206,3 +208,32 @@ def test_missing_data_is_said_at_once(run, flags, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert time.time() - begin < 5
+
+
+def test_any_metric_of_the_validation_set_is_measured_each_epoch(table, striped_classes, tmp_path):
+    names = ["recall@2", "score_at_top_3", "similarity_precision"]
+    evaluation = Evaluation.of_table(table, striped_classes, names)
+    trained = train(SETTINGS, table, tmp_path / "model.h5", table, evaluation=evaluation)
+    for logs in trained.history:
+        assert {f"val_{name}" for name in names} < set(logs)
+    vectors = Embedder(trained.network).embed_all(table.images)
+    measured = evaluation.measure(Embeddings(np.array(table.images), vectors))
+    for name in names:
+        assert trained.history[-1][f"val_{name}"] == measured.metrics[name].value
+    with (tmp_path / "model.csv").open() as file:
+        assert [float(row["val_recall@2"]) for row in csv.DictReader(file)] == [
+            logs["val_recall@2"] for logs in trained.history
+        ]
+
+
+def test_wrong_validation_metrics_are_said_before_keras(table, run):
+    for flags, message in (
+        (["--validation_metrics", "recall@1"], "--validation_metrics needs --validation_triplets"),
+        (
+            ["--validation_metrics", "recal@1", "--validation_triplets", "triplets.txt"],
+            "recal@1: expected a metric of",
+        ),
+    ):
+        done = run("train.py", *flags)
+        assert done.returncode == 1
+        assert message in done.stderr

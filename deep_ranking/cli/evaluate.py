@@ -1,0 +1,134 @@
+"""Measure how well a model, or vectors from elsewhere, rank images.
+
+With --triplets: the share of triplets ranked right, and the score at top 30 within a text query or class.
+With folders of one sub-folder a class: retrieval, each image of --queries in --gallery, or each of --dataset
+among the others. docs/metrics.md defines the metrics; the intervals are 95% bootstrap intervals.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from deep_ranking.errors import DeepRankingError
+
+if TYPE_CHECKING:
+    from deep_ranking.evaluation.embeddings_file import Embeddings
+    from deep_ranking.evaluation.evaluation import Evaluation
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    vectors = parser.add_argument_group("what is measured")
+    vectors.add_argument("--model", metavar="FILE", help="a trained model (default: deepranking.h5)")
+    vectors.add_argument(
+        "--embeddings",
+        metavar="FILE",
+        help=".npz with `paths`, relative to --dataset (without it: to the folder that holds --gallery and "
+        "--queries), and `vectors`",
+    )
+    vectors.add_argument(
+        "--baselines",
+        action="store_true",
+        help="beside the model: the untrained network, its ConvNet path alone, a colour histogram",
+    )
+
+    images = parser.add_argument_group("on which images")
+    images.add_argument(
+        "--dataset", metavar="DIR", help="root of the images, one sub-folder a class or query"
+    )
+    images.add_argument("--triplets", metavar="FILE", help="triplets of images of --dataset")
+    images.add_argument(
+        "--gallery", metavar="DIR", help="what --queries are looked up in, one sub-folder a class"
+    )
+    images.add_argument("--queries", metavar="DIR", help="one sub-folder a class, named as in --gallery")
+
+    parser.add_argument(
+        "--metrics", nargs="+", default=[], metavar="NAME", help="only these, such as recall@4 (default: all)"
+    )
+    parser.add_argument("--output_embeddings", metavar="FILE", help="keep the model's vectors as .npz")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure and print, a column for each that is measured."""
+    from deep_ranking.evaluation.embeddings_file import read_embeddings
+    from deep_ranking.evaluation.text import table
+
+    if args.embeddings and not args.model and (args.baselines or args.output_embeddings):
+        raise DeepRankingError("--baselines and --output_embeddings are of a model; give --model too")
+    if not args.embeddings and not args.model:
+        args.model = "deepranking.h5"
+    # The data first: what is missing is said before Keras has taken its seconds.
+    root, evaluation = _evaluation(args)
+    results = {}
+    if args.embeddings:
+        results["embeddings"] = evaluation.measure(read_embeddings(args.embeddings))
+    if args.model:
+        for name, embeddings in _embedded(args, root, evaluation.images):
+            results[name] = evaluation.measure(embeddings)
+    if args.json:
+        print(json.dumps({name: measured.as_dict() for name, measured in results.items()}))
+        return
+    counts = next(iter(results.values())).counts
+    print(", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items()), end="\n\n")
+    print(table(results))
+
+
+def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
+    """Return the root of all images, and what is asked of them, named relative to it."""
+    from deep_ranking.cli.classes import classes_below, relative_name
+    from deep_ranking.evaluation.evaluation import Evaluation
+    from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask
+    from deep_ranking.triplets.table import TripletTable
+
+    folders = [args.gallery, args.queries]
+    if any(folders) and not all(folders):
+        raise DeepRankingError(
+            "expected --gallery and --queries together, found one; or give --dataset alone"
+        )
+    root = args.dataset or "dataset"
+    if all(folders) and not args.dataset and not args.triplets:
+        root = os.path.commonpath(map(os.path.abspath, folders))
+    table = TripletTable.load(args.triplets, root) if args.triplets else None
+
+    classes: dict[str, list[str]] = {}
+    if table or not all(folders):
+        try:
+            classes = classes_below(root, root)
+        except DeepRankingError:
+            if table is None:
+                raise
+            # Triplets need no folders of classes; they only have no score at top K then.
+    triplets = retrieval = None
+    if table:
+        table = replace(table, images=[relative_name(image, root) for image in table.images])
+        triplets = TripletTask.of_table(table, classes)
+    if all(folders):
+        gallery, queries = (classes_below(folder, root) for folder in folders)
+        retrieval = RetrievalTask(queries, gallery)
+    elif not table or any(len(images) > 1 for images in classes.values()):
+        retrieval = RetrievalTask(classes, classes)
+    return root, Evaluation(triplets, retrieval, args.metrics)
+
+
+def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterator[tuple[str, Embeddings]]":
+    """Yield the model's embeddings and, if asked for, those of the baselines."""
+    import numpy as np
+
+    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.evaluation.embeddings_file import Embeddings, write_embeddings
+
+    import_keras()
+    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding.baselines import systems
+
+    embedder = Embedder.load(args.model)
+    paths = [os.path.join(root, image) for image in images]  # noqa: PTH118 - kept as the triplets have it
+    for name, embed in systems(embedder, args.baselines):
+        embeddings = Embeddings(np.array(images), embed(paths, args.quiet))
+        if name == "model" and args.output_embeddings:
+            write_embeddings(args.output_embeddings, embeddings)
+        yield name, embeddings

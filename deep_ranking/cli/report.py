@@ -1,0 +1,61 @@
+"""Write a page on a model that opens offline: metrics, training curves, what five test images find, a map.
+
+Beside index.html lie its pictures as PNG files, and metrics.json.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument(
+        "--model",
+        default="deepranking.h5",
+        metavar="FILE",
+        help="a trained model; its log, FILE.csv, is looked for beside it (default: deepranking.h5)",
+    )
+    parser.add_argument(
+        "--train", required=True, metavar="DIR", help="training images, one sub-folder a class"
+    )
+    parser.add_argument("--test", required=True, metavar="DIR", help="test images, one sub-folder a class")
+    parser.add_argument("--output", default="report", metavar="DIR", help="folder to make (default: report)")
+    parser.add_argument(
+        "--images_per_class",
+        type=int,
+        metavar="N",
+        help="use a random sample of so many of each set (default: all)",
+    )
+    parser.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also measure the untrained network, its ConvNet path alone, a colour histogram",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print metrics.json")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, draw and write."""
+    from deep_ranking.cli.classes import classes_below
+    from deep_ranking.evaluation.tasks import sample_classes
+
+    train, test = (
+        sample_classes(classes_below(folder), args.images_per_class, args.seed)
+        for folder in (args.train, args.test)
+    )
+
+    from deep_ranking.cli.quiet_keras import import_keras
+
+    import_keras()
+    from deep_ranking.datasets.titles import class_titles
+    from deep_ranking.evaluation.report import write_report
+    from deep_ranking.evaluation.report.questions import Questions
+
+    questions = Questions(train, test, args.seed, class_titles(args.train))
+    numbers = write_report(args.output, args.model, questions, args.baselines, args.quiet)
+    if args.json:
+        print(json.dumps(numbers))
+    else:
+        print(Path(args.output) / "index.html")

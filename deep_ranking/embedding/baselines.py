@@ -1,0 +1,88 @@
+"""What a trained network is compared with: itself untrained, its ConvNet path alone, colour."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+import numpy as np
+
+from deep_ranking.embedding.embedder import Embedder
+from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.network.network import build_network
+from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.weights import load_weights
+
+logger = logging.getLogger(__name__)
+
+Embed = Callable[[Sequence[str], bool], np.ndarray]
+"""Called with the paths of n images and `quiet`, gives (n, d) float32 or raises `DeepRankingError`."""
+
+
+def systems(embedder: Embedder, baselines: bool) -> Iterator[tuple[str, Embed]]:
+    """Yield `"model"` and what embeds images with it and, if asked for, the same of each baseline.
+
+    A baseline that cannot be had is left out with a warning: the model is of other code, its starting weights
+    are gone, an extra is not installed, it would be the model itself.
+
+    Args:
+        embedder: holds the trained network.
+        baselines: yield them too.
+    """
+    yield "model", embedder.embed_all
+    if not baselines:
+        return
+    makers: dict[str, Callable[[], Embed]] = {
+        "untrained": lambda: untrained(embedder),
+        "single scale": lambda: single_scale(embedder),
+        "colour histogram": colour_histogram,
+    }
+    for name, make in makers.items():
+        try:
+            yield name, make()
+        except DeepRankingError as error:
+            logger.warning("baseline %r left out: %s", name, error)
+
+
+def untrained(embedder: Embedder) -> Embed:
+    """Return the network as its training began: the same settings, seed and starting weights.
+
+    Raises:
+        DeepRankingError: the model does not say how it was made, or the starting weights are gone.
+    """
+    if "settings" not in embedder.metadata:
+        raise DeepRankingError("the model file does not say how the network was made")
+    training = embedder.metadata["settings"]
+    settings = NetworkSettings(**training["network"])
+    keras.utils.set_random_seed(training["seed"])
+    network = build_network(settings)
+    load_weights(network, settings, training["weights"])
+    return Embedder(network).embed_all
+
+
+def single_scale(embedder: Embedder) -> Embed:
+    """Return the ConvNet path of the network alone, without low-resolution paths and linear layer.
+
+    Raises:
+        DeepRankingError: the network has no low-resolution path, or is of other code.
+    """
+    network = embedder.network
+    names = {layer.name for layer in network.layers}
+    if not {"convnet_unit", "merge"} <= names:
+        raise DeepRankingError("the network has no low-resolution path beside its ConvNet")
+    return Embedder(keras.Model(network.input, network.get_layer("convnet_unit").output)).embed_all
+
+
+def colour_histogram() -> Embed:
+    """Return the shares of an image's pixels in the cells of LAB space.
+
+    Raises:
+        MissingExtraError: scikit-image is not installed.
+    """
+    from deep_ranking.features.color import ColorHistogram
+    from deep_ranking.features.extract import extract
+
+    try:
+        import skimage  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("scikit-image", "features", "the colour histogram") from None
+    return lambda paths, quiet: extract(ColorHistogram(), paths, quiet=quiet)

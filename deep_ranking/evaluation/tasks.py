@@ -1,0 +1,170 @@
+"""What is asked of embeddings: triplets to rank, classes to find. Names of images, no pixels, no models.
+
+Whoever has vectors of the images can be asked: a network, a baseline, a file from elsewhere.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.evaluation.embeddings_file import Embeddings
+from deep_ranking.evaluation.metrics import Measurement, measure_retrieval, measure_triplets
+from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.triplets.table import TripletTable
+
+Classes = Mapping[str, Sequence[str]]
+"""Class name -> its images, as `images.find_classes` gives them."""
+
+
+@dataclass(frozen=True, eq=False)
+class TripletTask:
+    """Rank triplets; see `metrics.measure_triplets`.
+
+    Args:
+        images: those of the triplets, and all others of their groups.
+        triplets: shape (t, 3), rows of `images`.
+        groups: the text query or the class of each image; None: there is no score-at-top-K.
+    """
+
+    images: Sequence[str]
+    triplets: np.ndarray
+    groups: Sequence[str] | None = None
+
+    @classmethod
+    def of_table(cls, table: TripletTable, classes: Classes) -> "TripletTask":
+        """Return the task of a triplet file.
+
+        Args:
+            table: the triplets.
+            classes: the images of each text query or class, named as the table names them. Where an image
+                of the triplets is in none, the task has no groups.
+        """
+        group = {image: name for name, images in classes.items() for image in images}
+        images = list(dict.fromkeys([*table.images, *group]))
+        row = {image: i for i, image in enumerate(images)}
+        triplets = np.array([row[image] for image in table.images])[table.rows]
+        grouped = all(image in group for image in images)
+        return cls(images, triplets, [group[image] for image in images] if grouped else None)
+
+    @classmethod
+    def sampled(
+        cls, classes: Classes, positives: int = 3, negatives: int = 3, seed: int = 0
+    ) -> "TripletTask":
+        """Return triplets drawn from classes: every image a query; the seed makes them the same.
+
+        Raises:
+            DeepRankingError: fewer than two classes, or no class with two images.
+        """
+        sampler = UniformSampler(classes, positives, negatives, seed)
+        return cls(sampler.images, np.concatenate(list(sampler.blocks())), class_of_each(classes))
+
+    def measure(self, embeddings: Embeddings, top: int = 30) -> Measurement:
+        """Return `similarity_precision` and, with groups, `score_at_top_K`."""
+        vectors = embeddings.vectors[embeddings.rows(self.images)]
+        return measure_triplets(vectors, self.triplets, self.groups, top)
+
+
+@dataclass(frozen=True, eq=False)
+class RetrievalTask:
+    """Find the images of a query's class; see `metrics.measure_retrieval`.
+
+    An image in both is left out of its own results: with the same classes twice, each image of a folder
+    looks for the others of its class.
+
+    Args:
+        queries: class name -> images.
+        gallery: class name -> images.
+    """
+
+    queries: Classes
+    gallery: Classes
+
+    @property
+    def images(self) -> list[str]:
+        """The gallery's, then those of the queries that it does not hold."""
+        return list(dict.fromkeys([*images_of(self.gallery), *images_of(self.queries)]))
+
+    @property
+    def leave_out(self) -> np.ndarray:
+        """For each query its own row in the gallery, or -1."""
+        rows = {image: row for row, image in enumerate(images_of(self.gallery))}
+        return np.array([rows.get(image, -1) for image in images_of(self.queries)], np.intp)
+
+    @property
+    def most(self) -> int:
+        """How many neighbours each query can have."""
+        return sum(map(len, self.gallery.values())) - int((self.leave_out >= 0).any())
+
+    def vectors(self, embeddings: Embeddings) -> tuple[np.ndarray, np.ndarray]:
+        """Return those of the queries and of the gallery; the same array where both are the same."""
+        gallery = embeddings.vectors[embeddings.rows(images_of(self.gallery))]
+        if self.queries is self.gallery:
+            return gallery, gallery
+        return embeddings.vectors[embeddings.rows(images_of(self.queries))], gallery
+
+    def measure(self, embeddings: Embeddings, at: Sequence[int], voters: Sequence[int]) -> Measurement:
+        """Return what `metrics.measure_retrieval` does: precision@K and Recall@K for each K, and so on."""
+        queries, gallery = self.vectors(embeddings)
+        return measure_retrieval(
+            queries,
+            class_of_each(self.queries),
+            gallery,
+            class_of_each(self.gallery),
+            self.leave_out,
+            at,
+            voters,
+        )
+
+
+def classes_by_folder(images: Iterable[str], root: str) -> dict[str, list[str]]:
+    """Group paths by the sub-folder of `root` that they lie in; those that lie in none are left out.
+
+    Example:
+        >>> classes_by_folder(["data/cat/1.jpg", "data/dog/old/1.jpg", "data/3.jpg", "else/4.jpg"], "data")
+        {'cat': ['data/cat/1.jpg'], 'dog': ['data/dog/old/1.jpg']}
+    """
+    classes: dict[str, list[str]] = {}
+    for image in images:
+        folder, *below = Path(os.path.relpath(image, root)).parts
+        if below and folder != os.pardir:
+            classes.setdefault(folder, []).append(image)
+    return classes
+
+
+def images_of(classes: Classes) -> list[str]:
+    """Return all images, class by class.
+
+    Example:
+        >>> images_of({"cat": ["a", "b"], "dog": ["c"]}), class_of_each({"cat": ["a", "b"], "dog": ["c"]})
+        (['a', 'b', 'c'], ['cat', 'cat', 'dog'])
+    """
+    return list(chain.from_iterable(classes.values()))
+
+
+def class_of_each(classes: Classes) -> list[str]:
+    """Return the class of each of `images_of(classes)`."""
+    return [name for name, images in classes.items() for _ in images]
+
+
+def sample_classes(classes: Classes, images_per_class: int | None, seed: int = 0) -> dict[str, list[str]]:
+    """Return at most so many images of each class, the same for the same seed; all of them for None.
+
+    Raises:
+        DeepRankingError: `images_per_class` is below 1.
+
+    Example:
+        >>> sample_classes({"cat": ["a", "b", "c"], "dog": ["d"]}, 2, seed=1)
+        {'cat': ['a', 'b'], 'dog': ['d']}
+    """
+    if images_per_class is not None and images_per_class < 1:
+        raise DeepRankingError(f"images_per_class: expected 1 or more, found {images_per_class}")
+    rng = np.random.default_rng([seed, 2])
+    return {
+        name: [images[i] for i in sorted(rng.permutation(len(images))[:images_per_class])]
+        for name, images in classes.items()
+    }

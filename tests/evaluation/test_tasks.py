@@ -1,0 +1,144 @@
+"""Tasks say what is measured; the evaluation says which metrics."""
+
+import numpy as np
+import pytest
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.evaluation.embeddings_file import Embeddings
+from deep_ranking.evaluation.evaluation import Evaluation
+from deep_ranking.evaluation.metrics import measure_retrieval, measure_triplets
+from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask, classes_by_folder, sample_classes
+from deep_ranking.triplets.table import TripletTable
+
+CLASSES = {f"class {c}": [f"class {c}/{i}.png" for i in range(c + 2)] for c in range(4)}
+IMAGES = [image for images in CLASSES.values() for image in images]
+LABELS = [image.split("/")[0] for image in IMAGES]
+
+
+def embeddings_of(images, seed=0):
+    """In another order than the tasks', and with an image that nobody asks for."""
+    rng = np.random.default_rng(seed)
+    names = rng.permutation([*images, "unasked.png"])
+    return Embeddings(names, rng.normal(size=(len(names), 3)).astype(np.float32))
+
+
+def same(found, expected):
+    assert found.metrics == expected.metrics
+    assert found.counts == expected.counts
+
+
+def test_retrieval_of_a_folder_leaves_each_image_out_of_its_own_results():
+    embeddings = embeddings_of(IMAGES)
+    vectors = embeddings.vectors[embeddings.rows(IMAGES)]
+    expected = measure_retrieval(
+        vectors, LABELS, vectors, LABELS, np.arange(len(IMAGES)), at=(1, 10), voters=(1,)
+    )
+    same(Evaluation(retrieval=RetrievalTask(CLASSES, CLASSES)).measure(embeddings), expected)
+
+
+def test_retrieval_between_two_folders_that_share_images():
+    gallery = {name: images[1:] for name, images in CLASSES.items()}
+    queries = {name: images[:2] for name, images in reversed(CLASSES.items())}
+    task = RetrievalTask(queries, gallery)
+    names = {
+        part: [image for images in classes.values() for image in images]
+        for part, classes in (("gallery", gallery), ("queries", queries))
+    }
+    assert sorted(task.images) == sorted(IMAGES)
+    embeddings = embeddings_of(IMAGES)
+    vectors = {part: embeddings.vectors[embeddings.rows(images)] for part, images in names.items()}
+    own = [names["gallery"].index(image) if image in names["gallery"] else -1 for image in names["queries"]]
+    expected = measure_retrieval(
+        vectors["queries"],
+        [image.split("/")[0] for image in names["queries"]],
+        vectors["gallery"],
+        [image.split("/")[0] for image in names["gallery"]],
+        np.array(own),
+        at=(3,),
+        voters=(5,),
+    )
+    wanted = ["knn_accuracy@5", "precision@3", "map@r"]
+    found = Evaluation(retrieval=task, metrics=wanted).measure(embeddings)
+    assert found.metrics == {name: expected.metrics[name] for name in wanted}
+    assert list(found.metrics) == wanted
+
+
+def test_triplets_of_a_file_are_grouped_by_class():
+    rows = np.array([[0, 1, 2], [2, 0, 1]], np.int32)
+    table = TripletTable(["class 1/0.png", "class 1/2.png", "class 2/3.png"], rows, "")
+    task = TripletTask.of_table(table, CLASSES)
+    embeddings = embeddings_of(IMAGES)
+    vectors = embeddings.vectors[embeddings.rows(IMAGES)]
+    named = np.array([[IMAGES.index(table.images[i]) for i in row] for row in rows])
+    same(Evaluation(task).measure(embeddings), measure_triplets(vectors, named, LABELS))
+    assert set(task.images) == set(IMAGES)
+    two = Evaluation(task, metrics=["score_at_top_1", "score_at_top_2"]).measure(embeddings)
+    for top in (1, 2):
+        expected = measure_triplets(vectors, named, LABELS, top).metrics[f"score_at_top_{top}"]
+        assert two.metrics[f"score_at_top_{top}"] == expected
+
+
+def test_triplets_with_an_image_of_no_class_have_no_groups():
+    table = TripletTable(["class 1/0.png", "b.png", "class 2/3.png"], np.array([[0, 1, 2]], np.int32), "")
+    task = TripletTask.of_table(table, CLASSES)
+    assert task.groups is None
+    found = Evaluation(task).measure(embeddings_of([*IMAGES, "b.png"]))
+    assert set(found.metrics) == {"similarity_precision"}
+    with pytest.raises(DeepRankingError, match="score_at_top_5 needs each image in the folder of its"):
+        Evaluation(task, metrics=["score_at_top_5"])
+
+
+def test_only_the_images_that_wanted_metrics_need():
+    triplets = TripletTask(IMAGES[:3], np.array([[0, 1, 2]]))
+    retrieval = RetrievalTask(CLASSES, CLASSES)
+    assert Evaluation(triplets, retrieval, ["similarity_precision"]).images == IMAGES[:3]
+    assert Evaluation(triplets, retrieval, ["map@r"]).images == IMAGES
+    assert Evaluation(triplets, retrieval).images == IMAGES
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["recall"], "recall: expected a metric of similarity_precision, score_at_top_K"),
+        (["recall@0"], "recall@0: expected a metric of"),
+        (["recall@K"], "recall@K: expected a metric of"),
+        (["map@r", "knn_accuracy@14"], "knn_accuracy@14: expected K up to 13"),
+        (["similarity_precision"], "similarity_precision needs triplets"),
+    ],
+)
+def test_metrics_that_cannot_be_had(names, message):
+    with pytest.raises(DeepRankingError, match=message):
+        Evaluation(retrieval=RetrievalTask(CLASSES, CLASSES), metrics=names)
+
+
+def test_classes_are_needed_for_retrieval():
+    with pytest.raises(DeepRankingError, match="map@r needs classes"):
+        Evaluation(TripletTask(["a", "b"], np.array([[0, 1, 1]])), metrics=["map@r"])
+
+
+def test_a_sample_is_fixed_by_its_seed():
+    classes = {"a": [f"a/{i}" for i in range(100)], "b": ["b/0"]}
+    one, again, other = (sample_classes(classes, 10, seed) for seed in (0, 0, 1))
+    assert one == again != other
+    assert one["b"] == ["b/0"]
+    assert len(set(one["a"])) == 10
+    assert set(one["a"]) <= set(classes["a"])
+    assert sample_classes(classes, None) == classes
+    with pytest.raises(DeepRankingError, match="images_per_class: expected 1 or more, found 0"):
+        sample_classes(classes, 0)
+
+
+def test_the_evaluation_of_a_validation_set_takes_its_folders_for_classes():
+    images = [f"data/{image}" for image in IMAGES]
+    table = TripletTable(images, np.array([[0, 1, 2], [3, 4, 0]], np.int32), "")
+    assert classes_by_folder(images, "data") == {n: [f"data/{i}" for i in x] for n, x in CLASSES.items()}
+    wanted = ["map@r", "similarity_precision", "score_at_top_1"]
+    whole = Evaluation.of_table(table, "data", wanted)
+    embeddings = embeddings_of(images)
+    assert list(whole.measure(embeddings).metrics) == wanted
+    sample = Evaluation.of_table(table, "data", ["map@r"], images_per_class=2)
+    assert len(sample.images) == 8
+    assert sample.measure(embeddings).counts["queries"] == 8
+    flat = TripletTable(["data/a", "data/b"], np.array([[0, 1, 1]], np.int32), "")
+    with pytest.raises(DeepRankingError, match="map@r needs classes"):
+        Evaluation.of_table(flat, "data", ["map@r"])
