@@ -150,6 +150,10 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
         (given("triplets") if online or mining else [], "with --sampling online or --mining"),
         (given("batch_size") if mining else [], f"with --mining, whose batches are {own_batches}"),
         ([] if mining else given(*_MINING), "without --mining"),
+        (
+            [] if args.validation_metrics else given("validation_images_per_class"),
+            "without --validation_metrics",
+        ),
         ([] if online else given(*_ONLINE) + relevance_flags.changed(args), "without --sampling online"),
     ):
         if names:

@@ -17,9 +17,13 @@ from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.evaluation.embeddings_file import Embeddings
 from deep_ranking.evaluation.metrics import measure_retrieval
 from deep_ranking.evaluation.report import drawing, pictures, write, write_report
+from deep_ranking.evaluation.report.findings import Findings
 from deep_ranking.evaluation.report.log import read_log
+from deep_ranking.evaluation.report.page import _facts
 from deep_ranking.evaluation.report.questions import Confusion, Questions, confusion_matrix
 from deep_ranking.images.find import find_classes
+from deep_ranking.network.network import build_network
+from deep_ranking.network.settings import NetworkSettings
 
 NASTY = '<img src="x">&$_{'
 """A class as a folder may be called: markup, and what Matplotlib takes for a formula."""
@@ -264,3 +268,22 @@ def test_a_missing_extra_is_named(made, trained, monkeypatch, tmp_path):
     monkeypatch.setattr(write, "find_spec", lambda name: None if name == "jinja2" else name)
     with pytest.raises(MissingExtraError, match=r"deep-ranking\[report\]"):
         write_report(tmp_path / "report", trained.model, Questions({}, {}))
+
+
+@pytest.mark.parametrize(
+    ("learned", "epoch", "fact"),
+    [
+        ({"count": 1200, "images": 40}, 3, "epoch 3 over 1,200 triplets"),
+        ({"images": 4000, "classes": 8}, 2, "epoch 2 over 4,000 images"),  # mined in batches
+        ({"count": 1200, "images": 40}, 0, "not trained"),
+    ],
+)
+def test_the_page_says_what_was_learned_from(learned, epoch, fact):
+    metadata = {
+        "settings": {"network": {"backbone": "simple"}},
+        "metrics": {"epoch": epoch},
+        "triplets": learned,
+    }
+    embedder = Embedder(build_network(NetworkSettings("simple", 32, 8)), metadata)
+    findings = Findings("model.h5", embedder, {}, None, None, {}, [], [])
+    assert _facts(findings) == ["simple", "32 x 32 pixels", "8 numbers an image", fact]

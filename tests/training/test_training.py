@@ -229,6 +229,7 @@ def test_any_metric_of_the_validation_set_is_measured_each_epoch(table, striped_
 def test_wrong_validation_metrics_are_said_before_keras(table, run):
     for flags, message in (
         (["--validation_metrics", "recall@1"], "--validation_metrics needs --validation_triplets"),
+        (["--validation_images_per_class", "3"], "no effect without --validation_metrics"),
         (
             ["--validation_metrics", "recal@1", "--validation_triplets", "triplets.txt"],
             "recal@1: expected a metric of",

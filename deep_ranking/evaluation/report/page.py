@@ -62,10 +62,11 @@ def _facts(findings: Findings) -> list[str]:
     embedder = findings.embedder
     facts = ["{} x {} pixels".format(*embedder.size), f"{embedder.dimension:,} numbers an image"]
     if "settings" in embedder.metadata:
-        epoch = embedder.metadata["metrics"].get("epoch")
-        count = embedder.metadata["triplets"]["count"]
+        epoch, learned = embedder.metadata["metrics"].get("epoch"), embedder.metadata["triplets"]
         facts.insert(0, embedder.metadata["settings"]["network"]["backbone"])
-        facts.append(f"epoch {epoch} over {count:,} triplets" if epoch else "not trained")
+        # Mining makes its triplets in the batches; the file then tells only of images.
+        what = f"{learned['count']:,} triplets" if "count" in learned else f"{learned['images']:,} images"
+        facts.append(f"epoch {epoch} over {what}" if epoch else "not trained")
     return facts
 
 
