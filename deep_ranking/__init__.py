@@ -31,15 +31,26 @@ def __getattr__(name: str) -> Any:
 class _RegisterLayersAfterKeras:
     """An import finder that waits for `import keras`, lets it finish, then imports our layers."""
 
+    _looking = False
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name != "keras":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("keras")
+        # Keras may be looked for without being imported, so this stays until it is; the search below must
+        # not come back here.
+        if self._looking:
+            return None
+        self._looking = True
+        try:
+            spec = importlib.util.find_spec("keras")
+        finally:
+            self._looking = False
         if spec is not None and spec.loader is not None:
             run_keras = spec.loader.exec_module
 
             def run_keras_then_register(module: Any) -> None:
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 run_keras(module)
                 importlib.import_module(_LAYERS)
 

@@ -5,6 +5,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deep_ranking.errors import DeepRankingError
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Make the folder of a file to come and try to write there, before hours of work are spent on it.
+
+    Raises:
+        DeepRankingError: the folder cannot be made or written.
+    """
+    folder = Path(path).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DeepRankingError(
+            f"{path}: cannot be written there ({error.strerror}); choose another place"
+        ) from error
+
 
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:

@@ -60,18 +60,15 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
         prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     module.add_arguments(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
-    args = parser.parse_args(argv)
-    logging.basicConfig(
-        format=f"{prog}: %(levelname)s: %(message)s", level=logging.ERROR if args.quiet else logging.WARNING
-    )
-    for level in (logging.WARNING, logging.ERROR):
-        logging.addLevelName(level, logging.getLevelName(level).lower())
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="surrogateescape"
-        )  # a file name that is not UTF-8 goes out as it came in
+    parser.add_argument("--quiet", action="store_true", help="no progress; warnings and errors still come")
     try:
+        args = parser.parse_args(argv)
+        logging.basicConfig(format=f"{prog}: %(levelname)s: %(message)s", level=logging.WARNING)
+        for level in (logging.WARNING, logging.ERROR):
+            logging.addLevelName(level, logging.getLevelName(level).lower())
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A file name that is not UTF-8 goes out as it came in.
+            sys.stdout.reconfigure(errors="surrogateescape")
         module.run(args)
         sys.stdout.flush()  # here, where a closed pipe can still be told
     except KeyboardInterrupt:
@@ -82,5 +79,11 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
         return FAILED
     except (DeepRankingError, OSError) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        # Each backend has an exception of its own for this; TensorFlow's goes by this name.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        print(f"{prog}: error: out of memory; take smaller batches, images or embeddings", file=sys.stderr)
         return FAILED
     return 0

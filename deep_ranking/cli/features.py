@@ -39,10 +39,15 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.features import FEATURES, CodebookFeature
     from deep_ranking.features.cache import Cache
     from deep_ranking.features.extract import extract
+    from deep_ranking.files import check_writable
     from deep_ranking.images.find import find_images
 
     if args.feature not in FEATURES:
         raise DeepRankingError(f"--feature: expected one of {', '.join(FEATURES)}, found {args.feature!r}")
+    if args.seed < 0:
+        raise DeepRankingError(f"--seed: expected 0 or more, found {args.seed}")
+    if args.output:
+        check_writable(args.output)
     skipped: list[str] = []
     images = find_images(args.dataset, on_skip=skipped.append)
     if not images:

@@ -96,6 +96,11 @@ def run(args: argparse.Namespace) -> None:
             drawn[name] = importance.blocks(counts[name])
     folder = Path(args.output_directory)
     folder.mkdir(parents=True, exist_ok=True)
+    stale = folder / f"validation_triplets{ending}"
+    if not args.validation_split and stale.exists():
+        logger.warning(
+            f"{stale} is of an earlier run; the images it holds out are now among the triplets too"
+        )
     written = []
     for name, sampler in samplers.items():
         if sampler.single_image_classes and args.relevance != "hierarchy":

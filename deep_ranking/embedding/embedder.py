@@ -79,6 +79,11 @@ class Embedder:
                 f"{os.fspath(path)}: expected a network with one image input (height, width, 3), "
                 f"found input shape {shape}"
             )
+        if not isinstance(network.output_shape, tuple) or len(network.output_shape) != 2:
+            raise DeepRankingError(
+                f"{os.fspath(path)}: expected a network that gives one vector an image, "
+                f"found output shape {network.output_shape}"
+            )
         with Path(path).open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(network, metadata, fingerprint, make_engine(engine, network, precision))

@@ -54,7 +54,8 @@ def export(embedder: Embedder, path: str | os.PathLike[str], format: str) -> flo
                 found = np.asarray(run(written, images), np.float32)
         except ImportError as error:
             raise MissingExtraError(error.name or str(error), "export", f"--format {format}") from None
-        cosine = float(np.sum(expected * found, axis=1).min() / np.linalg.norm(found, axis=1).max())
+        lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
+        cosine = float((np.sum(expected * found, axis=1) / lengths).min())
         if not cosine >= LOWEST_COSINE:
             raise DeepRankingError(
                 f"{path}: the exported model differs from the model (cosine {cosine:.5f}, expected "

@@ -94,7 +94,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
             with zipfile.ZipFile(path) as archive:
                 text = archive.read(_MEMBER).decode() if _MEMBER in archive.namelist() else "{}"
         return dict(json.loads(text))
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(
             f"{path}: expected a {path.suffix} model file, found something else or a damaged one ({error})"
         ) from error

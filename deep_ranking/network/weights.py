@@ -117,9 +117,10 @@ def _kind(path: Path) -> str:
                 return "model"
             # The low-resolution convolutions tell a whole network from a backbone.
             return "whole" if _holds_shape(file, (8, 8, 3, 96)) else "backbone"
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise ModelFileError(
-            f"{path}: expected an HDF5 weights file, found something else ({error})"
+            f"{path}: expected an HDF5 file of a model or of weights, found something else or a damaged one "
+            f"({error!s:.200})"
         ) from error
 
 
@@ -150,9 +151,11 @@ def _copy_weights(network: keras.Model, path: Path) -> None:
     wanted = [tuple(weight.shape) for weight in network.weights]
     found = [tuple(weight.shape) for weight in source.weights]
     if wanted != found:
+        differing = ((w, f) for w, f in zip(wanted, found, strict=False) if w != f)
+        one, other = next(differing, (f"{len(wanted)} arrays", f"{len(found)}"))
         raise ModelFileError(
-            f"{path}: expected a network of {len(wanted)} arrays as these settings give, found one of "
-            f"{len(found)} or of other shapes; use the settings it was trained with"
+            f"{path}: expected the network that these settings give, found another ({other} where {one} was "
+            "expected); use the settings it was trained with"
         )
     network.set_weights(source.get_weights())
 
@@ -169,13 +172,19 @@ def _stored_layers(path: str | os.PathLike[str]) -> list[list[np.ndarray]]:
     def text(name: Any) -> str:
         return name.decode() if isinstance(name, bytes) else name
 
-    with h5py.File(path, "r") as file:
-        groups = file.get("model_weights", file)
-        stored = [
-            [
-                np.asarray(groups[text(layer)][text(weight)])
-                for weight in groups[text(layer)].attrs["weight_names"]
+    try:
+        with h5py.File(path, "r") as file:
+            groups = file.get("model_weights", file)
+            stored = [
+                [
+                    np.asarray(groups[text(layer)][text(weight)])
+                    for weight in groups[text(layer)].attrs["weight_names"]
+                ]
+                for layer in groups.attrs["layer_names"]
             ]
-            for layer in groups.attrs["layer_names"]
-        ]
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ModelFileError(
+            f"{os.fspath(path)}: expected weights as Keras 2's save_weights wrote them, found something else "
+            f"({error!s:.200}); a network trained here is given as the model file that train.py wrote"
+        ) from error
     return [arrays for arrays in stored if arrays]

@@ -162,5 +162,5 @@ class StopOnNaN(keras.callbacks.Callback):
         if logs and not (np.isfinite(logs["loss"]) and np.isfinite(logs["spread"])):
             raise DeepRankingError(
                 f"the embeddings became NaN at step {batch + 1} of the epoch; nothing of it was saved. "
-                "Try a smaller --learning_rate, or --precision float32"
+                "Try a smaller --learning_rate, or --mixed_precision float32"
             )

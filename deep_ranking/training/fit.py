@@ -14,7 +14,7 @@ from deep_ranking import __version__
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.evaluation.evaluation import Evaluation
-from deep_ranking.files import written_whole
+from deep_ranking.files import check_writable, written_whole
 from deep_ranking.images.batches import BatchStream, ImageBatches
 from deep_ranking.images.decode import ImageError
 from deep_ranking.images.generator import TripletBatches
@@ -90,6 +90,11 @@ def train(
     """
     model_path = Path(model_path)
     check_ending(model_path)
+    check_writable(model_path)
+    if checkpoint_steps < 1:
+        raise DeepRankingError(f"checkpoint_steps: expected 1 or more, found {checkpoint_steps}")
+    if workers < 1:
+        raise DeepRankingError(f"workers: expected 1 or more, found {workers}")
     if model_path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
         raise DeepRankingError(
             f"{model_path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
@@ -231,4 +236,5 @@ def _tensorboard(folder: str | Path) -> keras.callbacks.Callback:
         import tensorboard  # noqa: F401
     except ImportError:
         raise MissingExtraError("tensorboard", "tensorboard", "--tensorboard") from None
+    check_writable(Path(folder) / "events")
     return keras.callbacks.TensorBoard(str(folder), write_graph=False)

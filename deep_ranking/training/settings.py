@@ -1,5 +1,6 @@
 """What determines a training run."""
 
+import math
 from dataclasses import dataclass, field
 
 from deep_ranking.images.augment import PRESETS
@@ -59,7 +60,7 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        expect("gap", self.gap > 0, "a number above 0", self.gap)
+        expect("gap", 0 < self.gap < math.inf, "a finite number above 0", self.gap)
         expect("distance", self.distance in DISTANCES, f"one of {', '.join(DISTANCES)}", self.distance)
         expect(
             "batch_size",
@@ -72,7 +73,7 @@ class TrainingSettings:
         for name in ("classes_per_batch", "images_per_class"):
             expect(name, getattr(self, name) >= 2, "2 or more", getattr(self, name))
         expect("epochs", self.epochs >= 0, "0 or more", self.epochs)
-        expect("learning_rate", self.learning_rate > 0, "a number above 0", self.learning_rate)
+        expect("learning_rate", 0 < self.learning_rate < math.inf, "a number above 0", self.learning_rate)
         expect("momentum", 0 <= self.momentum < 1, "0 or more and below 1", self.momentum)
         expect("weight_decay", self.weight_decay >= 0, "0 or more", self.weight_decay)
         expect(

@@ -29,7 +29,7 @@ class UniformSampler:
         seed: the same seed gives the same triplets in the same order.
 
     Raises:
-        DeepRankingError: a count below 1, fewer than two classes, or no class with two images.
+        DeepRankingError: a count or a seed out of range, fewer than two classes, or no class of two images.
 
     Example:
         >>> sampler = UniformSampler({"a": ["a/1", "a/2"], "b": ["b/1"]}, num_pos_images=1, num_neg_images=1)
@@ -49,6 +49,8 @@ class UniformSampler:
             value = getattr(self, name)
             if value < 1:
                 raise DeepRankingError(f"{name}: expected 1 or more, found {value}")
+        if self.seed < 0:
+            raise DeepRankingError(f"seed: expected 0 or more, found {self.seed}")
         if len(self.classes) < 2:
             raise DeepRankingError(
                 f"expected two classes or more, found {len(self.classes)} ({', '.join(self.classes)}); "

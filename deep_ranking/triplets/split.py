@@ -31,6 +31,8 @@ def split_images(
     """
     if not 0 < share < 1:
         raise DeepRankingError(f"validation_split: expected a share above 0 and below 1, found {share}")
+    if seed < 0:
+        raise DeepRankingError(f"seed: expected 0 or more, found {seed}")
     training: dict[str, list[str]] = {}
     validation: dict[str, list[str]] = {}
     rng = np.random.default_rng([seed, 1])

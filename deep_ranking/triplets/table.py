@@ -75,7 +75,7 @@ class TripletTable:
                     found = find_image(root, name)
                     if found is None:
                         raise TripletFileError(
-                            path, line, f"no image {name!r}; looked for it in {os.fspath(root)} (--dataset)"
+                            path, line, f"no image {name!r}; looked for it in the folder {os.fspath(root)}"
                         )
                     images.append(found)
                 flat.append(position)

@@ -63,6 +63,7 @@ def test_the_sampler_writes_the_same_bytes_again(striped_classes, tmp_path, run)
         (["triplet_sampler.py", "--validation_split", "2"], 1, "expected a share above 0 and below 1"),
         (["similarity.py", "--image1", "a.jpg", "--image2", "b.jpg"], 1, "a.jpg: no such image"),
         (["similarity.py"], 2, "--image1"),
+        (["triplet_sampler.py", "--seed", "-1"], 1, "seed: expected 0 or more, found -1"),
     ],
 )
 def test_bad_input_is_said_without_a_traceback(striped_classes, tmp_path, run, command, status, message):
@@ -82,3 +83,29 @@ def test_a_class_with_one_image_is_reported(striped_classes, tmp_path, run):
     assert "1 classes have one image" in done.stderr
     assert "slant" in done.stderr
     assert "1 files are no images and were left out, the first: slant/notes.jpg" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", "dataset/down/0.png/x.h5"], "dataset/down/0.png/x.h5: cannot be written there"),
+        (["--checkpoint_steps", "0"], "checkpoint_steps: expected 1 or more, found 0"),
+        (["--workers", "0"], "workers: expected 1 or more, found 0"),
+        (["--tensorboard", "dataset/down/0.png"], "cannot be written there"),
+        (["--embedding_size", "2000000000"], "out of memory; take smaller batches"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_it_begins(striped_classes, tmp_path, run, flags, message):
+    assert run("triplet_sampler.py", "--num_pos_images", 1, "--num_neg_images", 1).returncode == 0
+    done = run("train.py", *TRAIN, *flags)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "deepranking.h5").exists()
+
+
+def test_validation_triplets_left_by_an_earlier_run_are_pointed_out(striped_classes, run):
+    assert run("triplet_sampler.py", "--validation_split", 0.34).stderr.count("warning") == 0
+    done = run("triplet_sampler.py")
+    assert done.returncode == 0
+    assert "validation_triplets.txt is of an earlier run" in done.stderr

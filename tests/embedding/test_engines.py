@@ -83,6 +83,14 @@ def test_an_export_that_differs_is_not_written(model, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_check_of_an_export_does_not_depend_on_length(tmp_path, monkeypatch):
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
+    assert export(Embedder(model), tmp_path / "long", "saved_model") == pytest.approx(1, abs=1e-5)
+    monkeypatch.setitem(FORMATS, "saved_model", ("", "tf_saved_model", lambda *_: np.ones((3, 4))))
+    with pytest.raises(DeepRankingError, match="differs from the model"):
+        export(Embedder(model), tmp_path / "other", "saved_model")
+
+
 def test_what_cannot_be_exported_is_said(model, tmp_path):
     embedder = Embedder.load(model)
     with pytest.raises(

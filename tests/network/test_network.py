@@ -149,6 +149,16 @@ def test_every_backbone_is_built_saved_and_loaded(tmp_path, backbone):
     np.testing.assert_allclose(loaded.predict_on_batch(IMAGES), network.predict_on_batch(IMAGES), atol=1e-6)
 
 
+def test_layers_are_registered_also_where_keras_was_only_looked_for_before():
+    code = (
+        "import deep_ranking, importlib.util, sys; importlib.util.find_spec('keras'); import keras; "
+        "print('deep_ranking>GradientScale' in keras.saving.get_custom_objects(), "
+        "any(type(f).__module__ == 'deep_ranking' for f in sys.meta_path))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
 class TestModelFilesThatAreNone:
     def test_missing(self, tmp_path):
         with pytest.raises(ModelFileError, match=r"found nothing; train one with: python train\.py"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deep_ranking.embedding import Embedder
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.file import ModelFileError, save_network
 from deep_ranking.network.network import build_network
 from deep_ranking.network.settings import NetworkSettings
@@ -108,12 +109,28 @@ def test_weights_of_another_backbone_are_refused(tmp_path):
         load_weights(build_network(SETTINGS), SETTINGS, str(tmp_path / "other.weights.h5"))
 
 
+def test_what_keras_3_saved_as_weights_is_no_model(tmp_path):
+    path = tmp_path / "own.weights.h5"
+    build_network(SETTINGS).save_weights(path)
+    with pytest.raises(ModelFileError, match="expected weights as Keras 2's save_weights wrote them"):
+        Embedder.load(path)
+
+
+def test_a_network_that_gives_no_vector_is_refused(tmp_path):
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Conv2D(2, 3)])
+    model.save(tmp_path / "map.keras")
+    with pytest.raises(
+        DeepRankingError, match=r"one vector an image, found output shape \(None, 30, 30, 2\)"
+    ):
+        Embedder.load(tmp_path / "map.keras")
+
+
 def test_files_that_are_none(tmp_path):
     network = build_network(SETTINGS)
     with pytest.raises(ModelFileError, match="found no such file"):
         load_weights(network, SETTINGS, str(tmp_path / "none.h5"))
     (tmp_path / "text.h5").write_text("weights")
-    with pytest.raises(ModelFileError, match="expected an HDF5 weights file"):
+    with pytest.raises(ModelFileError, match="expected an HDF5 file of a model or of weights"):
         load_weights(network, SETTINGS, str(tmp_path / "text.h5"))
     with h5py.File(tmp_path / "empty.h5", "w"):
         pass
