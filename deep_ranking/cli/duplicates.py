@@ -52,7 +52,7 @@ def _print_table(groups: "list[Group]", within: float) -> None:
         for image in group.images:
             print(f"  {image.distance:.6f}  {'copy' if image.path in group.copies else '    '}  {image.path}")
     images = sum(len(group.images) for group in groups)
-    print(f"{len(groups)} groups of {images} images within {within:g}")
+    print(f"{len(groups)} {'group' if len(groups) == 1 else 'groups'} of {images} images within {within:g}")
 
 
 def _write_page(groups: "list[Group]", within: float, folder: Path, path: str, quiet: bool) -> None:

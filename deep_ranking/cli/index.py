@@ -71,7 +71,8 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.images.find import find_images
     from deep_ranking.search.index import Index
-    from deep_ranking.search.update import update_index
+    from deep_ranking.search.store import IndexExistsError
+    from deep_ranking.search.update import require_images, update_index
 
     remembered = {}
     if Index.exists(args.index):
@@ -85,22 +86,24 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
         )
     broken: list[str] = []
     paths = find_images(folder, on_skip=broken.append)
+    require_images(folder, paths)
     from deep_ranking.cli.quiet_keras import import_keras
 
     import_keras()
     from deep_ranking.embedding import Embedder
 
     embedder = Embedder.load(model, args.engine, args.precision)
-    if remembered:
-        index = Index.open(args.index)
-    else:
-        metadata = {"model": str(Path(model).resolve())}
-        index = Index.create(args.index, embedder.dimension, embedder.fingerprint, metadata)
+    metadata = {"model": str(Path(model).resolve())}
     try:
+        index = Index.create(args.index, embedder.dimension, embedder.fingerprint, metadata)
+    except IndexExistsError:  # from an earlier run, or from another that started with this one
+        index = Index.open(args.index)
+    try:
+        index.rebind(embedder.fingerprint, embedder.dimension, metadata)
         report = update_index(index, folder, paths, embedder, quiet=args.quiet)
         for path in filter(_looks_like_image, broken):
             report.skipped.setdefault(path, "named as an image, but its content is none")
-        index.write(metadata={"model": str(Path(model).resolve())})
+        index.write(metadata=metadata)
         index.snapshot.warm()
         return index, report
     except BaseException:

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Search, and print the hits."""
+    from deep_ranking.errors import DeepRankingError
     from deep_ranking.search.index import Index
     from deep_ranking.search.options import Options
 
@@ -55,6 +56,11 @@ def run(args: argparse.Namespace) -> None:
         probe=args.probe,
     )
     with Index.open(args.index, embedder=lambda: _load(args.model or index.metadata.get("model"))) as index:
+        if not len(index):
+            raise DeepRankingError(
+                f"{args.index}: the index is empty; put images into it with: "
+                f"deep-ranking index --index {args.index} --model MODEL --images FOLDER"
+            )
         hits = index.search(args.image, None if args.top == 0 else args.top, options)
         folder = index.metadata.get("images")
     if args.json:

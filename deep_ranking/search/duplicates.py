@@ -28,23 +28,23 @@ class Group:
     copies: frozenset[str]
 
 
-def find_duplicates(snapshot: Snapshot, threshold: float, quiet: bool = False) -> list[Group]:
+def find_duplicates(snapshot: Snapshot, within: float, quiet: bool = False) -> list[Group]:
     """Return the groups of near-duplicates, the largest first, then by path.
 
-    Two images are near if the distance of their vectors is at most `threshold`, or their bytes are the
+    Two images are near if the distance of their vectors is at most `within`, or their bytes are the
     same. A group holds all that are joined by a chain of near ones, so its ends may be farther apart. All
     pairs are compared exactly, in blocks: the time grows with the square of the images, the memory does not.
 
     Args:
         snapshot: `Index.snapshot`.
-        threshold: Euclidean distance, 0 or more.
+        within: Euclidean distance, 0 or more.
         quiet: no progress.
 
     Raises:
-        DeepRankingError: a threshold below 0.
+        DeepRankingError: `within` is below 0.
     """
-    if not (math.isfinite(threshold) and threshold >= 0):
-        raise DeepRankingError(f"threshold: expected a distance of 0 or more, found {threshold}")
+    if not (math.isfinite(within) and within >= 0):
+        raise DeepRankingError(f"within: expected a distance of 0 or more, found {within}")
     matrix, images = snapshot.matrix, snapshot.images
     # Images with one content have one vector, so the bytes ask for no comparison of their own.
     group = np.arange(len(images))
@@ -56,10 +56,10 @@ def find_duplicates(snapshot: Snapshot, threshold: float, quiet: bool = False) -
         squared += squares[block, None]
         squared += squares[start:]
         slack = _ROUNDING * float(squares[block].max() + squares[start:].max())
-        one, other = np.nonzero(squared <= threshold**2 + slack)
+        one, other = np.nonzero(squared <= within**2 + slack)
         upper = one < other
         one, other = one[upper] + start, other[upper] + start
-        near = _pair_distances(matrix, one, other) <= threshold
+        near = _pair_distances(matrix, one, other) <= within
         group = _joined(group, one[near], other[near])
     order = np.argsort(group, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []

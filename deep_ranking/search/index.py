@@ -88,7 +88,8 @@ class Index:
             embedder: as in `open`.
 
         Raises:
-            DeepRankingError: there is an index already, or the dimension is not positive.
+            IndexExistsError: there is an index already.
+            DeepRankingError: the dimension is not positive, or the file of the store is damaged.
         """
         if dimension < 1:
             raise DeepRankingError(f"dimension: expected 1 or more, found {dimension}")
@@ -232,6 +233,21 @@ class Index:
                 f" ({self.dimension} coordinates), found the model {fingerprint} ({dimension} coordinates);"
                 " their distances cannot be compared: use that model, or another folder for the index"
             )
+
+    def rebind(self, fingerprint: str, dimension: int, metadata: Mapping[str, str] | None = None) -> None:
+        """Let an index without images be of another model; one with images stays as it is.
+
+        Args:
+            fingerprint: of the model, as in `create`.
+            dimension: as in `create`.
+            metadata: as in `create`; only what changes.
+
+        Raises:
+            DeepRankingError: another process did the same meanwhile.
+        """
+        if (fingerprint, dimension) != (self.metadata["fingerprint"], self.dimension):
+            self._snapshot = None
+            self.store.rebind({**(metadata or {}), "dimension": str(dimension), "fingerprint": fingerprint})
 
     def _resolve(self, query: Query) -> tuple[np.ndarray, list[int]]:
         """Return a query's vector, and the rows that hold the same image."""

@@ -8,8 +8,9 @@ import os
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ FILE_NAME = "store.sqlite"
 SCHEMA = 1
 """The layout's number, in SQLite's `user_version`; 0 is a file that was never finished."""
 
+_PATIENCE = 60  # seconds to wait for other processes
+
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE vectors (hash BLOB PRIMARY KEY, vector BLOB NOT NULL)",
@@ -28,6 +31,10 @@ _TABLES = (
     " mtime INTEGER NOT NULL, label TEXT NOT NULL)",
     "CREATE INDEX images_by_hash ON images (hash)",
 )
+
+
+class IndexExistsError(DeepRankingError):
+    """An index was to be made where there is one already."""
 
 
 class Image(NamedTuple):
@@ -58,7 +65,7 @@ class Store:
                 "make one with: deep-ranking index --model MODEL --images FOLDER --index FOLDER"
             )
         self._lock = threading.RLock()
-        with self._readable_errors():
+        with _readable_errors(self.path):
             self._database = _connect(self.path)
             schema = self._database.execute("PRAGMA user_version").fetchone()[0]
             if schema != SCHEMA:
@@ -75,15 +82,15 @@ class Store:
         """Make a store with this metadata in a folder that holds none.
 
         Raises:
-            DeepRankingError: there is a store already.
+            IndexExistsError: there is a store already.
+            DeepRankingError: there is a file of its name that is damaged.
         """
         path = Path(folder) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
-        database = _connect(path)
-        try:
+        with _readable_errors(path), closing(_connect(path)) as database:
             database.execute("BEGIN IMMEDIATE")
             if database.execute("PRAGMA user_version").fetchone()[0]:
-                raise DeepRankingError(
+                raise IndexExistsError(
                     f"{os.fspath(folder)}: there is an index already; open it, or delete it"
                 )
             for table in _TABLES:
@@ -92,8 +99,6 @@ class Store:
             database.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
             database.execute(f"PRAGMA user_version = {SCHEMA}")
             database.execute("COMMIT")
-        finally:
-            database.close()
         return cls(folder)
 
     @staticmethod
@@ -102,13 +107,11 @@ class Store:
         path = Path(folder) / FILE_NAME
         if not path.is_file():
             return False
-        database = _connect(path)
         try:
-            return bool(database.execute("PRAGMA user_version").fetchone()[0])
+            with closing(_connect(path)) as database:
+                return bool(database.execute("PRAGMA user_version").fetchone()[0])
         except sqlite3.DatabaseError:
             return True  # opening it will say what is wrong
-        finally:
-            database.close()
 
     def close(self) -> None:
         """Close the file; SQLite then folds its log in."""
@@ -133,7 +136,7 @@ class Store:
 
     def vectors(self) -> Iterator[tuple[bytes, np.ndarray]]:
         """Yield `(hash, vector)`; a vector whose images are all gone may be among them."""
-        with self._readable_errors():
+        with _readable_errors(self.path):
             for content, blob in self._database.execute("SELECT hash, vector FROM vectors"):
                 yield content, np.frombuffer(blob, np.float32)
 
@@ -178,6 +181,19 @@ class Store:
         self.metadata.update(metadata or {})
         return max(0, removed)
 
+    def rebind(self, metadata: Mapping[str, str]) -> None:
+        """Give a store that holds no images this metadata; one that holds images is left as it is.
+
+        The store is another one afterwards: whoever else has it open can read and write it no more.
+        """
+        with self._transaction("BEGIN IMMEDIATE") as database:
+            if database.execute("SELECT 1 FROM images LIMIT 1").fetchone():
+                return
+            values = {**metadata, "identity": secrets.token_hex(4)}
+            database.execute("DELETE FROM vectors")
+            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+        self.metadata.update(values)
+
     def sweep(self) -> None:
         """Delete the vectors that no image has any more; what a search sees does not change."""
         with self._transaction("BEGIN IMMEDIATE") as database:
@@ -185,31 +201,27 @@ class Store:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._readable_errors():
+        with self._lock, _readable_errors(self.path):
             self._database.execute(begin)
             try:
+                self._check_identity()
                 yield self._database
             except BaseException:
                 self._database.execute("ROLLBACK")
                 raise
             self._database.execute("COMMIT")
 
-    def _rows(self, query: str, *values: object) -> list[tuple]:
-        with self._lock, self._readable_errors():
-            return self._database.execute(query, values).fetchall()
+    def _check_identity(self) -> None:
+        (found,) = self._database.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
+        if found != self.metadata["identity"]:
+            raise DeepRankingError(
+                f"{self.path.parent}: was empty, and another process has bound it to another model since; "
+                "use that model, or another folder for the index"
+            )
 
-    @contextmanager
-    def _readable_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise DeepRankingError(
-                f"{self.path}: SQLite cannot use it now ({error}); if another process is writing, wait for it"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise DeepRankingError(
-                f"{self.path}: damaged, or no SQLite file ({error}); delete the folder and index again"
-            ) from error
+    def _rows(self, query: str, *values: object) -> list[tuple]:
+        with self._lock, _readable_errors(self.path):
+            return self._database.execute(query, values).fetchall()
 
 
 def path_key(path: str) -> bytes:
@@ -217,13 +229,39 @@ def path_key(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
+@contextmanager
+def _readable_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise DeepRankingError(
+            f"{path}: SQLite cannot use it now ({error}); if another process is writing, wait for it"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise DeepRankingError(
+            f"{path}: damaged, or no SQLite file ({error}); delete the folder and index again"
+        ) from error
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
-        database.execute("PRAGMA journal_mode = WAL")
+        _use_write_ahead(database)
         database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only with the system
     except sqlite3.DatabaseError:
         database.close()
         raise
     return database
+
+
+def _use_write_ahead(database: sqlite3.Connection) -> None:
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:  # SQLite does not wait itself where two switch a new file
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)

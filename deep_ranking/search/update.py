@@ -90,6 +90,12 @@ def update_index(
     return report
 
 
+def require_images(root: str | os.PathLike[str], paths: Sequence[str]) -> None:
+    """Raise DeepRankingError if there are no paths of images in the folder `root`."""
+    if not paths:
+        raise DeepRankingError(f"{os.fspath(root)}: expected images, found none; nothing was changed")
+
+
 def _write_chunk(
     index: Index,
     root: Path,
@@ -150,8 +156,7 @@ def _embed(
 
 
 def _check_folder(index: Index, root: Path, stored: Collection[str], paths: Sequence[str]) -> None:
-    if not paths:
-        raise DeepRankingError(f"{root}: expected images, found none; nothing was changed")
+    require_images(root, paths)
     earlier = index.metadata.get("images", str(root))
     if stored and earlier != str(root) and not set(paths) & set(stored):
         raise DeepRankingError(

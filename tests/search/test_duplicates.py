@@ -52,7 +52,7 @@ def test_distances_far_below_the_rounding_of_float32_products_are_told_apart(mak
 
 @pytest.mark.parametrize("threshold", [-1, float("nan")])
 def test_a_threshold_that_is_no_distance_is_refused(make_index, threshold):
-    with pytest.raises(DeepRankingError, match="threshold: expected a distance"):
+    with pytest.raises(DeepRankingError, match="within: expected a distance"):
         find_duplicates(make_index(np.eye(3)).snapshot, threshold)
 
 

@@ -10,6 +10,7 @@ import pytest
 from samples import PixelEmbedder, write_image
 
 from deep_ranking.cli import main
+from deep_ranking.search import Index
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_n
             ["index", "--index", "{tmp}/new", "--model", "m", "--images", "{tmp}/none"],
             "expected a folder of images",
         ),
-        (["duplicates", "--index", "{index}", "--within", "-1"], "expected a distance of 0 or more"),
+        (["duplicates", "--index", "{index}", "--within", "-1"], "within: expected a distance of 0"),
     ],
 )
 def test_mistakes_are_explained(folder, tmp_path, capsys, arguments, message):
@@ -161,12 +162,57 @@ def test_a_folder_of_nothing_but_broken_images_fails(tmp_path, no_network, capsy
     assert "none of 1 images could be read" in capsys.readouterr().err
 
 
+def test_a_folder_without_images_makes_no_index(tmp_path, no_network, capsys):
+    (tmp_path / "images").mkdir()
+    assert main(index_arguments(tmp_path, tmp_path / "images")) == 1
+    assert "expected images, found none" in capsys.readouterr().err
+    assert not (tmp_path / "index").exists()
+
+
+def test_an_index_that_a_first_run_left_empty_says_so_and_takes_another_model(
+    tmp_path, images, no_network, monkeypatch, capsys
+):
+    with monkeypatch.context() as failing:
+        failing.setattr(PixelEmbedder, "fingerprint", "another")
+        failing.setattr(PixelEmbedder, "dimension", 5)  # its vectors have 12
+        assert main(index_arguments(tmp_path, images)) == 1
+    assert "expected the embedder to return vectors" in capsys.readouterr().err
+    assert main(["search", "--index", str(tmp_path / "index"), "--image", "class 0/4.png"]) == 1
+    assert "the index is empty; put images into it with" in capsys.readouterr().err
+    assert json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))["embedded"] == 30
+    monkeypatch.setattr(PixelEmbedder, "fingerprint", "another")
+    assert main(index_arguments(tmp_path, images)) == 1  # no longer empty
+    assert "their distances cannot be compared" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["index", "search"])
+def test_a_damaged_store_is_explained(tmp_path, images, no_network, capsys, command):
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index/store.sqlite").write_text("hi\n")
+    search = ["search", "--index", str(tmp_path / "index"), "--image", "a.png"]
+    assert main(index_arguments(tmp_path, images) if command == "index" else search) == 1
+    error = capsys.readouterr().err
+    assert "damaged, or no SQLite file" in error
+    assert error.count("\n") == 1
+
+
+def test_of_two_first_runs_at_once_the_later_goes_on_in_the_index_of_the_earlier(
+    tmp_path, images, no_network, monkeypatch, capsys
+):
+    def load(*_):  # while the network loads, the other run makes the index
+        Index.create(tmp_path / "index", 12, "pixels").close()
+        return PixelEmbedder()
+
+    monkeypatch.setattr(sys.modules["deep_ranking.embedding"].Embedder, "load", load)
+    assert json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))["count"] == 31
+
+
 def test_duplicates_as_a_table_as_json_and_as_a_page(folder, tmp_path, images, capsys):
     assert run(capsys, "duplicates", "--index", folder, "--within", 0, "--quiet") == (
         "group 1: 2 images\n"
         "  0.000000  copy  class 0/4.png\n"
         "  0.000000  copy  class 0/copy.png\n"
-        "1 groups of 2 images within 0\n"
+        "1 group of 2 images within 0\n"
     )
     result = json.loads(run(capsys, "duplicates", "--index", folder, "--within", 0, "--json", "--quiet"))
     assert [image["path"] for image in result["groups"][0]] == ["class 0/4.png", "class 0/copy.png"]

@@ -1,6 +1,8 @@
 """The store and its caches: nothing lost, nothing stale, nothing damaged believed."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search import Index, Options
 from deep_ranking.search.cache import is_sealed, seal
+from deep_ranking.search.store import IndexExistsError
 
 VECTORS = np.random.default_rng(0).standard_normal((400, 40)).astype(np.float32)
 PATHS = [f"{i}.jpg" for i in range(len(VECTORS))]
@@ -166,6 +169,39 @@ def test_an_index_is_not_made_over_another(folder):
     with pytest.raises(DeepRankingError, match="there is an index already"):
         Index.create(folder, 3, "other")
     assert len(searched(folder)) == 20
+
+
+def test_an_empty_index_may_change_its_model_and_whoever_had_it_open_cannot_write(tmp_path):
+    with Index.create(tmp_path, 3, "one") as earlier, Index.open(tmp_path) as later:
+        later.rebind("two", 2)
+        with pytest.raises(DeepRankingError, match="bound it to another model"):
+            earlier.add(["a"], [[1, 2, 3]])
+        later.add(["a"], [[1, 2]])
+        later.rebind("one", 3)
+    with Index.open(tmp_path) as index:
+        assert (index.metadata["fingerprint"], index.dimension, len(index)) == ("two", 2, 1)
+
+
+def test_of_many_that_make_a_store_at_once_one_does_and_the_others_are_told(tmp_path):
+    def make(number):
+        barrier.wait()
+        try:
+            Index.create(tmp_path / str(number // 4), 3, "test").close()
+        except IndexExistsError:
+            return False
+        return True
+
+    barrier = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(make, range(80)))
+    assert sum(made) == 20
+
+
+def test_a_store_is_not_made_over_garbage(tmp_path):
+    (tmp_path / "store.sqlite").write_text("hi\n")
+    assert Index.exists(tmp_path)  # opening it says what is wrong
+    with pytest.raises(DeepRankingError, match="damaged, or no SQLite file"):
+        Index.create(tmp_path, 3, "test")
 
 
 def test_a_store_that_was_never_finished_is_no_index_and_can_be_made(tmp_path):
