@@ -48,14 +48,20 @@ def check(index_folder, images, acknowledged):
 
 
 def kill_again_and_again(tmp_path, images, times, seed):
-    """Kill an indexing process `times` times."""
+    """Kill an indexing process `times` times, each when it has acknowledged a random share of its work.
+
+    The moment is counted in images and not in seconds, so that it is midway on a busy machine too.
+    """
     chance = random.Random(seed)
     index, total = tmp_path / "index", len(find_images(images))
-    interrupted = midway = 0
+    interrupted = midway = held = 0
     for attempt in range(times):
         log = tmp_path / f"log {attempt}"
         process = start(images, index, log, delay=0.01)
-        time.sleep(chance.uniform(0, total / 200))
+        wanted = chance.randrange(total - held)
+        while process.poll() is None and log.read_bytes().count(b"\n") < wanted:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
         interrupted += process.wait() == -signal.SIGKILL
         error = process.stderr.read().decode()
@@ -68,6 +74,7 @@ def kill_again_and_again(tmp_path, images, times, seed):
             if held == total:  # all done: give the next run work
                 with Index.open(index) as whole:
                     assert whole.remove(chance.sample(find_images(images), total // 2)) == total // 2
+                held = total - total // 2
     assert interrupted >= times // 3
     assert midway >= times // 3
     process = start(images, index, tmp_path / "last", delay=0)
