@@ -14,7 +14,8 @@ PACKAGE = Path(deep_ranking.__file__).parent
 
 # A part imports parts of lines above its own only; parts of one line do not know each other.
 LAYERS = [
-    {"errors", "files", "progress"},
+    {"errors"},
+    {"files", "progress"},
     {"triplets", "search"},
     {"evaluation"},
     {"images", "network", "ranking", "datasets"},
