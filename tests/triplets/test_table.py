@@ -43,7 +43,9 @@ def test_absolute_names_and_the_blogs_names_are_found(data):
 
 
 def test_a_missing_image_names_file_and_line(data):
-    with pytest.raises(TripletFileError, match=r"triplets\.txt, line 2: no image 'a/9\.jpg'.*in the folder dataset"):
+    with pytest.raises(
+        TripletFileError, match=r"triplets\.txt, line 2: no image 'a/9\.jpg'.*in the folder dataset"
+    ):
         load(data, "a/1.jpg,a/1.jpg,b/x-y.z.JPG", "a/1.jpg,a/9.jpg,b/x-y.z.JPG")
 
 
