@@ -14,9 +14,9 @@ from deep_ranking.training.settings import TrainingSettings
 def build_training_model(settings: TrainingSettings) -> tuple[keras.Model, keras.Model]:
     """Build the network, and around it the compiled model that is trained.
 
-    A batch of triplets repeats images: in the blog's order 24 rows hold 10 distinct ones. So the model
-    takes the distinct images and the rows' positions in them, runs the network once an image and gathers
-    the rows for the loss: the same loss and gradient at 10/24 of the work.
+    A batch of triplets repeats images: in a sampled file's order (10 positives, 5 negatives) 24 rows hold
+    about 12 distinct ones. So the model takes the distinct images and the rows' positions in them, runs the
+    network once an image and gathers the rows for the loss: the same loss and gradient at half the work.
 
     Returns:
         The network, (batch, height, width, 3) -> (batch, d), which is saved and used; and the model,
