@@ -16,3 +16,27 @@ class MissingExtraError(DeepRankingError, ImportError):
             f"{purpose} needs the package {package!r}, which is not installed; "
             f"install it with: pip install 'deep-ranking[{extra}]'"
         )
+
+
+def expect(name: str, holds: bool, expected: str, found: object) -> None:
+    """Raise a `DeepRankingError` that says what was expected of a setting, unless it holds.
+
+    Example:
+        >>> expect("gap", 0.2 > 0, "a number above 0", 0.2)
+        >>> expect("gap", -1 > 0, "a number above 0", -1)
+        Traceback (most recent call last):
+        deep_ranking.errors.DeepRankingError: gap: expected a number above 0, found -1
+    """
+    if not holds:
+        raise DeepRankingError(f"{name}: expected {expected}, found {found!r}")
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what another library says went wrong, or the error's kind if it says nothing.
+
+    Example:
+        >>> reason(ValueError("no such layer\\nin a long listing")), reason(KeyError())
+        ('no such layer', 'KeyError')
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

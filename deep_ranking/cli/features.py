@@ -7,10 +7,7 @@ need a codebook: it is learned from the images, or read.
 
 import argparse
 import json
-import logging
 from pathlib import Path
-
-logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
     """Find, fit, compute, write."""
     import numpy as np
 
+    from deep_ranking.cli.skipped import warn_of_skipped
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.evaluation.embeddings_file import Embeddings, write_embeddings
     from deep_ranking.features import FEATURES, CodebookFeature
@@ -52,8 +50,7 @@ def run(args: argparse.Namespace) -> None:
     images = find_images(args.dataset, on_skip=skipped.append)
     if not images:
         raise DeepRankingError(f"{args.dataset}: expected images, found none; check --dataset")
-    if skipped:
-        logger.warning(f"{len(skipped)} files are no images and were left out, the first: {skipped[0]}")
+    warn_of_skipped(skipped)
     paths = [Path(args.dataset) / image for image in images]
 
     kind = FEATURES[args.feature]

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--quiet",
             action="store_true",
             default=argparse.SUPPRESS,
-            help="no progress, only results and errors",
+            help="no progress; warnings and errors still come",
         )
 
 

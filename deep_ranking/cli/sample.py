@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Sample and write."""
+    from deep_ranking.cli.skipped import warn_of_skipped
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.images.find import find_classes
     from deep_ranking.progress import progress
@@ -68,8 +69,7 @@ def run(args: argparse.Namespace) -> None:
         raise DeepRankingError(f"--count: expected 1 or more, found {args.count}")
     skipped: list[str] = []
     classes = find_classes(args.input_directory, on_skip=skipped.append)
-    if skipped:
-        logger.warning(f"{len(skipped)} files are no images and were left out, the first: {skipped[0]}")
+    warn_of_skipped(skipped)
 
     ending = ".txt.gz" if args.gzip else ".txt"
     parts = {"triplets" + ending: classes}

@@ -1,19 +1,17 @@
 """The flags that say what `train` learns from, and what they make: triplets, or images with classes."""
 
 import argparse
-import logging
 import os
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import relevance_flags
+from deep_ranking.cli.skipped import warn_of_skipped
 
 if TYPE_CHECKING:
     from deep_ranking.evaluation.evaluation import Evaluation
     from deep_ranking.triplets.labelled import LabelledImages
     from deep_ranking.triplets.source import TripletSource
     from deep_ranking.triplets.table import TripletTable
-
-logger = logging.getLogger(__name__)
 
 TRIPLETS_AN_IMAGE = 10
 _ONLINE = ("triplets_per_epoch", "reservoir_capacity")
@@ -167,8 +165,7 @@ def _classes(folder: str, validation: "TripletTable | None") -> tuple[dict[str, 
 
     skipped: list[str] = []
     found = find_classes(folder, on_skip=skipped.append)
-    if skipped:
-        logger.warning("%d files are no images and were left out, the first: %s", len(skipped), skipped[0])
+    warn_of_skipped(skipped)
     everything = [image for members in found.values() for image in members]
     if validation is None:
         return found, everything

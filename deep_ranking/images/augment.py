@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import expect
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,9 @@ class Augmentation:
         highest |= {"width_shift_range": 1, "height_shift_range": 1, "pixel_shift": 10_000}
         for name, limit in highest.items():
             value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise DeepRankingError(f"{name}: expected a number of 0 to {limit}, found {value}")
+            expect(name, 0 <= value <= limit, f"a number of 0 to {limit}", value)
         modes = ("nearest", "reflect", "wrap", "constant")
-        if self.fill_mode not in modes:
-            raise DeepRankingError(f"fill_mode: expected one of {', '.join(modes)}, found {self.fill_mode!r}")
+        expect("fill_mode", self.fill_mode in modes, f"one of {', '.join(modes)}", self.fill_mode)
 
     @property
     def is_off(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import keras
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.files import written_whole
 from deep_ranking.network import layers  # noqa: F401 - registers the layers that a saved model names
 
@@ -71,8 +71,9 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
             network = keras.models.load_model(path, compile=False, safe_mode=True)
     # Keras raises whatever its parsers raise on a foreign or damaged file.
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelFileError(f"{os.fspath(path)}: cannot be loaded as a model: {reason:.300}") from error
+        raise ModelFileError(
+            f"{os.fspath(path)}: cannot be loaded as a model: {reason(error):.300}"
+        ) from error
     return network, metadata
 
 

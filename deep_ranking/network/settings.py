@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import expect
 
 LowResolution = Literal["paper", "blog", "none"]
 Preprocessing = Literal["backbone", "unit"]
@@ -55,9 +55,3 @@ class NetworkSettings:
     def blog(cls) -> "NetworkSettings":
         """Return the blog's network, layer by layer; its weights files load into it."""
         return cls(low_resolution="blog", preprocessing="unit", dropout=0.6)
-
-
-def expect(name: str, holds: bool, expected: str, found: object) -> None:
-    """Raise a `DeepRankingError` that says what was expected of a setting, unless it holds."""
-    if not holds:
-        raise DeepRankingError(f"{name}: expected {expected}, found {found!r}")

@@ -10,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import ModelFileError, load_network
 from deep_ranking.network.settings import NetworkSettings
@@ -139,10 +139,9 @@ def _load_backbone(network: keras.Model, settings: NetworkSettings, path: Path) 
     try:
         network.get_layer("backbone").load_weights(path)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelFileError(
             f"{path}: expected the weights of {settings.backbone} without its top (keras.applications, "
-            f"include_top=False), found others: {reason:.300}"
+            f"include_top=False), found others: {reason(error):.300}"
         ) from error
 
 

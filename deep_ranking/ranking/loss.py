@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.ranking.distances import DISTANCES
 
 
@@ -41,10 +41,8 @@ class TripletHingeLoss(keras.losses.Loss):
         self, gap: float = 1.0, distance: str = "euclidean", name: str = "triplet_hinge", **kwargs: Any
     ):
         super().__init__(name=name, **kwargs)
-        if not gap > 0:
-            raise DeepRankingError(f"gap: expected a number above 0, found {gap}")
-        if distance not in DISTANCES:
-            raise DeepRankingError(f"distance: expected one of {', '.join(DISTANCES)}, found {distance!r}")
+        expect("gap", gap > 0, "a number above 0", gap)
+        expect("distance", distance in DISTANCES, f"one of {', '.join(DISTANCES)}", distance)
         self.gap, self.distance = gap, distance
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import expect
 from deep_ranking.ranking.distances import DISTANCES
 
 MINING = ("all", "semi-hard", "hard")
@@ -45,8 +45,7 @@ def mined(distances: Any, labels: Any, gap: float, mining: str) -> Any:
         >>> int(ops.sum(mined(distances, ops.array([0, 0, 1]), gap=1.0, mining="semi-hard")))
         1
     """
-    if mining not in MINING:
-        raise DeepRankingError(f"mining: expected one of {', '.join(MINING)}, found {mining!r}")
+    expect("mining", mining in MINING, f"one of {', '.join(MINING)}", mining)
     distances = ops.stop_gradient(distances)
     same = ops.equal(labels[:, None], labels[None, :])
     count = ops.shape(distances)[0]
@@ -103,12 +102,9 @@ class MinedTripletLoss(keras.losses.Loss):
         **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
-        if not gap > 0:
-            raise DeepRankingError(f"gap: expected a number above 0, found {gap}")
-        if distance not in DISTANCES:
-            raise DeepRankingError(f"distance: expected one of {', '.join(DISTANCES)}, found {distance!r}")
-        if mining not in MINING:
-            raise DeepRankingError(f"mining: expected one of {', '.join(MINING)}, found {mining!r}")
+        expect("gap", gap > 0, "a number above 0", gap)
+        expect("distance", distance in DISTANCES, f"one of {', '.join(DISTANCES)}", distance)
+        expect("mining", mining in MINING, f"one of {', '.join(MINING)}", mining)
         self.gap, self.distance, self.mining = gap, distance, mining
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

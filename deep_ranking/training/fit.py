@@ -12,11 +12,10 @@ import keras
 
 from deep_ranking import __version__
 from deep_ranking.embedding import Embedder
-from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.errors import DeepRankingError, MissingExtraError, expect
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.files import check_writable, written_whole
 from deep_ranking.images.batches import BatchStream, ImageBatches
-from deep_ranking.images.decode import ImageError
 from deep_ranking.images.generator import TripletBatches
 from deep_ranking.images.labelled_batches import LabelledBatches
 from deep_ranking.network.backbones import BACKBONES
@@ -91,10 +90,8 @@ def train(
     model_path = Path(model_path)
     check_ending(model_path)
     check_writable(model_path)
-    if checkpoint_steps < 1:
-        raise DeepRankingError(f"checkpoint_steps: expected 1 or more, found {checkpoint_steps}")
-    if workers < 1:
-        raise DeepRankingError(f"workers: expected 1 or more, found {workers}")
+    expect("checkpoint_steps", checkpoint_steps >= 1, "1 or more", checkpoint_steps)
+    expect("workers", workers >= 1, "1 or more", workers)
     if model_path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
         raise DeepRankingError(
             f"{model_path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
@@ -188,13 +185,11 @@ def _fit(model: keras.Model, batches: ImageBatches, step: int, epochs: int, watc
                     shuffle=False,  # the batches are shuffled already
                     verbose=0,
                 )
-            except ImageError:
-                raise
-            except Exception as error:
+            except Exception:
+                if batches.failure is None:
+                    raise
                 # What a reading thread raises arrives wrapped by the backend; the reason is what is wanted.
-                if batches.failure is not None:
-                    raise batches.failure from error
-                raise
+                raise batches.failure from None
         epoch = until
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from deep_ranking.embedding import Embedder
 from deep_ranking.evaluation.embeddings_file import Embeddings
 from deep_ranking.evaluation.evaluation import Evaluation
+from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
 from deep_ranking.triplets.table import TripletTable
 
 
@@ -46,14 +47,9 @@ class Validation:
 
     def ranking(self, vectors: np.ndarray) -> dict[str, float]:
         """Measure given embeddings, (images, d)."""
-        right, loss = 0, 0.0
-        for first in range(0, len(self.table), 10_000):
-            query, positive, negative = (
-                vectors[column] for column in self.table.rows[first : first + 10_000].T
-            )
-            near, far = (np.sum((query - other) ** 2, axis=1) for other in (positive, negative))
-            if self.distance == "euclidean":
-                near, far = np.sqrt(near), np.sqrt(far)
-            right += int(np.sum(near < far))
-            loss += float(np.sum(np.maximum(0, self.gap + near - far)))
-        return {"val_similarity_precision": right / len(self.table), "val_loss": loss / len(self.table)}
+        distances = triplet_distances(vectors, self.table.rows)
+        near, far = distances if self.distance == "squared_euclidean" else map(np.sqrt, distances)
+        return {
+            "val_similarity_precision": float(similarity_precision(distances).mean()),
+            "val_loss": float(np.maximum(0, self.gap + near - far).mean()),
+        }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 
 _BLOCK = 200_000
 """About as many triplets are made at a time; keeps the memory flat."""
@@ -46,11 +46,8 @@ class UniformSampler:
 
     def __post_init__(self) -> None:
         for name in ("num_pos_images", "num_neg_images"):
-            value = getattr(self, name)
-            if value < 1:
-                raise DeepRankingError(f"{name}: expected 1 or more, found {value}")
-        if self.seed < 0:
-            raise DeepRankingError(f"seed: expected 0 or more, found {self.seed}")
+            expect(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
+        expect("seed", self.seed >= 0, "0 or more", self.seed)
         if len(self.classes) < 2:
             raise DeepRankingError(
                 f"expected two classes or more, found {len(self.classes)} ({', '.join(self.classes)}); "

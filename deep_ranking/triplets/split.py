@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 
 
 def split_images(
@@ -29,10 +29,8 @@ def split_images(
         >>> {name: len(images) for name, images in validation.items()}
         {'a': 2, 'b': 2}
     """
-    if not 0 < share < 1:
-        raise DeepRankingError(f"validation_split: expected a share above 0 and below 1, found {share}")
-    if seed < 0:
-        raise DeepRankingError(f"seed: expected 0 or more, found {seed}")
+    expect("validation_split", 0 < share < 1, "a share above 0 and below 1", share)
+    expect("seed", seed >= 0, "0 or more", seed)
     training: dict[str, list[str]] = {}
     validation: dict[str, list[str]] = {}
     rng = np.random.default_rng([seed, 1])
