@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo browser test test-all lint format bench clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | column -t -s '|'
@@ -16,6 +16,12 @@ $(VENV)/installed: pyproject.toml requirements.txt
 
 demo: $(VENV)/installed  ## draw a small data set, sample, train, compare; ends with a picture
 	$(BIN)/python demo/demo.py
+
+browser:  ## Chromium for the tests of the page, from Debian where this may install it; else they are skipped
+	@command -v chromium chromium-browser >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
+	|| echo "no Chromium and no way to install it here: the tests of the page in a browser will be skipped"
 
 test: $(VENV)/installed  ## the tests of every change
 	$(BIN)/python -m pytest -m 'not long' -n 2 --dist worksteal

@@ -4,13 +4,14 @@ Embeddings are drawn: 100 images a class around a centre of the class, L2-normal
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
+from outcome import print_json
+from scale import parser
 
 NEIGHBOURS = 100
 MEMORY_GOAL = 2e9  # bytes
@@ -67,14 +68,15 @@ def whole(count: int, width: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a fifth of the gallery; under a minute")
-    parser.add_argument("--whole", nargs=2, type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    flags = parser(__doc__, "a fifth of the gallery")
+    flags.add_argument("--whole", nargs=2, type=int, help=argparse.SUPPRESS)
+    arguments = flags.parse_args()
     if arguments.whole:
         whole(*arguments.whole)
         return
-    count, queries = (20_000, 1_000) if arguments.quick else (100_000, 5_000)
+    count, queries = {"full": (100_000, 5_000), "quick": (20_000, 1_000), "tiny": (1_000, 100)}[
+        arguments.scale
+    ]
     results = []
 
     def report(case: str, metric: str, value: float, goal: float, ok: bool) -> None:
@@ -94,7 +96,7 @@ def main() -> None:
         f"{count} queries, {count} x 512", "all metrics, peak memory as a share of 2 GB", share, 1, share < 1
     )
     print(f"all metrics of {count} queries took {seconds:.0f} s, peak memory {peak / 1e6:.0f} MB")
-    print(json.dumps({"benchmark": "metrics", "results": results}))
+    print_json("metrics", results)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ to make the images up is left out. Triplets by features are drawn with the defau
 in-class negative.
 """
 
-import argparse
 import functools
 import os
 import resource
@@ -17,6 +16,7 @@ import time
 
 import numpy as np
 from outcome import Outcome
+from scale import scale
 
 from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.online import OnlineSampler
@@ -27,13 +27,11 @@ GOAL_IMAGES, GOAL_TRIPLETS, GOAL_MEGABYTES = 200_000, 200_000, 500
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="200,000 images in 200 categories")
-    images, categories, draws = (
-        (200_000, 200, 100_000) if parser.parse_args().quick else (1_000_000, 1000, 400_000)
-    )
+    images, categories, draws = {
+        "full": (1_000_000, 1000, 400_000),
+        "quick": (200_000, 200, 100_000),
+        "tiny": (20_000, 20, 1_000),
+    }[scale(__doc__, "200,000 images in 200 categories")]
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 

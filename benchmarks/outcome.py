@@ -1,7 +1,12 @@
 """How every benchmark reports: a table for people, then one line of JSON for programs."""
 
 import json
+import os
+import platform
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 
 @dataclass
@@ -34,4 +39,22 @@ class Outcome:
                 for i, (cell, w) in enumerate(zip(row, widths, strict=True))
             ]
             print("  ".join(cells).rstrip())
-        print(json.dumps({"benchmark": self.benchmark, "results": self.results}))
+        print_json(self.benchmark, self.results)
+
+
+def print_json(benchmark: str, results: list[dict]) -> None:
+    """Print the last line: what was measured, and on what."""
+    print(json.dumps({"benchmark": benchmark, "machine": machine(), "results": results}))
+
+
+def machine() -> dict[str, str | int]:
+    """Return the processor, its cores, and the versions of what was measured with."""
+    found: dict[str, str | int] = {"processor": platform.processor() or platform.machine()}
+    with suppress(OSError):  # only on Linux
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        found["processor"] = next(line for line in lines if "model name" in line).partition(": ")[2]
+    found |= {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+    for package in ("keras", "tensorflow", "numpy", "pillow", "simplejpeg", "openvino", "faiss-cpu"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found

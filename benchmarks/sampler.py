@@ -7,7 +7,6 @@ on a sample of its pairs, since all of them would take hours.
     python benchmarks/sampler.py [--quick]
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from outcome import Outcome
+from scale import scale
 
 from deep_ranking.triplets.file import write_blocks
 from deep_ranking.triplets.sampler import UniformSampler
@@ -67,9 +67,9 @@ def our_way(folder: dict[str, list[str]]) -> float:
         return count / (time.perf_counter() - start)
 
 
-def peak_megabytes() -> float:
-    """Return the peak memory of a process that writes five million triplets over 100,000 images."""
-    code = "import resource, sampler; sampler.our_way(sampler.classes(1000, 100)); "
+def peak_megabytes(count: int) -> float:
+    """Return the peak memory of a process that writes 5,000 triplets for each of some classes."""
+    code = f"import resource, sampler; sampler.our_way(sampler.classes({count}, 100)); "
     code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
@@ -78,16 +78,14 @@ def peak_megabytes() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="time the blog's way on fewer pairs")
-    quick = parser.parse_args().quick
+    part = scale(__doc__, "time the blog's way on fewer pairs")
+    few, many = {"full": (None, 1_000), "quick": (2_000, 100), "tiny": (10, 1)}[part]
+    large = 100 if part == "tiny" else 1000
     outcome = Outcome("sampler")
     rates = {}
     for case, folder, pairs, goal in (
-        ("5,000 images", classes(10, 500), 2_000 if quick else None, 30),
-        ("100,000 images", classes(1000, 100), 100 if quick else 1_000, 500),
+        ("5,000 images", classes(10, 500), few, 30),
+        ("100,000 images", classes(large, 100), many, 500),
     ):
         old, new = blogs_way(folder, pairs), max(our_way(folder) for _ in range(3))
         rates[case] = new
@@ -97,8 +95,8 @@ def main() -> None:
     outcome.add(
         "100,000 images", "share of the rate at 5,000", rates["100,000 images"] / rates["5,000 images"], 0.5
     )
-    peak = peak_megabytes()
-    print(f"5,000,000 triplets over 100,000 images: peak memory {peak:.0f} MB")
+    peak = peak_megabytes(large)
+    print(f"{5_000 * large:,} triplets over {100 * large:,} images: peak memory {peak:.0f} MB")
     outcome.add("100,000 images", "500 MB over the peak memory", 500 / peak, 1)
     outcome.show()
 

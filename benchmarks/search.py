@@ -15,20 +15,21 @@ several, taken in turns, so that a busy machine slows both sides of a ratio; of 
 twenty queries in a row, since each exact one sweeps the processor's caches.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
 
 import faiss
 import numpy as np
+from outcome import print_json
+from scale import scale
 from sklearn.neighbors import NearestNeighbors
 
 from deep_ranking.search import Index, Options
 
 SIZES = [(100_000, 128), (100_000, 512), (20_000, 4_096)]
 QUICK_SIZES = [(20_000, 128), (5_000, 512)]
+TINY_SIZES = [(2_000, 32)]
 QUERIES, K = 256, 10
 CLASSES, DIRECTIONS, SPREAD = 200, 32, 0.7
 GOALS = {
@@ -122,15 +123,10 @@ def measure(kind: Callable, count: int, dimension: int, quick: bool) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="smaller sizes, under a minute; goals are not held"
-    )
-    quick = parser.parse_args().quick
+    part = scale(__doc__, "smaller sizes; goals are not held")
+    quick = part != "full"
     results = []
-    sizes = QUICK_SIZES if quick else SIZES
+    sizes = {"full": SIZES, "quick": QUICK_SIZES, "tiny": TINY_SIZES}[part]
     for kind, shapes in ((like_embeddings, sizes), (unstructured, sizes[:1])):
         for count, dimension in shapes:
             case = f"{count} x {dimension} {kind.__name__.replace('_', ' ')}"
@@ -147,7 +143,7 @@ def main() -> None:
                     results.append(
                         {"case": case, "metric": metric, "value": round(value, 4), "goal": goal, "ok": ok}
                     )
-    print(json.dumps({"benchmark": "search", "results": results}))
+    print_json("search", results)
 
 
 if __name__ == "__main__":

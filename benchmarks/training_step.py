@@ -8,7 +8,6 @@ the machine's matrix-multiply rate, measured in the same run, and the share of i
     python benchmarks/training_step.py [--quick]
 """
 
-import argparse
 import os
 import time
 
@@ -16,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from outcome import Outcome
+from scale import scale
 
 from deep_ranking.cli.quiet_keras import import_keras
 from deep_ranking.triplets.sampler import UniformSampler
@@ -53,7 +53,7 @@ def our_step(precision: str):
     from deep_ranking.training.model import build_training_model
     from deep_ranking.training.settings import TrainingSettings
 
-    _, model = build_training_model(
+    _, model, _ = build_training_model(
         TrainingSettings(weights="none", precision=precision, augmentation="none")
     )
     targets = np.zeros((3 * TRIPLETS, 1), np.float32)
@@ -106,11 +106,7 @@ def operations(images: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="two batches instead of six")
-    count = 2 if parser.parse_args().quick else 6
+    count = {"full": 6, "quick": 2, "tiny": 1}[scale(__doc__, "two batches instead of six")]
     import_keras()
     data = batches(count + 1)
     distinct = np.mean([len(images) for images, _ in data[1:]])

@@ -16,6 +16,10 @@ class MissingExtraError(DeepRankingError, ImportError):
             f"{purpose} needs the package {package!r}, which is not installed; "
             f"install it with: pip install 'deep-ranking[{extra}]'"
         )
+        self._made_of = package, extra, purpose
+
+    def __reduce__(self) -> tuple:  # it may come from another process
+        return MissingExtraError, self._made_of
 
 
 def expect(name: str, holds: bool, expected: str, found: object) -> None:

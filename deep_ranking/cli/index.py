@@ -6,36 +6,42 @@ whatever way, goes on where it was. Images that cannot be read are skipped and l
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deep_ranking.cli import engine_flags
+
 if TYPE_CHECKING:
-    from deep_ranking.search.index import Index
+    from deep_ranking.search.index import Embedder, Index
     from deep_ranking.search.measure import Measurement
     from deep_ranking.search.update import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `index`."""
-    parser.add_argument("--index", required=True, metavar="DIR", help="the index; made if missing")
+    from deep_ranking.cli.store_flag import add_store
+
+    add_store(parser, "the index; made if missing")
     parser.add_argument(
         "--model", metavar="FILE", help="the network that embeds (an index remembers its own)"
     )
     parser.add_argument("--images", metavar="DIR", help="the folder to follow (an index remembers its own)")
-    parser.add_argument(
-        "--engine",
-        choices=("keras", "openvino"),
-        default="keras",
-        help="what runs the network; openvino is several times faster on processors (default: keras)",
+    engine_flags.add_arguments(parser)
+    cluster = parser.add_argument_group("on a cluster (docs/scaling.md)")
+    add = cluster.add_argument
+    add(
+        "--ray",
+        metavar="ADDRESS|local",
+        help="embed by the workers of a Ray cluster, or of one that is started here; --images may then be a "
+        "URL, and hold WebDataset (.tar) and Parquet files",
     )
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        default="float32",
-        help="of the engine openvino (default: float32)",
-    )
+    add("--ray_workers", type=int, metavar="N", help="(default: one a GPU, or one for every 4 cores)")
+    add("--shards", metavar="DIR|URL", help="where the workers write vectors (default: INDEX/shards)")
+    add("--shard_size", type=int, metavar="N", help="images a shard, on average (default: 1024)")
     parser.add_argument(
         "--measure", action="store_true", help="measure recall@10 against time, and recommend a setting"
     )
@@ -52,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         index, report = Index.open(args.index), None
     with index:
-        result = {"index": args.index, "count": len(index)}
+        result = {"index": index.store.name, "count": len(index)}
         if report:
             result |= asdict(report)
             _print_report(report, len(index), to_stderr=args.json)
@@ -69,10 +75,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
     from deep_ranking.errors import DeepRankingError
-    from deep_ranking.images.find import find_images
     from deep_ranking.search.index import Index
-    from deep_ranking.search.store import IndexExistsError
-    from deep_ranking.search.update import require_images, update_index
+    from deep_ranking.search.stores import place_name
 
     remembered = {}
     if Index.exists(args.index):
@@ -81,9 +85,21 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
     model, folder = args.model or remembered.get("model"), args.images or remembered.get("images")
     if not model or not folder:
         raise DeepRankingError(
-            f"{args.index}: expected --model and --images, which a new index needs; found only "
+            f"{place_name(args.index)}: expected --model and --images, which a new index needs; found only "
             f"{'--model' if model else '--images' if folder else 'neither'}"
         )
+    if args.ray:
+        return _update_on_cluster(args, model, folder)
+    for name in ("ray_workers", "shards", "shard_size"):
+        if getattr(args, name) is not None:
+            raise DeepRankingError(f"--{name}: no effect without --ray; leave it out, or add --ray local")
+    return _update_here(args, model, folder)
+
+
+def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[Index, Report]":
+    from deep_ranking.images.find import find_images
+    from deep_ranking.search.update import require_images, update_index
+
     broken: list[str] = []
     paths = find_images(folder, on_skip=broken.append)
     require_images(folder, paths)
@@ -92,7 +108,62 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
     import_keras()
     from deep_ranking.embedding import Embedder
 
+    engine_flags.tell(args)
     embedder = Embedder.load(model, args.engine, args.precision)
+
+    def update(index: "Index") -> "Report":
+        return update_index(index, folder, paths, embedder, quiet=args.quiet)
+
+    return _updated(args, model, embedder, update, broken)
+
+
+def _update_on_cluster(args: argparse.Namespace, model: str, folder: str) -> "tuple[Index, Report]":
+    from deep_ranking.cluster.ray_data import connected
+    from deep_ranking.cluster.shards import ShardFolder
+    from deep_ranking.cluster.update import SHARD_SIZE, update_on_cluster
+    from deep_ranking.errors import DeepRankingError
+
+    broken: list[str] = []
+    if not args.shards and "://" in args.index:
+        raise DeepRankingError("expected --shards, a folder or URL for what the workers write, found none")
+    shards = ShardFolder(args.shards or str(Path(args.index) / "shards"))
+    with connected(args.ray):
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Ray has counted them; they are for the workers alone
+        from deep_ranking.cli.quiet_keras import import_keras
+
+        import_keras()
+        from deep_ranking.cluster.model import publish
+        from deep_ranking.embedding import Embedder
+
+        embedder = Embedder.load(model)
+        make_embedder = publish(model, embedder.fingerprint, shards, args.engine, args.precision)
+
+        def update(index: "Index") -> "Report":
+            return update_on_cluster(
+                index,
+                folder,
+                make_embedder,
+                args.ray,
+                shards,
+                args.ray_workers,
+                SHARD_SIZE if args.shard_size is None else args.shard_size,
+                broken.append,
+                args.quiet,
+            )
+
+        return _updated(args, model, embedder, update, broken)
+
+
+def _updated(
+    args: argparse.Namespace,
+    model: str,
+    embedder: "Embedder",
+    update: "Callable[[Index], Report]",
+    broken: list[str],
+) -> "tuple[Index, Report]":
+    from deep_ranking.search.index import Index
+    from deep_ranking.search.store import IndexExistsError
+
     metadata = {"model": str(Path(model).resolve())}
     try:
         index = Index.create(args.index, embedder.dimension, embedder.fingerprint, metadata)
@@ -100,7 +171,7 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
         index = Index.open(args.index)
     try:
         index.rebind(embedder.fingerprint, embedder.dimension, metadata)
-        report = update_index(index, folder, paths, embedder, quiet=args.quiet)
+        report = update(index)
         for path in filter(_looks_like_image, broken):
             report.skipped.setdefault(path, "named as an image, but its content is none")
         index.write(metadata=metadata)

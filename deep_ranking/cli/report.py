@@ -7,6 +7,8 @@ import argparse
 import json
 from pathlib import Path
 
+from deep_ranking.cli import engine_flags
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also measure the untrained network, its ConvNet path alone, a colour histogram",
     )
+    engine_flags.add_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (default: 0)")
     parser.add_argument("--json", action="store_true", help="print metrics.json")
 
@@ -54,7 +57,9 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.evaluation.report.questions import Questions
 
     questions = Questions(train, test, args.seed, class_titles(args.train))
-    numbers = write_report(args.output, args.model, questions, args.baselines, args.quiet)
+    numbers = write_report(
+        args.output, args.model, questions, args.baselines, args.quiet, args.engine, args.precision
+    )
     if args.json:
         print(json.dumps(numbers))
     else:

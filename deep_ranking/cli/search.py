@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `search`."""
-    parser.add_argument("--index", required=True, metavar="DIR", help="the index to search")
+    from deep_ranking.cli.store_flag import add_store
+
+    add_store(parser, "the index to search")
     parser.add_argument(
         "--image",
         required=True,
@@ -58,8 +60,8 @@ def run(args: argparse.Namespace) -> None:
     with Index.open(args.index, embedder=lambda: _load(args.model or index.metadata.get("model"))) as index:
         if not len(index):
             raise DeepRankingError(
-                f"{args.index}: the index is empty; put images into it with: "
-                f"deep-ranking index --index {args.index} --model MODEL --images FOLDER"
+                f"{index.store.name}: the index is empty; put images into it with: "
+                f"deep-ranking index --index {index.store.name} --model MODEL --images FOLDER"
             )
         hits = index.search(args.image, None if args.top == 0 else args.top, options)
         folder = index.metadata.get("images")

@@ -18,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Embed both and print their Euclidean distance, 0 (the same) to 2 (opposite), as the last line."""
-    from deep_ranking.images.decode import read_image
+    from deep_ranking.images.decode import read_size
 
     for path in (args.image1, args.image2):
-        read_image(path)  # what is wrong with an image is said before Keras has taken its seconds
+        read_size(path)  # what is wrong with an image is said before Keras has taken its seconds
 
     from deep_ranking.cli.quiet_keras import import_keras
 

@@ -7,13 +7,15 @@ beside it deepranking.csv (the epochs' logs) and, until the run has ended, deepr
 import argparse
 import json
 import logging
+import sys
+from dataclasses import fields, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import training_data
+from deep_ranking.cli import together, training_data
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
-    from deep_ranking.network.settings import NetworkSettings
     from deep_ranking.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
@@ -66,17 +68,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--gap", type=float, metavar="G", help="in the units of the distance (default: 0.2; blog: 1)")
 
+    add("--scale", type=float, metavar="S", help="of the softmax of --mining proxies (default: 20)")
+    add(
+        "--smoothing",
+        type=float,
+        metavar="SHARE",
+        help="with --mining proxies, of the target that all classes share (default: 0)",
+    )
+
     learning = parser.add_argument_group("learning")
     add = learning.add_argument
     add("--epochs", type=int, metavar="N", help="(default: 10); 0 saves the network as it starts")
     add("--batch_size", type=int, metavar="N", help="images, a multiple of three (default: 24)")
     add("--learning_rate", type=float, metavar="R", help="(default: 0.01; blog: 0.001)")
+    add("--schedule", choices=("constant", "cosine"), help="of the learning rate (default: constant)")
+    add(
+        "--warmup",
+        type=float,
+        metavar="SHARE",
+        help="of the steps, in which the learning rate rises from 0 (default: 0)",
+    )
     add("--momentum", type=float, metavar="M", help="Nesterov's (default: 0.9)")
     add("--weight_decay", type=float, metavar="L", help="the paper's lambda (default: 0.001; blog: 0)")
     add(
         "--augmentation",
-        choices=("paper", "blog", "none"),
-        help="paper: random pixel shift; blog: flips, zoom, shear, rotation (default: the preset's)",
+        choices=("paper", "mirror", "blog", "none"),
+        help="paper: random pixel shift; mirror: the same, and left for right; blog: flips, zoom, shear, "
+        "rotation (default: the preset's)",
     )
     add(
         "--freeze_normalization",
@@ -91,46 +109,126 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pretrained weights, else 1)",
     )
     add(
+        "--train_from",
+        metavar="LAYER",
+        help="freeze the backbone up to this layer, and compute what it gives once for each image, so that "
+        "an epoch costs the layers behind it alone (MobileNetV2: block_12_add, for one)",
+    )
+    add(
+        "--views",
+        type=int,
+        metavar="N",
+        help="with --train_from: of each image, itself and draws of the augmentation (default: 1)",
+    )
+    add(
+        "--engine",
+        choices=("keras", "openvino", "openvino-bfloat16"),
+        help="with --train_from: what runs the frozen layers (default: keras)",
+    )
+    add(
         "--mixed_precision",
-        choices=("float32", "bfloat16", "float16"),
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
         dest="precision",
-        help="number type of the computation (default: float32)",
+        help="number type of the computation; auto: bfloat16 where the processor has it and the backbone "
+        "gains by it, else float32 (default: auto)",
+    )
+    add(
+        "--jit",
+        choices=("auto", "on", "off"),
+        help="compile the step by XLA; auto: on accelerators and with JAX (default: auto)",
     )
     add("--seed", type=int, default=0, metavar="N", help="(default: 0)")
 
     work = parser.add_argument_group("run")
     add = work.add_argument
     add("--workers", type=int, default=2, metavar="N", help="threads that read images (default: 2)")
+    add(
+        "--image_cache",
+        metavar="DIR",
+        help="keep decoded images there for later runs too (default: for this run only)",
+    )
+    add(
+        "--image_cache_size",
+        type=float,
+        default=4.0,
+        metavar="GB",
+        help="at most so many gigabytes of them; 0: decode an image each time (default: 4)",
+    )
     add("--resume", action="store_true", help="go on with a run that was stopped")
     add("--checkpoint_steps", type=int, default=200, metavar="N", help="steps between two (default: 200)")
     add("--tensorboard", metavar="DIR", help="write logs for TensorBoard")
-    add("--json", action="store_true", help="print the results as JSON")
+    several = parser.add_argument_group("several processes (docs/scaling.md)")
+    add = several.add_argument
+    add(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="train in N processes on JAX, each with its share of every batch: N on this machine, or with "
+        "--coordinator and --process one of N on as many; 1 takes all devices of this machine",
+    )
+    add("--coordinator", metavar="HOST:PORT", help="where process 0 is")
+    add("--process", type=int, metavar="I", help="which one this is, from 0")
+    work.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
     """Train and print what came of it."""
+    if args.processes is None:
+        for name in ("coordinator", "process"):
+            if getattr(args, name) is not None:
+                raise DeepRankingError(f"--{name}: no effect without --processes; give both")
+    elif args.processes > 1 and args.process is None and args.coordinator is None:
+        return together.run_together(_train, args)
+    _train(args)
+
+
+def _train(args: argparse.Namespace) -> None:
     # The data first: what is missing is said before Keras has taken its seconds.
     training, validation = training_data.read(args)
     evaluation = training_data.evaluation(args, validation)
 
     from deep_ranking.cli.quiet_keras import import_keras
 
+    processes = None
+    if args.processes is not None:
+        from deep_ranking.training.processes import Processes
+
+        processes = Processes(args.processes, args.process or 0, args.coordinator)
+        processes.choose_backend()
     import_keras()
+    from deep_ranking.network.weights import NoImageNetWeightsError
     from deep_ranking.training.fit import train
 
     settings = _settings(args)
-    trained = train(
-        settings,
-        training,
-        args.model,
-        validation,
+    if processes is not None:
+        processes.join()
+    if not args.quiet and not args.process:
+        _tell(settings)
+    learn = partial(
+        train,
+        training=training,
+        model_path=args.model,
+        validation=validation,
         resume=args.resume,
         workers=args.workers,
         checkpoint_steps=args.checkpoint_steps,
         tensorboard=args.tensorboard,
         evaluation=evaluation,
-        quiet=args.quiet,
+        image_cache=args.image_cache,
+        image_cache_size=args.image_cache_size,
+        processes=processes,
+        quiet=args.quiet or (args.process or 0) > 0,
     )
+    try:
+        trained = learn(settings)
+    except NoImageNetWeightsError as error:  # before the first step
+        if args.weights:
+            raise
+        logger.warning("starting from random weights, which learn far slower: %s", error)
+        trained = learn(replace(settings, weights="none"))
+    if args.process:
+        return
     best = trained.best
     untrained = trained.history[0].get("val_similarity_precision")
     if args.json:
@@ -146,8 +244,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace) -> "TrainingSettings":
-    from dataclasses import fields, replace
-
+    from deep_ranking.training.model import best_precision
     from deep_ranking.training.settings import TrainingSettings
 
     settings = TrainingSettings.blog() if args.preset == "blog" else TrainingSettings()
@@ -157,17 +254,16 @@ def _settings(args: argparse.Namespace) -> "TrainingSettings":
         return {name: getattr(args, name) for name in names if getattr(args, name, None) is not None}
 
     network = replace(settings.network, **given(settings.network))
-    settings = replace(settings, **{**given(settings), "network": network})
-    return settings if args.weights else replace(settings, weights=_default_weights(network))
+    if args.precision == "auto":
+        args.precision = best_precision(network.backbone)
+    return replace(settings, **{**given(settings), "network": network})
 
 
-def _default_weights(network: "NetworkSettings") -> str:
-    """Return "imagenet" where it can be had; otherwise say so and start from random weights."""
-    from deep_ranking.network.weights import imagenet_backbone
+def _tell(settings: "TrainingSettings") -> None:
+    """Say in a line what --mixed_precision and --jit come to on this machine."""
+    import keras
 
-    try:
-        imagenet_backbone(network.backbone, network.image_size)
-    except DeepRankingError as error:
-        logger.warning("starting from random weights, which learn far slower: %s", error)
-        return "none"
-    return "imagenet"
+    from deep_ranking.training.model import jit_pays
+
+    xla = "with" if settings.jit == "on" or (settings.jit == "auto" and jit_pays()) else "without"
+    print(f"training on {keras.backend.backend()} in {settings.precision}, {xla} XLA", file=sys.stderr)

@@ -59,9 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--reservoir_capacity", type=int, metavar="N", help="online: images a category (default: 100)")
     add(
         "--mining",
-        choices=("none", "all", "semi-hard", "hard"),
+        choices=("none", "all", "semi-hard", "hard", "proxies"),
         help="learn from the triplets that the class folders of --dataset make among a batch's images: all, "
-        "those ranked rightly but within the gap, or each query's hardest (default: none)",
+        "those ranked rightly but within the gap, or each query's hardest; proxies: compare each image with "
+        "a learned vector for each class instead (default: none)",
     )
     add("--classes_per_batch", type=int, metavar="P", help="mining (default: 6)")
     add("--images_per_class", type=int, metavar="K", help="mining: in a batch (default: 4)")
@@ -148,6 +149,8 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
         (given("triplets") if online or mining else [], "with --sampling online or --mining"),
         (given("batch_size") if mining else [], f"with --mining, whose batches are {own_batches}"),
         ([] if mining else given(*_MINING), "without --mining"),
+        ([] if args.mining == "proxies" else given("scale", "smoothing"), "without --mining proxies"),
+        ([] if args.train_from else given("views", "engine"), "without --train_from"),
         (
             [] if args.validation_metrics else given("validation_images_per_class"),
             "without --validation_metrics",

@@ -12,6 +12,7 @@ import numpy as np
 
 from deep_ranking.embedding.engines import Engine, KerasEngine, make_engine
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import ImageError, read_image
 from deep_ranking.images.loader import load_batches
 from deep_ranking.network.file import load_network
@@ -26,11 +27,11 @@ class Embedded(NamedTuple):
 
     Attributes:
         vectors: (n, d) float32, a row for each image that could be read, in the list's order.
-        failures: the others, as (path, error).
+        failures: the others, as (path or bytes, error).
     """
 
     vectors: np.ndarray
-    failures: list[tuple[str, ImageError]]
+    failures: list[tuple[Any, ImageError]]
 
 
 @dataclass
@@ -42,12 +43,14 @@ class Embedder:
         metadata: what was saved with it: settings, the data's fingerprint, metrics.
         fingerprint: SHA-256 of the model file, 64 hexadecimal digits; "" for a network never saved.
         engine: what runs it; Keras where none is given.
+        cache: keeps the images that `embed` decodes.
     """
 
     network: keras.Model
     metadata: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     engine: Engine | None = None
+    cache: ImageCache | None = None
 
     def __post_init__(self) -> None:
         if self.engine is None:
@@ -61,8 +64,8 @@ class Embedder:
 
         Args:
             path: the file.
-            engine: "keras" or "openvino"; see `engines`.
-            precision: of the engine, "float32" or "bfloat16".
+            engine: "auto", "keras" or "openvino"; see `engines`.
+            precision: of the engine, "auto", "float32" or "bfloat16".
 
         Raises:
             MissingExtraError: the engine is not installed.
@@ -100,7 +103,7 @@ class Embedder:
 
     def embed(
         self,
-        paths: Sequence[str | os.PathLike[str]],
+        paths: Sequence[str | os.PathLike[str]] | Sequence[bytes],
         batch_size: int = 32,
         workers: int | None = None,
         quiet: bool = True,
@@ -108,7 +111,7 @@ class Embedder:
         """Embed image files; a broken one is listed, not fatal.
 
         Args:
-            paths: the images.
+            paths: the images, as paths or as encoded bytes.
             batch_size: images the network takes at a time.
             workers: decoding threads; None takes one a core.
             quiet: no progress bar.
@@ -116,7 +119,7 @@ class Embedder:
         vectors = np.empty((len(paths), self.dimension), np.float32)
         count, failures = 0, []
         with progress((), "embedding", "images", total=len(paths), quiet=quiet) as bar:
-            for batch in load_batches(paths, self.size, batch_size, workers):
+            for batch in load_batches(paths, self.size, batch_size, workers, self.cache):
                 if len(batch.images):
                     vectors[count : count + len(batch.images)] = self.embed_pixels(batch.images)
                     count += len(batch.images)

@@ -1,11 +1,17 @@
 """What runs the network over pixels: Keras itself, or OpenVINO, several times faster on processors."""
 
+import logging
+from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.embedding.machine import has_accelerator, multiplies_bfloat16
+from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -26,6 +32,40 @@ class KerasEngine:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Embed a batch."""
         return np.asarray(self.network.predict_on_batch(images), np.float32)
+
+
+class ReplicaEngine:
+    """The forward pass of one device of several that train a network together, on JAX or TensorFlow.
+
+    The weights of such a network are on all devices, and what Keras computes with them it computes on all at
+    once. This takes the copy that the process has.
+    """
+
+    def __init__(self, network: keras.Model):
+        self.network = network
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            self._forward = tf.function(lambda images: network(images, training=False), reduce_retracing=True)
+            return
+        import jax
+
+        stateless = jax.jit(
+            lambda weights, state, images: network.stateless_call(weights, state, images, training=False)[0]
+        )
+
+        def forward(images: np.ndarray) -> Any:
+            weights, state = (
+                [variable.value.addressable_data(0) for variable in variables]
+                for variables in (network.trainable_variables, network.non_trainable_variables)
+            )
+            return stateless(weights, state, images)
+
+        self._forward = forward
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Embed a batch."""
+        return np.asarray(self._forward(images), np.float32)
 
 
 class OpenVINOEngine:
@@ -59,17 +99,56 @@ class OpenVINOEngine:
         return np.array(self._compiled(np.ascontiguousarray(images, np.uint8))[0], np.float32)
 
 
+class AutoEngine:
+    """OpenVINO; Keras where OpenVINO does not take the network. Converted when first used, not before.
+
+    Args:
+        network: what is run.
+        precision: of OpenVINO.
+    """
+
+    def __init__(self, network: keras.Model, precision: str):
+        self.network, self.precision = network, precision
+
+    @cached_property
+    def _chosen(self) -> Engine:
+        try:
+            return OpenVINOEngine(self.network, self.precision)
+        except Exception as error:  # of its own kinds, and TensorFlow's
+            logger.warning("OpenVINO does not take this network (%s); Keras runs it", reason(error))
+            return KerasEngine(self.network)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Embed a batch."""
+        return self._chosen(images)
+
+
+def resolve(engine: str, precision: str) -> tuple[str, str]:
+    """Return the engine and number type that "auto" stands for on this machine; others stay as they are.
+
+    OpenVINO where it is installed and no accelerator is, else Keras; with OpenVINO bfloat16 if the processor
+    multiplies it. (Measured in docs/performance.md; the cosine to Keras's float32 stays above 0.999.)
+    """
+    if engine == "auto":
+        at_hand = find_spec("openvino") is not None and keras.backend.backend() == "tensorflow"
+        engine = "openvino" if at_hand and not has_accelerator() else "keras"
+    if precision == "auto":
+        precision = "bfloat16" if engine == "openvino" and multiplies_bfloat16() else "float32"
+    return engine, precision
+
+
 def make_engine(name: str, network: keras.Model, precision: str = "float32") -> Engine:
-    """Return the engine "keras" or "openvino".
+    """Return the engine "keras" or "openvino", or with "auto" the one that suits the machine (`resolve`).
 
     Raises:
         DeepRankingError: another name, or a precision that the engine does not have.
         MissingExtraError: OpenVINO is not installed.
     """
-    if name == "openvino":
-        return OpenVINOEngine(network, precision)
-    if name != "keras":
-        raise DeepRankingError(f"engine: expected keras or openvino, found {name!r}")
+    chosen, precision = resolve(name, precision)
+    if chosen not in ("keras", "openvino"):
+        raise DeepRankingError(f"engine: expected auto, keras or openvino, found {name!r}")
+    if chosen == "openvino":
+        return (AutoEngine if name == "auto" else OpenVINOEngine)(network, precision)
     if precision != "float32":
         raise DeepRankingError(
             "precision: the engine keras computes as the network was trained; --engine openvino has bfloat16"

@@ -88,7 +88,10 @@ BLOG = Augmentation(
     horizontal_flip=True, vertical_flip=True, zoom_range=0.2, shear_range=0.2, rotation_range=30
 )
 
-PRESETS = {"paper": PAPER, "blog": BLOG, "none": Augmentation()}
+MIRROR = Augmentation(pixel_shift=8, horizontal_flip=True)
+"""The paper's shift, and every other image mirrored: for photographs, which have no left and right."""
+
+PRESETS = {"paper": PAPER, "blog": BLOG, "mirror": MIRROR, "none": Augmentation()}
 
 
 @keras.saving.register_keras_serializable("deep_ranking")

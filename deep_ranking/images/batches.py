@@ -7,7 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import ImageError, read_image
+
+_EIGHT = 8
 
 
 class ImageBatches(keras.utils.PyDataset, ABC):
@@ -15,7 +18,8 @@ class ImageBatches(keras.utils.PyDataset, ABC):
 
     An item is `(images, targets)`, or with `distinct=True` `((images, rows), targets)`: each distinct image
     of the batch once, and for each row of the batch the position of its image. Images are uint8 RGB unless a
-    transform makes them something else. Each distinct image is decoded once a batch.
+    transform makes them something else. Each distinct image is decoded once a batch. On JAX, where each new
+    shape costs a compilation, distinct images are filled up by repeats to a multiple of eight.
 
     Args:
         images: path of each image.
@@ -23,11 +27,14 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         distinct: see above.
         transform: called with the distinct images of a batch and the batch's running number.
         workers: threads that `fit` reads with.
+        cache: keeps what was decoded; its size is `size`.
 
     Attributes:
         items: what an epoch holds, counted in `unit`.
         items_per_batch: how many of them a whole batch holds.
         failure: the error of a reading thread, whose exceptions backends wrap.
+        fetch: called with positions of distinct images, (u,), and the batch's running number, gives what
+            `fit` sees of them, (u, ...); unless replaced, their pixels.
     """
 
     unit: str
@@ -41,11 +48,14 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         distinct: bool,
         transform: Callable[[np.ndarray, int], np.ndarray] | None,
         workers: int,
+        cache: ImageCache | None = None,
     ):
         super().__init__(workers=workers, max_queue_size=max(4, 2 * workers))
         self.images, self.size, self.distinct, self.transform = images, size, distinct, transform
+        self.read = (lambda path: read_image(path, size)) if cache is None else cache.read
         self.epoch = 0
         self.failure: ImageError | None = None
+        self.fetch: Callable[[np.ndarray, int], np.ndarray] = self._pixels
 
     @abstractmethod
     def rows(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,15 +83,28 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         """
         rows, targets = self.rows(epoch, index)
         distinct, inverse = np.unique(rows, return_inverse=True)
+        images = self.fetch(distinct, epoch * len(self) + index)
+        if self.distinct and keras.backend.backend() == "jax":
+            # XLA compiles a step anew for each shape; repeats, which no row points at, leave few shapes.
+            images = images[np.arange(-(-len(images) // _EIGHT) * _EIGHT) % len(images)]
+        inverse = inverse.astype(np.int32)
+        return ((images, inverse), targets) if self.distinct else (images[inverse], targets)
+
+    def decoded(self, positions: np.ndarray) -> np.ndarray:
+        """Return images by their positions, (n, height, width, 3) uint8.
+
+        Raises:
+            ImageError: one cannot be read.
+        """
         try:
-            images = np.stack([read_image(self.images[i], self.size) for i in distinct])
+            return np.stack([self.read(self.images[i]) for i in positions])
         except ImageError as error:
             self.failure = error
             raise
-        if self.transform is not None:
-            images = self.transform(images, epoch * len(self) + index)
-        inverse = inverse.astype(np.int32)
-        return ((images, inverse), targets) if self.distinct else (images[inverse], targets)
+
+    def _pixels(self, positions: np.ndarray, number: int) -> np.ndarray:
+        images = self.decoded(positions)
+        return images if self.transform is None else self.transform(images, number)
 
 
 class BatchStream(keras.utils.PyDataset):

@@ -12,6 +12,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import Augmentation
 from deep_ranking.images.batches import ImageBatches
+from deep_ranking.images.cache import ImageCache
 from deep_ranking.triplets.source import TripletSource
 from deep_ranking.triplets.table import TripletTable
 
@@ -117,6 +118,7 @@ class TripletBatches(ImageBatches):
         distinct: see above.
         transform: called with the distinct images of a batch and the batch's running number.
         workers: threads that `fit` reads with.
+        cache: keeps what was decoded, over batches and epochs; its size is `size`.
 
     Raises:
         DeepRankingError: the batch size is no multiple of three.
@@ -136,8 +138,9 @@ class TripletBatches(ImageBatches):
         distinct: bool = False,
         transform: Callable[[np.ndarray, int], np.ndarray] | None = None,
         workers: int = 1,
+        cache: ImageCache | None = None,
     ):
-        super().__init__(table.images, size, distinct, transform, workers)
+        super().__init__(table.images, size, distinct, transform, workers, cache)
         if batch_size < 3 or batch_size % 3:
             raise DeepRankingError(
                 f"batch_size: expected a multiple of three (query, positive, negative), found {batch_size}"

@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from deep_ranking.images.batches import ImageBatches
+from deep_ranking.images.cache import ImageCache
 from deep_ranking.triplets.class_batches import ClassBatches
 from deep_ranking.triplets.labelled import LabelledImages
 
@@ -21,6 +22,7 @@ class LabelledBatches(ImageBatches):
         deals: which of them make a batch.
         size: (height, width) in pixels.
         workers: threads that `fit` reads with.
+        cache: keeps what was decoded; its size is `size`.
     """
 
     unit = "images"
@@ -31,8 +33,9 @@ class LabelledBatches(ImageBatches):
         deals: ClassBatches,
         size: tuple[int, int] = (224, 224),
         workers: int = 1,
+        cache: ImageCache | None = None,
     ):
-        super().__init__(labelled.images, size, True, None, workers)
+        super().__init__(labelled.images, size, True, None, workers, cache)
         self.labels, self.deals = labelled.labels, deals
         # Two epochs, since readers run ahead of training at an epoch's end.
         self._dealt = lru_cache(maxsize=2)(lambda epoch: list(deals.epoch(epoch)))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import ImageError, read_image
 
 
@@ -26,47 +27,61 @@ class ImageBatch(NamedTuple):
 
 
 def load_batches(
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Sequence[str | os.PathLike[str]] | Sequence[bytes],
     size: tuple[int, int],
     batch_size: int,
     workers: int | None = None,
+    cache: ImageCache | None = None,
 ) -> Iterator[ImageBatch]:
     """Yield the images of a list in order; the next two batches are decoded meanwhile.
 
     Args:
-        paths: the images.
+        paths: the images, as paths or as encoded bytes.
         size: (height, width) in pixels.
         batch_size: paths a batch, 1 or more.
         workers: threads; None takes one a core. Pillow decodes outside Python's lock.
+        cache: keeps what was decoded; its size is `size`.
 
     A broken image does not end the run: it stands in its batch's `failures`.
     """
 
-    def read(path: str | os.PathLike[str]) -> np.ndarray | ImageError:
+    def read(path: str | os.PathLike[str] | bytes) -> np.ndarray | ImageError:
         try:
-            return read_image(path, size)
+            return read_image(path, size) if cache is None or isinstance(path, bytes) else cache.read(path)
         except ImageError as error:
             return error
+
+    def read_all(some: Sequence[str | os.PathLike[str]] | Sequence[bytes]) -> list[np.ndarray | ImageError]:
+        return [read(path) for path in some]
 
     ahead: deque[tuple[int, list[Future]]] = deque()
 
     def finished() -> ImageBatch:
         first, futures = ahead.popleft()
-        return _batch(first, futures, size)
+        return _batch(first, [result for future in futures for result in future.result()], size)
 
-    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+    workers = workers or core_count()
+    with ThreadPoolExecutor(workers) as pool:
         for first in range(0, len(paths), batch_size):
             part = paths[first : first + batch_size]
-            ahead.append((first, [pool.submit(read, path) for path in part]))
+            share = -(-len(part) // workers)  # a task a thread: small images cost less than handing over
+            shares = [part[start : start + share] for start in range(0, len(part), share)]
+            ahead.append((first, [pool.submit(read_all, some) for some in shares]))
             if len(ahead) > 2:
                 yield finished()
         while ahead:
             yield finished()
 
 
-def _batch(first: int, futures: list[Future], size: tuple[int, int]) -> ImageBatch:
-    results = [(first + i, future.result()) for i, future in enumerate(futures)]
-    failures = [(i, result) for i, result in results if isinstance(result, ImageError)]
-    good = [(i, result) for i, result in results if not isinstance(result, ImageError)]
+def core_count() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _batch(first: int, results: list[np.ndarray | ImageError], size: tuple[int, int]) -> ImageBatch:
+    failures = [(i, result) for i, result in enumerate(results, first) if isinstance(result, ImageError)]
+    good = [(i, result) for i, result in enumerate(results, first) if not isinstance(result, ImageError)]
     images = np.stack([image for _, image in good]) if good else np.empty((0, *size, 3), np.uint8)
     return ImageBatch(np.array([i for i, _ in good], np.int64), images, failures)

@@ -21,6 +21,8 @@ class Backbone:
         pooling: average over the positions before what follows; otherwise flatten.
         saves_as_h5: Keras reads it back from an `.h5` file; not so where it has layers that it does not
             register (ConvNeXt's LayerScale).
+        gains_from_bfloat16: it trains faster in it on a processor that multiplies bfloat16; convolutions by
+            single channels do not (docs/performance.md).
     """
 
     build: Callable[[int], "keras.Model"]
@@ -29,6 +31,7 @@ class Backbone:
     hidden: tuple[int, ...] = ()
     pooling: bool = True
     saves_as_h5: bool = True
+    gains_from_bfloat16: bool = False
 
 
 def _application(name: str, preprocessing: Literal["centered", "signed", "inside"], **kwargs) -> Backbone:
@@ -68,16 +71,17 @@ def _simple(image_size: int) -> "keras.Model":
     from keras import layers
 
     image = x = keras.Input((image_size, image_size, 3))
-    for filters in (32, 64, 128, 256):
-        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")(x)
+    for number, filters in enumerate((32, 64, 128, 256), 1):
+        name = f"convolution_{number}"
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu", name=name)(x)
     return keras.Model(image, x, name="simple")
 
 
 BACKBONES = {
-    "vgg16": _application("VGG16", "centered", hidden=(4096, 4096)),
-    "alexnet": Backbone(_alexnet, "centered", hidden=(4096, 4096), pooling=False),
-    "resnet50": _application("ResNet50", "centered"),
-    "resnet101": _application("ResNet101", "centered"),
+    "vgg16": _application("VGG16", "centered", hidden=(4096, 4096), gains_from_bfloat16=True),
+    "alexnet": Backbone(_alexnet, "centered", hidden=(4096, 4096), pooling=False, gains_from_bfloat16=True),
+    "resnet50": _application("ResNet50", "centered", gains_from_bfloat16=True),
+    "resnet101": _application("ResNet101", "centered", gains_from_bfloat16=True),
     "mobilenetv2": _application("MobileNetV2", "signed"),
     "efficientnetv2b0": _application("EfficientNetV2B0", "inside"),
     "convnext_tiny": _application("ConvNeXtTiny", "inside", saves_as_h5=False),

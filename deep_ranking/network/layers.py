@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from deep_ranking.network import colour, pooling  # noqa: F401 - registered with those here
+
 
 @keras.saving.register_keras_serializable("deep_ranking")
 class ImageNetCentering(keras.layers.Layer):

@@ -16,6 +16,10 @@ from deep_ranking.network.file import ModelFileError, load_network
 from deep_ranking.network.settings import NetworkSettings
 
 
+class NoImageNetWeightsError(DeepRankingError):
+    """No ImageNet weights of a backbone exist, or they cannot be downloaded."""
+
+
 def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) -> None:
     """Fill a new network.
 
@@ -27,8 +31,8 @@ def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) 
             (`keras.applications` layout), a model saved here, or a weights file of the blog's code.
 
     Raises:
-        DeepRankingError: no ImageNet weights exist for the backbone or they cannot be downloaded; or the
-            file is missing or holds another network's weights.
+        NoImageNetWeightsError: none exist for the backbone, or they cannot be downloaded.
+        ModelFileError: the file is missing or holds another network's weights.
     """
     if weights == "none":
         return
@@ -78,30 +82,6 @@ def load_blog_weights(network: keras.Model, path: str | os.PathLike[str]) -> Non
         layer.set_weights(arrays)
 
 
-def imagenet_backbone(backbone: str, image_size: int) -> keras.Model:
-    """Return a backbone with its ImageNet weights, downloaded once and kept by Keras.
-
-    Raises:
-        DeepRankingError: none exist, or they cannot be downloaded.
-    """
-    application = BACKBONES[backbone].application
-    if application is None:
-        raise DeepRankingError(
-            f"no ImageNet weights exist for the backbone {backbone!r}; use --weights none or a file"
-        )
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # standard output is for results
-            return getattr(keras.applications, application)(
-                weights="imagenet", include_top=False, input_shape=(image_size, image_size, 3)
-            )
-    # The download raises a bare Exception.
-    except Exception as error:
-        raise DeepRankingError(
-            f"the ImageNet weights of {backbone} could not be downloaded ({error!s:.200}); "
-            "give a file with --weights FILE, or start from random ones with --weights none"
-        ) from error
-
-
 def is_weights_only(path: str | os.PathLike[str]) -> bool:
     """Tell whether an `.h5` file holds a whole network's weights but no architecture, as the blog's do."""
     return Path(path).suffix == ".h5" and _kind(Path(path)) == "whole"
@@ -131,7 +111,23 @@ def _holds_shape(file: h5py.File, shape: tuple[int, ...]) -> bool:
 
 
 def _load_imagenet(network: keras.Model, settings: NetworkSettings) -> None:
-    source = imagenet_backbone(settings.backbone, settings.image_size)
+    """Copy what Keras downloads once and keeps."""
+    application = BACKBONES[settings.backbone].application
+    if application is None:
+        raise NoImageNetWeightsError(
+            f"no ImageNet weights exist for the backbone {settings.backbone!r}; use --weights none or a file"
+        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # standard output is for results
+            source = getattr(keras.applications, application)(
+                weights="imagenet", include_top=False, input_shape=(settings.image_size,) * 2 + (3,)
+            )
+    # The download raises a bare Exception.
+    except Exception as error:
+        raise NoImageNetWeightsError(
+            f"the ImageNet weights of {settings.backbone} could not be downloaded ({error!s:.200}); "
+            "give a file with --weights FILE, or start from random ones with --weights none"
+        ) from error
     network.get_layer("backbone").set_weights(source.get_weights())
 
 

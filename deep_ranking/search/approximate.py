@@ -8,6 +8,7 @@ HNSW: a graph of near neighbours, walked greedily (Malkov and Yashunin, 2016); `
 list of candidates that the walk keeps.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,8 @@ RECALL = 0.98
 """The recall@10 that `probe` is chosen for, on a sample; above 0.95, so that 0.95 holds on other queries."""
 
 SAMPLE = 256
-_NEIGHBOURS = 10
+NEIGHBOURS = 10
+_ROUNDING = 1e-6  # a server's distances are float32
 _LINKS = 32  # HNSW's M
 _TRAINING_VECTORS = 64  # for each centre; k-means gains little from more
 
@@ -65,7 +67,7 @@ class Approximate:
             structure = _emptied(earlier, matrix) or _clusters(matrix, seed)
         structure.add(matrix)
         built = cls(structure)
-        built.probe = recall_curve(built, Exact(matrix), seed=seed)[-1][0]
+        built.probe = built._measured_probe(Exact(matrix), seed)
         return built
 
     @classmethod
@@ -123,6 +125,25 @@ class Approximate:
         _, found = self._structure.search(queries, k, params=parameters)
         return [line[line >= 0] for line in found]
 
+    def _measured_probe(self, exact: Exact, seed: int) -> int:
+        """Return the smallest probe with a recall@10 of `RECALL` on a sample of the vectors."""
+        total = len(exact.matrix)
+        sample = np.sort(np.random.default_rng(seed).choice(total, min(SAMPLE, total), replace=False))
+        queries = np.ascontiguousarray(exact.matrix[sample])
+
+        def near(found: list[np.ndarray]) -> list[np.ndarray]:
+            return [
+                np.sort(distances(exact.matrix, rows[rows != own], query))[:NEIGHBOURS]
+                for query, own, rows in zip(queries, sample, found, strict=True)
+            ]
+
+        curve = recall_curve(
+            near(exact.nearest(queries, NEIGHBOURS + 1)),
+            lambda probe: near(self.nearest(queries, NEIGHBOURS + 1, probe=probe)),
+            (self.smallest_probe, self.largest_probe),
+        )
+        return curve[-1][0]
+
     def _selector(self, rows: Rows) -> Any:
         if rows is None:
             return None
@@ -138,37 +159,37 @@ class Approximate:
 
 
 def recall_curve(
-    structure: Approximate, exact: Exact, target: float = RECALL, seed: int = 0
+    truth: Sequence[np.ndarray],
+    found: Callable[[int], Sequence[np.ndarray]],
+    probes: tuple[int, int],
+    target: float = RECALL,
 ) -> list[tuple[int, float]]:
-    """Return `(probe, recall@10)` for growing probes, up to the first that reaches `target`.
+    """Return `(probe, recall)` for growing probes, up to the first that reaches `target`.
 
-    Recall is the mean share of the ten nearest neighbours found, over a sample of the indexed vectors, each
-    left out of its own neighbours. A neighbour as near as the tenth counts, so ties do not.
+    Recall is the mean share of the nearest neighbours found. A neighbour as near as the last counts, so ties
+    do not matter.
+
+    Args:
+        truth: for each query, the distances of its nearest neighbours, ascending.
+        found: gives, for a probe, the distances of what an approximate search finds.
+        probes: the smallest and the largest.
+        target: a recall.
+
+    Example:
+        >>> recall_curve([np.array([1.0, 2.0])], lambda probe: [np.array([1.0, 2.0][:probe])], (1, 5))
+        [(1, 0.5), (2, 1.0)]
     """
-    total = len(exact.matrix)
-    sample = np.sort(np.random.default_rng(seed).choice(total, min(SAMPLE, total), replace=False))
-    queries = np.ascontiguousarray(exact.matrix[sample])
-
-    def neighbours(found: list[np.ndarray]) -> list[np.ndarray]:
-        return [
-            np.sort(distances(exact.matrix, rows[rows != own], query))[:_NEIGHBOURS]
-            for query, own, rows in zip(queries, sample, found, strict=True)
-        ]
-
-    truth = neighbours(exact.nearest(queries, _NEIGHBOURS + 1))
     curve: list[tuple[int, float]] = []
-    probe = structure.smallest_probe
+    probe, largest_probe = probes
     while True:
-        probe = min(probe, structure.largest_probe)
-        found = neighbours(structure.nearest(queries, _NEIGHBOURS + 1, probe=probe))
         shares = [
-            np.count_nonzero(near <= right[-1]) / len(right) if len(right) else 1.0
-            for near, right in zip(found, truth, strict=True)
+            np.count_nonzero(near <= right[-1] * (1 + _ROUNDING)) / len(right) if len(right) else 1.0
+            for near, right in zip(found(probe), truth, strict=True)
         ]
-        curve.append((probe, float(np.mean(shares))))
-        if curve[-1][1] >= target or probe >= structure.largest_probe:
+        curve.append((probe, min(1.0, float(np.mean(shares)))))
+        if curve[-1][1] >= target or probe >= largest_probe:
             return curve
-        probe = max(probe + 1, probe * 3 // 2)
+        probe = min(max(probe + 1, probe * 3 // 2), largest_probe)
 
 
 def _clusters(matrix: np.ndarray, seed: int) -> Any:

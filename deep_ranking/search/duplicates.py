@@ -8,7 +8,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
-from deep_ranking.search.exact import distances
+from deep_ranking.search.exact import distances, pair_distances
 from deep_ranking.search.options import Hit
 from deep_ranking.search.snapshot import Snapshot
 
@@ -59,23 +59,12 @@ def find_duplicates(snapshot: Snapshot, within: float, quiet: bool = False) -> l
         one, other = np.nonzero(squared <= within**2 + slack)
         upper = one < other
         one, other = one[upper] + start, other[upper] + start
-        near = _pair_distances(matrix, one, other) <= within
+        near = pair_distances(matrix, one, other) <= within
         group = _joined(group, one[near], other[near])
     order = np.argsort(group, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
     found = [_group(snapshot, rows) for rows in groups if len(rows) > 1]
     return sorted(found, key=lambda group: (-len(group.images), group.images[0].path))
-
-
-def _pair_distances(matrix: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the distances of pairs of rows to full precision, (len(one),) float64."""
-    found = np.empty(len(one))
-    step = max(1, (16 << 20) // matrix.shape[1])
-    for start in range(0, len(one), step):
-        some = slice(start, start + step)
-        difference = matrix[one[some]].astype(np.float64) - matrix[other[some]]
-        found[some] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
-    return found
 
 
 def _joined(group: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -146,6 +146,22 @@ def distances(matrix: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.nda
     return found
 
 
+def pair_distances(matrix: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the distances of pairs of rows to full precision, (len(one),) float64.
+
+    Example:
+        >>> pair_distances(np.array([[0, 0], [3, 4]], np.float32), np.array([0, 1]), np.array([1, 1]))
+        array([5., 0.])
+    """
+    found = np.empty(len(one))
+    step = max(1, _BLOCK_BYTES // (8 * matrix.shape[1]))
+    for start in range(0, len(one), step):
+        some = slice(start, start + step)
+        difference = matrix[one[some]].astype(np.float64) - matrix[other[some]]
+        found[some] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    return found
+
+
 def number(rows: Rows, local: np.ndarray) -> np.ndarray:
     """Turn places among the allowed rows into row numbers of the whole matrix."""
     if rows is None:

@@ -1,18 +1,21 @@
-"""A folder that holds the vectors of images, and finds those near a query."""
+"""Vectors of images, kept in a store, and those near a query."""
 
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.search.options import Hit, Options
+from deep_ranking.search.image import Image
+from deep_ranking.search.options import Options
+from deep_ranking.search.results import Results
 from deep_ranking.search.snapshot import Snapshot
-from deep_ranking.search.store import Image, Store
+from deep_ranking.search.store import Store
+from deep_ranking.search.stores import create_store, open_store, store_exists
 
 Query = str | os.PathLike[str] | np.ndarray
 
@@ -29,16 +32,19 @@ class Embedder(Protocol):
         """A text that changes whenever the vectors would."""
 
     def embed(
-        self, paths: Sequence[str], *, quiet: bool = True
-    ) -> tuple[np.ndarray, Sequence[tuple[str, Exception]]]:
-        """Return (n, dimension) float32 of the readable images, and `(path, error)` of the others."""
+        self, images: Sequence[Any], /, *, quiet: bool = True
+    ) -> tuple[np.ndarray, Sequence[tuple[Any, Exception]]]:
+        """Return (n, dimension) float32 of the readable images, and `(image, error)` of the others.
+
+        An image is a path or its encoded bytes.
+        """
 
 
 class Index:
-    """Vectors of images on the disk, searched by image or by vector.
+    """Vectors of images, searched by image or by vector.
 
-    A search sees the index as it was when it was opened, last changed through this object, or `refresh`ed;
-    other processes may write meanwhile.
+    In a folder, a search sees the index as it was when it was opened, last changed through this object, or
+    `refresh`ed; on a server or a cluster, as it is. Other processes may write meanwhile.
 
     Args:
         store: the open store; use `Index.open` or `Index.create`.
@@ -62,12 +68,12 @@ class Index:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], embedder: Callable[[], Embedder] | None = None) -> "Index":
-        """Open the index in the folder `path`.
+        """Open the index at `path`: a folder, or the URL of a store (`deep_ranking.search.stores`).
 
         Raises:
             DeepRankingError: there is none, or it cannot be used.
         """
-        return cls(Store(path), embedder)
+        return cls(open_store(path), embedder)
 
     @classmethod
     def create(
@@ -78,10 +84,10 @@ class Index:
         metadata: Mapping[str, str] | None = None,
         embedder: Callable[[], Embedder] | None = None,
     ) -> "Index":
-        """Make an empty index in the folder `path`.
+        """Make an empty index at `path`.
 
         Args:
-            path: the folder; made if missing.
+            path: the folder, made if missing, or the URL of a store.
             dimension: coordinates of a vector.
             fingerprint: of the model that the vectors come from; vectors of another are refused.
             metadata: anything to keep with it; `images` is the folder that paths are relative to.
@@ -94,15 +100,15 @@ class Index:
         if dimension < 1:
             raise DeepRankingError(f"dimension: expected 1 or more, found {dimension}")
         values = {**(metadata or {}), "dimension": str(dimension), "fingerprint": fingerprint}
-        return cls(Store.create(path, values), embedder)
+        return cls(create_store(path, values), embedder)
 
     @staticmethod
     def exists(path: str | os.PathLike[str]) -> bool:
-        """Tell whether the folder `path` holds an index."""
-        return Store.exists(path)
+        """Tell whether there is an index at `path`, a folder or the URL of a store."""
+        return store_exists(path)
 
     def close(self) -> None:
-        """Close the store's file."""
+        """Close the store."""
         self.store.close()
 
     def __enter__(self) -> "Index":
@@ -127,7 +133,7 @@ class Index:
     def snapshot(self) -> Snapshot:
         """The images and vectors that a search sees."""
         if self._snapshot is None:
-            self._snapshot = Snapshot(self.store, self.store.path.parent / "cache")
+            self._snapshot = self.store.snapshot()
         return self._snapshot
 
     def refresh(self) -> None:
@@ -136,7 +142,7 @@ class Index:
             self._snapshot = None
 
     def __len__(self) -> int:
-        return len(self.snapshot.images)
+        return len(self.snapshot)
 
     def add(
         self,
@@ -189,8 +195,8 @@ class Index:
 
     def search(
         self, query: Query | Sequence[Query], k: int | None = 10, options: Options | None = None
-    ) -> list[Hit]:
-        """Return the images nearest to a query, nearest first.
+    ) -> Results:
+        """Return the images nearest to a query, nearest first; a notebook shows them as pictures.
 
         Args:
             query: an image file, a path in the index, a vector (dimension,), or several of these, of which
@@ -205,15 +211,17 @@ class Index:
             raise DeepRankingError(f"expected 1 result or more to look for, found {k}")
         options = options or Options()
         queries = [query] if isinstance(query, (str, os.PathLike, np.ndarray)) else list(query)
-        vectors, same = zip(*map(self._resolve, queries), strict=True) if queries else ((), ())
-        if not vectors:
+        if not queries:
             raise DeepRankingError("expected at least one query image, found none")
-        left_out = {row for rows in same for row in rows} if options.leave_self_out else ()
-        return self.snapshot.search(_mean(np.stack(vectors)), k, options, left_out)[0]
+        vectors, contents = zip(*map(self._resolve, queries), strict=True)
+        left_out = set(contents) - {None} if options.leave_self_out else ()
+        hits = self.snapshot.search(_mean(np.stack(vectors)), k, options, left_out)[0]
+        named = [os.fspath(query) for query in queries if not isinstance(query, np.ndarray)]
+        return Results(hits, self.metadata.get("images", ""), named)
 
     def search_batch(
         self, queries: Sequence[Sequence[float]] | np.ndarray, k: int = 10, options: Options | None = None
-    ) -> list[list[Hit]]:
+    ) -> list[Results]:
         """Return the nearest images of each of many vectors; faster than one after the other.
 
         Args:
@@ -223,15 +231,16 @@ class Index:
         """
         if k < 1:
             raise DeepRankingError(f"expected 1 result or more to look for, found {k}")
-        return self.snapshot.search(self._checked(queries), k, options or Options())
+        found = self.snapshot.search(self._checked(queries), k, options or Options())
+        return [Results(hits, self.metadata.get("images", "")) for hits in found]
 
     def check_model(self, fingerprint: str, dimension: int) -> None:
         """Raise DeepRankingError unless the index was made with the model of this fingerprint."""
         if fingerprint != self.metadata["fingerprint"] or dimension != self.dimension:
             raise DeepRankingError(
-                f"{self.store.path.parent}: made with the model {self.metadata['fingerprint']}"
+                f"{self.store.name}: made with the model {self.metadata['fingerprint']}"
                 f" ({self.dimension} coordinates), found the model {fingerprint} ({dimension} coordinates);"
-                " their distances cannot be compared: use that model, or another folder for the index"
+                " their distances cannot be compared: use that model, or another place for the index"
             )
 
     def rebind(self, fingerprint: str, dimension: int, metadata: Mapping[str, str] | None = None) -> None:
@@ -249,25 +258,18 @@ class Index:
             self._snapshot = None
             self.store.rebind({**(metadata or {}), "dimension": str(dimension), "fingerprint": fingerprint})
 
-    def _resolve(self, query: Query) -> tuple[np.ndarray, list[int]]:
-        """Return a query's vector, and the rows that hold the same image."""
+    def _resolve(self, query: Query) -> tuple[np.ndarray, bytes | None]:
+        """Return a query's vector, and the content hash of an image."""
         if isinstance(query, np.ndarray):
             if query.ndim != 1:
                 raise DeepRankingError(f"expected a vector of one axis, found the shape {query.shape}")
-            return self._checked(query)[0], []
+            return self._checked(query)[0], None
         name = os.fspath(query)
-        row = None
-        if Path(name).is_file():
-            content = file_hash(name)
-        elif (row := self.snapshot.row(name)) is not None:
-            content = self.snapshot.images[row].hash
-        else:
+        content = file_hash(name) if Path(name).is_file() else self.snapshot.content(name)
+        if content is None:
             raise DeepRankingError(f"{name}: expected an image file or a path in the index, found neither")
-        known = (self.snapshot.row(path) for path in self.store.paths_of(content))
-        same = [r for r in known if r is not None and self.snapshot.images[r].hash == content]
-        if row is not None and row not in same:  # removed by another process since
-            same.append(row)
-        return (self.snapshot.matrix[same[0]] if same else self._embed(name)), same
+        vector = self.snapshot.vector(content)
+        return (self._embed(name) if vector is None else vector), content
 
     def _embed(self, name: str) -> np.ndarray:
         if self._embedder is None:

@@ -1,16 +1,18 @@
 """Recall against latency on the user's own vectors, and which setting to use."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.search.approximate import KINDS, SAMPLE, Kind, recall_curve
+from deep_ranking.search.approximate import NEIGHBOURS, SAMPLE, Kind, recall_curve
+from deep_ranking.search.options import Options
 from deep_ranking.search.snapshot import Snapshot
 
 WANTED_RECALL = 0.95
+_TIMED = 50
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,29 @@ def measure(snapshot: Snapshot, seed: int = 0) -> Iterator[Measurement]:
     if total < 20:
         raise DeepRankingError(f"expected 20 images or more to measure on, found {total}")
     sample = np.random.default_rng(seed).choice(total, min(SAMPLE, total), replace=False)
-    queries = [np.ascontiguousarray(snapshot.matrix[row : row + 1]) for row in sample[:50]]
-    exact = snapshot.exact
-    yield Measurement(None, None, 1.0, _median_milliseconds(lambda query: exact.nearest(query, 10), queries))
-    for kind in KINDS:
-        structure = snapshot.approximate(kind)
-        for probe, recall in recall_curve(structure, exact, target=0.995, seed=seed):
-            time_of_one = _median_milliseconds(
-                lambda query, s=structure, p=probe: s.nearest(query, 10, probe=p),
-                queries,  # type: ignore[misc]
-            )
-            yield Measurement(kind, probe, recall, time_of_one)
+    contents = [snapshot.images[row].hash for row in sample]
+    queries = np.ascontiguousarray(snapshot.matrix[sample])
+
+    def search(number: int, options: Options) -> np.ndarray:
+        hits = snapshot.search(queries[number, None], NEIGHBOURS, options, {contents[number]})[0]
+        return np.array([hit.distance for hit in hits])
+
+    def search_all(options: Options) -> list[np.ndarray]:
+        return [search(number, options) for number in range(len(sample))]
+
+    def measured(options: Options, recall: float) -> Measurement:
+        times = [_seconds(lambda n=n: search(n, options)) for n in range(min(_TIMED, len(sample)))]  # type: ignore[misc]
+        return Measurement(options.approximate, options.probe, recall, 1000 * float(np.median(times)))
+
+    truth = search_all(Options())
+    yield measured(Options(), 1.0)
+    for kind in snapshot.kinds:
+
+        def found(probe: int, kind: Kind = kind) -> list[np.ndarray]:
+            return search_all(Options(approximate=kind, probe=probe))
+
+        for probe, recall in recall_curve(truth, found, snapshot.probes(kind), target=0.995):
+            yield measured(Options(approximate=kind, probe=probe), recall)
 
 
 def recommend(measurements: Sequence[Measurement], recall: float = WANTED_RECALL) -> Measurement:
@@ -61,10 +75,7 @@ def recommend(measurements: Sequence[Measurement], recall: float = WANTED_RECALL
     return min((m for m in measurements if m.recall >= recall), key=lambda m: m.milliseconds)
 
 
-def _median_milliseconds(search, queries: Sequence[np.ndarray]) -> float:  # type: ignore[no-untyped-def]
-    times = []
-    for query in queries:
-        start = time.perf_counter()
-        search(query)
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times))
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

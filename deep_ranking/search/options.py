@@ -21,7 +21,7 @@ class Options:
     """Which images may be found, and how they are looked for.
 
     Args:
-        label: only images with this label.
+        label: only images with this label, or with one of these.
         folder: only images below this folder (relative to the folder of images, `/` between folders).
         within: only images at this distance or nearer.
         beyond: only images at this distance or farther.
@@ -38,7 +38,7 @@ class Options:
         0.5
     """
 
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
     folder: str | None = None
     within: float | None = None
     beyond: float | None = None
@@ -47,11 +47,18 @@ class Options:
     approximate: Kind | None = None
     probe: int | None = None
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels that images may have, or None for any."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
     def __post_init__(self) -> None:
         for name in ("within", "beyond"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise DeepRankingError(f"{name}: expected a distance of 0 or more, found {value}")
+        if self.label == ():
+            raise DeepRankingError("label: expected a label or several, found none")
         if self.approximate is None:
             if self.probe is not None:
                 raise DeepRankingError("probe: it belongs to an approximate search; choose clustered or hnsw")

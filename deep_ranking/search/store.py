@@ -1,154 +1,48 @@
-"""The truth of an index: one SQLite file in write-ahead mode, which survives a kill at any moment.
+"""What an index is kept in: the contract that every store fulfils."""
 
-Vectors are kept by content hash and images by path, so a rename, a copy or a swap of two files moves
-no vector, and an image that is known by its content is never embedded again.
-"""
-
-import os
-import secrets
-import sqlite3
-import threading
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-
-FILE_NAME = "store.sqlite"
-SCHEMA = 1
-"""The layout's number, in SQLite's `user_version`; 0 is a file that was never finished."""
-
-_PATIENCE = 60  # seconds to wait for other processes
-
-_TABLES = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE vectors (hash BLOB PRIMARY KEY, vector BLOB NOT NULL)",
-    "CREATE TABLE images (path TEXT PRIMARY KEY, hash BLOB NOT NULL, size INTEGER NOT NULL,"
-    " mtime INTEGER NOT NULL, label TEXT NOT NULL)",
-    "CREATE INDEX images_by_hash ON images (hash)",
-)
+from deep_ranking.search.image import Image
+from deep_ranking.search.snapshot import Snapshot
 
 
 class IndexExistsError(DeepRankingError):
     """An index was to be made where there is one already."""
 
 
-class Image(NamedTuple):
-    """One indexed image: its path, SHA-256 of its bytes, size in bytes, change time in ns, and label."""
+class Store(Protocol):
+    """Vectors by content hash, and images by path.
 
-    path: str
-    hash: bytes
-    size: int
-    mtime: int
-    label: str = ""
-
-
-class Store:
-    """The SQLite file of one index; every method is whole or not done at all.
-
-    Args:
-        folder: the folder of the index; `Store.create` makes it.
-
-    Raises:
-        DeepRankingError: there is no store, it is of another version of this package, or it is damaged.
+    So a rename, a copy or a swap of two files moves no vector, and an image that is known by its content is
+    never embedded again.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]):
-        self.path = Path(folder) / FILE_NAME
-        if not self.path.is_file():
-            raise DeepRankingError(
-                f"{os.fspath(folder)}: expected an index, found no {FILE_NAME} in it; "
-                "make one with: deep-ranking index --model MODEL --images FOLDER --index FOLDER"
-            )
-        self._lock = threading.RLock()
-        with _readable_errors(self.path):
-            self._database = _connect(self.path)
-            schema = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if schema != SCHEMA:
-                self._database.close()
-                found = "an unfinished one" if schema == 0 else f"layout {schema}"
-                raise DeepRankingError(
-                    f"{self.path}: expected an index of layout {SCHEMA}, found {found}; "
-                    "delete the folder and index again"
-                )
-            self.metadata: dict[str, str] = dict(self._database.execute("SELECT key, value FROM meta"))
+    @property
+    def name(self) -> str:
+        """Where the store is, for people to read: never with a password."""
 
-    @classmethod
-    def create(cls, folder: str | os.PathLike[str], metadata: Mapping[str, str]) -> "Store":
-        """Make a store with this metadata in a folder that holds none.
-
-        Raises:
-            IndexExistsError: there is a store already.
-            DeepRankingError: there is a file of its name that is damaged.
-        """
-        path = Path(folder) / FILE_NAME
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _readable_errors(path), closing(_connect(path)) as database:
-            database.execute("BEGIN IMMEDIATE")
-            if database.execute("PRAGMA user_version").fetchone()[0]:
-                raise IndexExistsError(
-                    f"{os.fspath(folder)}: there is an index already; open it, or delete it"
-                )
-            for table in _TABLES:
-                database.execute(table)
-            values = {**metadata, "version": "0", "identity": secrets.token_hex(4)}
-            database.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
-            database.execute(f"PRAGMA user_version = {SCHEMA}")
-            database.execute("COMMIT")
-        return cls(folder)
-
-    @staticmethod
-    def exists(folder: str | os.PathLike[str]) -> bool:
-        """Tell whether a folder holds a finished store (a kill while it is made leaves an unfinished one)."""
-        path = Path(folder) / FILE_NAME
-        if not path.is_file():
-            return False
-        try:
-            with closing(_connect(path)) as database:
-                return bool(database.execute("PRAGMA user_version").fetchone()[0])
-        except sqlite3.DatabaseError:
-            return True  # opening it will say what is wrong
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """`dimension`, `fingerprint`, and whatever else was given."""
 
     def close(self) -> None:
-        """Close the file; SQLite then folds its log in."""
-        self._database.close()
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Everything read inside the block is of one moment, whatever other processes write meanwhile."""
-        with self._transaction("BEGIN"):
-            yield
+        """Let go of files, connections and processes."""
 
     def version(self) -> int:
-        """Return the number of changes made so far; equal versions mean equal content."""
-        return int(self._rows("SELECT value FROM meta WHERE key = 'version'")[0][0])
+        """Return a number that grows with each change; equal versions mean equal content."""
+
+    def snapshot(self) -> Snapshot:
+        """Return what a search sees."""
 
     def images(self) -> list[Image]:
         """Return every image, in order of the path's bytes."""
-        return [
-            Image._make(row)
-            for row in self._rows("SELECT path, hash, size, mtime, label FROM images ORDER BY path")
-        ]
-
-    def vectors(self) -> Iterator[tuple[bytes, np.ndarray]]:
-        """Yield `(hash, vector)`; a vector whose images are all gone may be among them."""
-        with _readable_errors(self.path):
-            for content, blob in self._database.execute("SELECT hash, vector FROM vectors"):
-                yield content, np.frombuffer(blob, np.float32)
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return those of the content hashes that have a vector."""
-        return {h for h in hashes if self._rows("SELECT 1 FROM vectors WHERE hash = ?", h)}
-
-    def paths_of(self, content: bytes) -> list[str]:
-        """Return the paths of the images with this content hash."""
-        return [
-            path for (path,) in self._rows("SELECT path FROM images WHERE hash = ? ORDER BY path", content)
-        ]
 
     def write(
         self,
@@ -157,111 +51,27 @@ class Store:
         remove: Collection[str] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> int:
-        """Remove images by path, then put images and the vectors of new content, in one transaction.
+        """Remove images by path, then put images and the vectors of new content.
 
         Once it returns, the change is on the disk. An image whose path is there already is replaced.
 
         Returns:
             How many of the paths to remove were there.
         """
-        with self._transaction("BEGIN IMMEDIATE") as database:
-            delete = "DELETE FROM images WHERE path = CAST(? AS TEXT)"
-            removed = database.executemany(delete, ((path_key(path),) for path in remove)).rowcount
-            database.executemany(
-                "INSERT OR REPLACE INTO vectors VALUES (?, ?)",
-                ((h, np.asarray(v, np.float32).tobytes()) for h, v in (vectors or {}).items()),
-            )
-            put = database.executemany(
-                "INSERT OR REPLACE INTO images VALUES (CAST(? AS TEXT), ?, ?, ?, ?)",
-                ((path_key(i.path), i.hash, i.size, i.mtime, i.label) for i in images),
-            ).rowcount
-            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", (metadata or {}).items())
-            if removed > 0 or put > 0:
-                database.execute("UPDATE meta SET value = value + 1 WHERE key = 'version'")
-        self.metadata.update(metadata or {})
-        return max(0, removed)
 
     def rebind(self, metadata: Mapping[str, str]) -> None:
         """Give a store that holds no images this metadata; one that holds images is left as it is.
 
-        The store is another one afterwards: whoever else has it open can read and write it no more.
+        The store is another one afterwards: whoever else has it open can use it no more.
         """
-        with self._transaction("BEGIN IMMEDIATE") as database:
-            if database.execute("SELECT 1 FROM images LIMIT 1").fetchone():
-                return
-            values = {**metadata, "identity": secrets.token_hex(4)}
-            database.execute("DELETE FROM vectors")
-            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
-        self.metadata.update(values)
 
     def sweep(self) -> None:
         """Delete the vectors that no image has any more; what a search sees does not change."""
-        with self._transaction("BEGIN IMMEDIATE") as database:
-            database.execute("DELETE FROM vectors WHERE hash NOT IN (SELECT hash FROM images)")
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, _readable_errors(self.path):
-            self._database.execute(begin)
-            try:
-                self._check_identity()
-                yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-
-    def _check_identity(self) -> None:
-        (found,) = self._database.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
-        if found != self.metadata["identity"]:
-            raise DeepRankingError(
-                f"{self.path.parent}: was empty, and another process has bound it to another model since; "
-                "use that model, or another folder for the index"
-            )
-
-    def _rows(self, query: str, *values: object) -> list[tuple]:
-        with self._lock, _readable_errors(self.path):
-            return self._database.execute(query, values).fetchall()
 
 
-def path_key(path: str) -> bytes:
-    """Return the bytes that images are sorted by; a name that is not UTF-8 comes back as it went in."""
-    return path.encode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise DeepRankingError(
-            f"{path}: SQLite cannot use it now ({error}); if another process is writing, wait for it"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise DeepRankingError(
-            f"{path}: damaged, or no SQLite file ({error}); delete the folder and index again"
-        ) from error
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-    database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-    try:
-        _use_write_ahead(database)
-        database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only with the system
-    except sqlite3.DatabaseError:
-        database.close()
-        raise
-    return database
-
-
-def _use_write_ahead(database: sqlite3.Connection) -> None:
-    give_up = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:  # SQLite does not wait itself where two switch a new file
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(0.01)
+def bound_elsewhere(name: str) -> DeepRankingError:
+    """Return the error of using a store that was given another model since it was opened."""
+    return DeepRankingError(
+        f"{name}: was empty, and another process has bound it to another model since; "
+        "use that model, or another place for the index"
+    )

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
+from deep_ranking.search.image import Image
 from deep_ranking.search.index import Embedder, Index, file_hash
-from deep_ranking.search.plan import make_plan
-from deep_ranking.search.store import Image
+from deep_ranking.search.plan import Stamp, make_plan
 
 CHUNK = 256
 """Images written in one transaction: a kill loses at most the work on so many."""
@@ -28,6 +28,64 @@ class Report:
     removed: int = 0
     unchanged: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
+
+
+class Update:
+    """An update under way: what has to be embedded, and where the results are written.
+
+    Made, it removes the images that are no longer listed; `finish` ends it. A run that is killed in between
+    is taken up by the next one, whatever of it was written.
+
+    Args:
+        index: to change.
+        root: where the images are: a folder, or a URL.
+        listed: size and change time of each image that is to be in the index.
+
+    Attributes:
+        pending: the paths that are new or changed, sorted.
+        report: what was done so far.
+    """
+
+    def __init__(self, index: Index, root: str, listed: Mapping[str, Stamp]):
+        stored = {image.path: image for image in index.store.images()}
+        plan = make_plan({path: (image.size, image.mtime) for path, image in stored.items()}, listed)
+        self.index = index
+        self.pending = sorted(plan.new + plan.changed)
+        self.report = Report(unchanged=len(plan.unchanged))
+        # Their vectors stay until the sweep at the end, so what was only renamed finds its own again.
+        self._gone = Counter(stored[path].hash for path in plan.vanished)
+        self._vanished = len(plan.vanished)
+        index.write(remove=plan.vanished, metadata={"images": root})
+
+    def write(
+        self, images: Sequence[Image], vectors: Mapping[bytes, np.ndarray], errors: Mapping[str, str]
+    ) -> None:
+        """Write images for good, and count them.
+
+        Args:
+            images: those that could be read.
+            vectors: by content hash; those of known content are not taken.
+            errors: why others could not be read, by path; an older content of theirs is removed.
+        """
+        known = self.index.store.known({image.hash for image in images})
+        new = {content: vector for content, vector in vectors.items() if content not in known}
+        for image in images:
+            if image.hash not in known:
+                known.add(image.hash)
+                self.report.embedded += 1
+            elif self._gone[image.hash]:
+                self._gone[image.hash] -= 1
+                self.report.renamed += 1
+            else:
+                self.report.reused += 1
+        self.report.skipped |= errors
+        self.index.write(images, new, remove=list(errors))
+
+    def finish(self) -> Report:
+        """Delete the vectors that no image has any more, and return what was done."""
+        self.report.removed = self._vanished - self.report.renamed
+        self.index.store.sweep()
+        return self.report
 
 
 def update_index(
@@ -63,73 +121,73 @@ def update_index(
     """
     index.check_model(embedder.fingerprint, embedder.dimension)
     root = Path(root).resolve()
-    stored = {image.path: image for image in index.store.images()}
-    _check_folder(index, root, stored.keys(), paths)
-    report = Report()
-    listed = {}
+    check_same_images(index, str(root), paths)
+    listed, gone = {}, {}
     for path in paths:
         try:
             status = (root / path).stat()
         except OSError as error:
-            report.skipped[path] = error.strerror or str(error)
+            gone[path] = error.strerror or str(error)
             continue
         listed[path] = (status.st_size, status.st_mtime_ns)
-    plan = make_plan({path: (image.size, image.mtime) for path, image in stored.items()}, listed)
-    # Their vectors stay until the sweep below, so what was only renamed finds its own again.
-    gone = Counter(stored[path].hash for path in plan.vanished)
-    index.write(remove=plan.vanished, metadata={"images": str(root)})
-    report.unchanged = len(plan.unchanged)
-    pending = sorted(plan.new + plan.changed)
+    update = Update(index, str(root), listed)
+    update.report.skipped |= gone
+    pending = update.pending
     with progress([], "indexing", "images", len(pending), quiet or not pending) as bar:
         for start in range(0, len(pending), chunk):
             some = pending[start : start + chunk]
-            _write_chunk(index, root, {path: listed[path] for path in some}, embedder, gone, report)
+            _write_chunk(update, root, {path: listed[path] for path in some}, embedder)
             bar.update(len(some))
-    report.removed = len(plan.vanished) - report.renamed
-    index.store.sweep()
-    return report
+    return update.finish()
 
 
-def require_images(root: str | os.PathLike[str], paths: Sequence[str]) -> None:
+def require_images(root: str | os.PathLike[str], paths: Collection[str]) -> None:
     """Raise DeepRankingError if there are no paths of images in the folder `root`."""
     if not paths:
         raise DeepRankingError(f"{os.fspath(root)}: expected images, found none; nothing was changed")
 
 
-def _write_chunk(
-    index: Index,
-    root: Path,
-    stamps: dict[str, tuple[int, int]],
-    embedder: Embedder,
-    gone: Counter[bytes],
-    report: Report,
-) -> None:
+def check_same_images(index: Index, root: str, paths: Collection[str]) -> None:
+    """Raise DeepRankingError if there are no images, or none of those of an index made from elsewhere."""
+    require_images(root, paths)
+    earlier = index.metadata.get("images", root)
+    if earlier != root:
+        stored = {image.path for image in index.store.images()}
+        if stored and not set(paths) & stored:
+            raise DeepRankingError(
+                f"{index.store.name}: made from the images in {earlier}, none of which is in {root}; "
+                "use another place for this index, or the same images"
+            )
+
+
+def label_of(path: str) -> str:
+    """Return the first folder of a relative path, "" where there is none.
+
+    Example:
+        >>> label_of("cats/young/1.jpg"), label_of("1.jpg")
+        ('cats', '')
+    """
+    return path.partition("/")[0] if "/" in path else ""
+
+
+def _write_chunk(update: Update, root: Path, stamps: Mapping[str, Stamp], embedder: Embedder) -> None:
     hashes: dict[str, bytes] = {}
+    errors: dict[str, str] = {}
     for path in stamps:
         try:
             hashes[path] = file_hash(root / path)
         except OSError as error:
-            report.skipped[path] = error.strerror or str(error)
-    known = index.store.known(set(hashes.values()))
+            errors[path] = error.strerror or str(error)
+    known = update.index.store.known(set(hashes.values()))
     first = {content: path for path, content in reversed(hashes.items()) if content not in known}
-    vectors, errors = _embed(embedder, root, first)
-    images = []
-    for path, content in hashes.items():
-        if content in errors:
-            report.skipped[path] = errors[content]
-            continue
-        images.append(
-            Image(path, content, *stamps[path], label=path.partition("/")[0] if "/" in path else "")
-        )
-        if first.get(content) == path:
-            report.embedded += 1
-        elif gone[content]:
-            gone[content] -= 1
-            report.renamed += 1
-        else:
-            report.reused += 1
-    unreadable = [path for path in stamps if path in report.skipped]  # an older content of theirs is gone
-    index.write(images, vectors, remove=unreadable)
+    vectors, unreadable = _embed(embedder, root, first)
+    errors |= {path: unreadable[content] for path, content in hashes.items() if content in unreadable}
+    images = [
+        Image(path, content, *stamps[path], label=label_of(path))
+        for path, content in hashes.items()
+        if path not in errors
+    ]
+    update.write(images, vectors, errors)
 
 
 def _embed(
@@ -153,13 +211,3 @@ def _embed(
         else:
             errors[content] = "the model gives NaN or infinity for it"
     return found, errors
-
-
-def _check_folder(index: Index, root: Path, stored: Collection[str], paths: Sequence[str]) -> None:
-    require_images(root, paths)
-    earlier = index.metadata.get("images", str(root))
-    if stored and earlier != str(root) and not set(paths) & set(stored):
-        raise DeepRankingError(
-            f"{index.store.path.parent}: made from the images in {earlier}, none of which is in {root}; "
-            "use another folder for this index, or the same images"
-        )

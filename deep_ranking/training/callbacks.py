@@ -57,6 +57,18 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar.close()
 
 
+class CopyWeights(keras.callbacks.Callback):
+    """Brings a network's weights into its copy in float32, before what is measured or saved of it."""
+
+    def __init__(self, network: keras.Model, copy: keras.Model):
+        super().__init__()
+        self.network, self.copy = network, copy
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Copy the weights."""
+        self.copy.set_weights(self.network.get_weights())
+
+
 class Validate(keras.callbacks.Callback):
     """Adds the validation's results to the logs of each epoch, for all callbacks that follow."""
 

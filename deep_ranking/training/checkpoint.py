@@ -39,13 +39,19 @@ class Checkpoint:
     Args:
         path: the file.
         run: identifies the run (settings and data); another run's checkpoint is refused.
+        writes: whether this process writes it; of several that train together, one does.
     """
 
     path: Path
     run: str
+    writes: bool = True
 
     def save(self, model: keras.Model, progress: Progress) -> None:
         """Write the state, whole or not at all."""
+        if not self.writes:
+            return
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()  # on JAX, within an epoch, the variables are elsewhere
         with written_whole(self.path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["run"] = self.run
             file.attrs["progress"] = json.dumps(
@@ -89,7 +95,8 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Remove the file, if there is one."""
-        self.path.unlink(missing_ok=True)
+        if self.writes:
+            self.path.unlink(missing_ok=True)
 
 
 def checkpoint_path(model_path: str | os.PathLike[str]) -> Path:

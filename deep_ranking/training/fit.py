@@ -4,6 +4,8 @@ import csv
 import hashlib
 import json
 import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +14,23 @@ import keras
 
 from deep_ranking import __version__
 from deep_ranking.embedding import Embedder
+from deep_ranking.embedding.engines import ReplicaEngine, make_engine
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.files import check_writable, written_whole
+from deep_ranking.images.augment import PRESETS
 from deep_ranking.images.batches import BatchStream, ImageBatches
+from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.generator import TripletBatches
 from deep_ranking.images.labelled_batches import LabelledBatches
+from deep_ranking.images.shares import BatchShares
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import check_ending, save_network
 from deep_ranking.training import callbacks
 from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
-from deep_ranking.training.model import build_training_model
+from deep_ranking.training.frozen import Views
+from deep_ranking.training.model import build_training_model, float32_copy
+from deep_ranking.training.processes import Processes
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.training.validation import Validation
 from deep_ranking.triplets.class_batches import ClassBatches
@@ -31,6 +39,9 @@ from deep_ranking.triplets.source import TripletSource
 from deep_ranking.triplets.table import TripletTable
 
 logger = logging.getLogger(__name__)
+
+History = tuple[dict[str, float], ...]
+"""The logs of each epoch."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Trained:
     """
 
     network: keras.Model
-    history: tuple[dict[str, float], ...]
+    history: History
 
     @property
     def best(self) -> dict[str, float]:
@@ -65,6 +76,10 @@ def train(
     checkpoint_steps: int = 200,
     tensorboard: str | Path | None = None,
     evaluation: Evaluation | None = None,
+    watch: Callable[[History], object] = lambda history: None,
+    processes: Processes | None = None,
+    image_cache: str | Path | None = None,
+    image_cache_size: float = 4.0,
     quiet: bool = True,
 ) -> Trained:
     """Learn a network from triplets, or from classes by mining, and save it.
@@ -82,6 +97,11 @@ def train(
         checkpoint_steps: steps between two checkpoints within an epoch.
         tensorboard: folder for TensorBoard's logs.
         evaluation: what else is measured where `validation` is; it names images by their paths.
+        watch: called with the logs of all epochs so far, before training and after each epoch;
+            `display.LiveCurves` draws them.
+        processes: this one among those that train together, all called alike; it has `join`ed them.
+        image_cache: folder where decoded images are kept for later runs; None keeps them for this one.
+        image_cache_size: its limit in gigabytes; at 0 images are decoded each time.
         quiet: no progress bar.
 
     Raises:
@@ -96,32 +116,55 @@ def train(
         raise DeepRankingError(
             f"{model_path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
         )
-    batches = _batches(settings, training, workers)
+    cache = None
+    if image_cache_size:
+        cache = ImageCache((settings.network.image_size,) * 2, image_cache, image_cache_size)
+    if processes is not None and settings.train_from:
+        raise DeepRankingError("train_from: frozen layers are kept by one process; leave out --processes")
+    batches = _batches(settings, training, workers, cache)
+    writes = processes is None or processes.writes
+    if processes is not None:
+        batches = BatchShares(batches, *processes.shares())
     keras.utils.set_random_seed(settings.seed)
-    network, model = build_training_model(settings)
+    classes = int(training.labels.max()) + 1 if isinstance(training, LabelledImages) else 0
+    with processes.scope() if processes else nullcontext():
+        learning, model, frozen = build_training_model(settings, classes, len(batches) * settings.epochs)
+        network = float32_copy(learning, settings)
+    if frozen is not None and settings.epochs:
+        batches.fetch = _views(settings, frozen, batches.images, model_path.parent, quiet)
     watched = [callbacks.StopOnNaN(), callbacks.CollapseAlarm(settings.gap)]
+    if network is not learning:
+        watched.append(callbacks.CopyWeights(learning, network))
     measured = None
     if validation is not None:
-        measured = Validation(Embedder(network), validation, settings.gap, settings.distance, evaluation)
+        engine = ReplicaEngine(network) if processes else None
+        embedder = Embedder(network, engine=engine, cache=cache)
+        measured = Validation(embedder, validation, settings.gap, settings.distance, evaluation)
         watched.append(callbacks.Validate(measured))
     if tensorboard is not None:
         watched.append(_tensorboard(tensorboard))
 
-    checkpoint = Checkpoint(checkpoint_path(model_path), _run_identity(settings, training, validation))
+    checkpoint = Checkpoint(
+        checkpoint_path(model_path), _run_identity(settings, training, validation), writes
+    )
     if resume:
         start = checkpoint.restore(model)
     else:
-        if checkpoint.path.exists():
+        if writes and checkpoint.path.exists():
             logger.warning("%s: starting over; --resume would have gone on with this run", checkpoint.path)
         untrained = measured.measure() if measured else {}
         start = Progress(history=({"epoch": 0, **untrained},))
 
     def save(logs: dict[str, float]) -> None:
-        save_network(network, model_path, _metadata(settings, training, start.history[0], logs))
+        if writes:
+            save_network(network, model_path, _metadata(settings, training, start.history[0], logs))
 
-    def log(history: tuple[dict[str, float], ...]) -> None:
-        _write_csv(model_path.with_suffix(".csv"), history)
+    def log(history: History) -> None:
+        if writes:
+            _write_csv(model_path.with_suffix(".csv"), history)
+            watch(history)
 
+    watch(start.history)
     if not settings.epochs:
         save(start.history[0])
         return Trained(network, start.history)
@@ -138,7 +181,10 @@ def train(
 
 
 def _batches(
-    settings: TrainingSettings, training: TripletSource | LabelledImages, workers: int
+    settings: TrainingSettings,
+    training: TripletSource | LabelledImages,
+    workers: int,
+    cache: ImageCache | None,
 ) -> ImageBatches:
     size = (settings.network.image_size,) * 2
     if isinstance(training, LabelledImages) != (settings.mining != "none"):
@@ -156,6 +202,7 @@ def _batches(
             seed=settings.seed,
             distinct=True,
             workers=workers,
+            cache=cache,
         )
     deals = ClassBatches(
         training.labels, settings.classes_per_batch, settings.images_per_class, settings.seed
@@ -166,7 +213,23 @@ def _batches(
             len(deals.small_classes),
             settings.images_per_class,
         )
-    return LabelledBatches(training, deals, size, workers)
+    return LabelledBatches(training, deals, size, workers, cache)
+
+
+def _views(
+    settings: TrainingSettings, frozen: keras.Model, images: Sequence[str], folder: Path, quiet: bool
+) -> Views:
+    engine, _, precision = settings.engine.partition("-")
+    return Views(
+        make_engine(engine, frozen, precision or "float32"),
+        images,
+        (settings.network.image_size,) * 2,
+        folder,
+        PRESETS[settings.augmentation].layers(settings.seed),
+        settings.views,
+        settings.seed,
+        quiet,
+    )
 
 
 def _fit(model: keras.Model, batches: ImageBatches, step: int, epochs: int, watched: list[Any]) -> None:
@@ -211,14 +274,17 @@ def _metadata(
 def _run_identity(
     settings: TrainingSettings, training: TripletSource | LabelledImages, validation: TripletTable | None
 ) -> str:
-    """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed."""
+    """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
+    the learning rate depends on it.
+    """
     parts = {**asdict(settings), "training": training.fingerprint}
-    del parts["epochs"]
+    if settings.schedule == "constant" and not settings.warmup:
+        del parts["epochs"]
     parts["validation"] = validation.fingerprint if validation else None
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _write_csv(path: Path, history: tuple[dict[str, float], ...]) -> None:
+def _write_csv(path: Path, history: History) -> None:
     columns = list(dict.fromkeys(name for logs in history for name in logs))
     with written_whole(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)

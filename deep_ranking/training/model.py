@@ -1,29 +1,50 @@
 """The network inside what `fit` trains: augmentation before it, the triplets' rows after it."""
 
+from typing import Any, NamedTuple
+
 import keras
 
+from deep_ranking.embedding.machine import has_accelerator, multiplies_bfloat16
 from deep_ranking.images.augment import PRESETS
+from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.network import build_network
 from deep_ranking.network.weights import load_weights
 from deep_ranking.ranking.loss import TripletHingeLoss
 from deep_ranking.ranking.metrics import mining_metrics, ranking_metrics
 from deep_ranking.ranking.mining import MinedTripletLoss
+from deep_ranking.ranking.proxies import Proxies, ProxyLoss
+from deep_ranking.training.frozen import split_network
 from deep_ranking.training.settings import TrainingSettings
 
 
-def build_training_model(settings: TrainingSettings) -> tuple[keras.Model, keras.Model]:
+class Trainable(NamedTuple):
+    """A network and what surrounds it while it learns.
+
+    Attributes:
+        network: (batch, height, width, 3) -> (batch, d), which is saved and used.
+        model: [(u, ...) images or activations, (b,) int32 rows] -> (b, d), compiled; b is 3k for triplets.
+        frozen: with `train_from`, images -> the activations that the model takes; else None.
+    """
+
+    network: keras.Model
+    model: keras.Model
+    frozen: keras.Model | None
+
+
+def build_training_model(settings: TrainingSettings, classes: int = 0, steps: int = 1) -> Trainable:
     """Build the network, and around it the compiled model that is trained.
 
     A batch of triplets repeats images: in a sampled file's order (10 positives, 5 negatives) 24 rows hold
     about 12 distinct ones. So the model takes the distinct images and the rows' positions in them, runs the
     network once an image and gathers the rows for the loss: the same loss and gradient at half the work.
 
-    Returns:
-        The network, (batch, height, width, 3) -> (batch, d), which is saved and used; and the model,
-        [(u, height, width, 3) images, (b,) int32 rows] -> (b, d), compiled; b is 3k for triplets.
+    Args:
+        settings: the run.
+        classes: of the images, where they are compared with proxies.
+        steps: of the whole run, along which a schedule lies.
 
     Raises:
-        DeepRankingError: the weights cannot be loaded.
+        DeepRankingError: the weights cannot be loaded, or the network cannot be cut at `train_from`.
     """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(
@@ -34,14 +55,22 @@ def build_training_model(settings: TrainingSettings) -> tuple[keras.Model, keras
         load_weights(network, settings.network, settings.weights)
         if settings.freezes_normalization:
             _freeze_normalization(network)
-        images = keras.Input(network.input_shape[1:], name="images")
+        frozen, learning = None, network
+        if settings.train_from:
+            frozen, learning = split_network(network, settings.train_from)
+        images = keras.Input(learning.input_shape[1:], name="images")
         rows = keras.Input((), dtype="int32", name="rows")
         x = images
-        for layer in PRESETS[settings.augmentation].layers(settings.seed):
+        # The views of frozen layers are varied already.
+        for layer in () if frozen else PRESETS[settings.augmentation].layers(settings.seed):
             x = layer(x)
-        model = keras.Model([images, rows], keras.ops.take(network(x), rows, axis=0), name="training")
+        inputs, outputs = [images, rows], keras.ops.take(learning(x), rows, axis=0)
+        if settings.mining == "proxies":
+            model = Proxies(inputs, outputs, classes, settings.seed, name="training")
+        else:
+            model = keras.Model(inputs, outputs, name="training")
         optimizer = keras.optimizers.SGD(
-            settings.learning_rate,
+            _learning_rate(settings, steps),
             settings.momentum,
             nesterov=True,
             weight_decay=settings.weight_decay or None,
@@ -49,19 +78,67 @@ def build_training_model(settings: TrainingSettings) -> tuple[keras.Model, keras
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         model.compile(
             optimizer,
-            loss=TripletHingeLoss(settings.gap, settings.distance)
-            if settings.mining == "none"
-            else MinedTripletLoss(settings.gap, settings.distance, settings.mining),
+            loss=_loss(settings),
             metrics=(ranking_metrics if settings.mining == "none" else mining_metrics)(
                 settings.gap, settings.distance
             ),
-            # XLA pays on accelerators; on processors it is slower than the backend's own kernels.
-            jit_compile="auto" if keras.distribution.list_devices("gpu") else False,
+            jit_compile={"on": True, "off": False, "auto": "auto" if jit_pays() else False}[settings.jit],
         )
         optimizer.build(model.trainable_variables)
     finally:
         keras.config.set_dtype_policy(policy)
-    return network, model
+    return Trainable(network, model, frozen)
+
+
+def _loss(settings: TrainingSettings) -> keras.losses.Loss:
+    if settings.mining == "none":
+        return TripletHingeLoss(settings.gap, settings.distance)
+    if settings.mining == "proxies":
+        return ProxyLoss(settings.scale, settings.smoothing)
+    return MinedTripletLoss(settings.gap, settings.distance, settings.mining)
+
+
+def _learning_rate(settings: TrainingSettings, steps: int) -> Any:
+    """Return the rate, or the schedule of Loshchilov and Hutter, "SGDR", 2017, without restarts."""
+    rising = round(settings.warmup * steps)
+    if settings.schedule == "constant" and not rising:
+        return settings.learning_rate
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else settings.learning_rate,
+        max(1, steps - rising),
+        alpha=1.0 if settings.schedule == "constant" else 0.0,
+        warmup_target=settings.learning_rate if rising else None,
+        warmup_steps=rising,
+    )
+
+
+def best_precision(backbone: str) -> str:
+    """Return the number type that a backbone trains fastest in here, of those that are as safe as float32.
+
+    bfloat16, which has float32's range, on a processor that multiplies it, where the backbone gains; else
+    float32. On accelerators, where it was not measured, float32.
+    """
+    gains = BACKBONES[backbone].gains_from_bfloat16 and keras.backend.backend() == "tensorflow"
+    return "bfloat16" if gains and multiplies_bfloat16() and not has_accelerator() else "float32"
+
+
+def jit_pays() -> bool:
+    """Tell whether XLA makes a step faster here.
+
+    Always on JAX, which is nothing without it. On TensorFlow on accelerators; on processors it is slower than
+    the backend's own kernels. On Torch "jit" is another compiler, which is left to who asks for it.
+    """
+    backend = keras.backend.backend()
+    return backend == "jax" or (backend == "tensorflow" and has_accelerator())
+
+
+def float32_copy(network: keras.Model, settings: TrainingSettings) -> keras.Model:
+    """Return a network in float32 with the same weights: itself, if it computes so already."""
+    if settings.precision == "float32":
+        return network
+    copy = build_network(settings.network, settings.backbone_share)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def _freeze_normalization(network: keras.Model) -> None:

@@ -78,7 +78,7 @@ def write_triplets(path: str | os.PathLike[str], triplets: Iterable[Triplet]) ->
     count = 0
     with triplet_writer(path) as file:
         for triplet in triplets:
-            file.write(",".join(map(quoted, triplet)) + "\n")
+            file.write(triplet_line(triplet))
             count += 1
     return count
 
@@ -105,6 +105,11 @@ def triplet_writer(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
         binary = gzip.GzipFile("", "wb", 6, raw, mtime=0) if Path(path).suffix == ".gz" else raw
         with io.TextIOWrapper(binary, **_TEXT) as file:  # type: ignore[arg-type]
             yield file
+
+
+def triplet_line(triplet: Triplet) -> str:
+    """Return a triplet as a line of its file, with the line's end."""
+    return ",".join(map(quoted, triplet)) + "\n"
 
 
 def quoted(name: str) -> str:

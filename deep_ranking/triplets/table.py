@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.shown import shown
 from deep_ranking.triplets.file import TripletFileError, numbered_triplets
 
 
@@ -30,6 +31,9 @@ class TripletTable:
     def __len__(self) -> int:
         """Return the number of triplets."""
         return len(self.rows)
+
+    def _repr_html_(self) -> str:
+        return shown(self)
 
     def epoch(self, number: int) -> np.ndarray:
         """Return the rows: a file has the same triplets in each epoch."""

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from deep_ranking.shown import shown
+
 
 class Triplet(NamedTuple):
     """Query, positive and negative: the query is more similar to the positive than to the negative.
@@ -17,3 +19,6 @@ class Triplet(NamedTuple):
     query: str
     positive: str
     negative: str
+
+    def _repr_html_(self) -> str:
+        return shown(self)

@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 import pytest
 
-from deep_ranking.cli import training_data
+from deep_ranking.cli import train, training_data
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.triplets import Triplet, write_triplets
 from deep_ranking.triplets.labelled import LabelledImages
@@ -18,9 +18,7 @@ def read(striped_classes, tmp_path, monkeypatch):
 
     def read(*flags):
         parser = argparse.ArgumentParser()
-        training_data.add_arguments(parser)
-        for flag in ("--seed", "--batch_size"):
-            parser.add_argument(flag, type=int, default=0 if flag == "--seed" else None)
+        train.add_arguments(parser)
         return training_data.read(parser.parse_args(flags))
 
     return read
@@ -67,6 +65,11 @@ def test_mining_takes_the_class_folders(read):
             "--sampling online --classes_per_batch 4 --images_per_class 4",
             "--classes_per_batch, --images_per_class: no effect without --mining",
         ),
+        (
+            "--mining hard --scale 9 --smoothing 0.1",
+            "--scale, --smoothing: no effect without --mining proxies",
+        ),
+        ("--views 2 --engine openvino", "--views, --engine: no effect without --train_from"),
         ("--triplets_per_epoch 9", "--triplets_per_epoch: no effect without --sampling online"),
         ("--mining all --out_of_class_ratio 1", "--out_of_class_ratio: no effect without --sampling online"),
         ("--sampling online --triplets_per_epoch 0", "count: expected 1 or more, found 0"),

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Embedder, engines
 from deep_ranking.embedding.export import FORMATS, export
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.network.file import save_network
@@ -42,6 +42,32 @@ def test_openvino_agrees_with_keras(model):
         assert cosines(found, expected[:rows]).min() > 0.9999
     rough = Embedder.load(model, engine="openvino", precision="bfloat16").embed_pixels(IMAGES)
     assert cosines(rough, expected).min() > 0.999
+
+
+def test_auto_takes_what_suits_the_machine(model, monkeypatch, caplog):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(engines, "has_accelerator", lambda: False)
+    expected = Embedder.load(model).embed_pixels(IMAGES)
+    for bfloat16, precision, least in ((True, "bfloat16", 0.999), (False, "float32", 0.9999)):
+        monkeypatch.setattr(engines, "multiplies_bfloat16", lambda has=bfloat16: has)
+        assert engines.resolve("auto", "auto") == ("openvino", precision)
+        assert engines.resolve("keras", "auto") == ("keras", "float32")
+        found = Embedder.load(model, "auto", "auto").embed_pixels(IMAGES)
+        assert cosines(found, expected).min() > least
+
+    def fails(*_):
+        raise RuntimeError("no such operation\nand more")
+
+    monkeypatch.setattr(engines, "OpenVINOEngine", fails)
+    np.testing.assert_array_equal(Embedder.load(model, "auto").embed_pixels(IMAGES), expected)
+    assert [record.getMessage() for record in caplog.records] == [
+        "OpenVINO does not take this network (no such operation); Keras runs it"
+    ]
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    assert engines.resolve("auto", "auto") == ("keras", "float32")
+    monkeypatch.setattr(engines, "find_spec", lambda name: name)
+    monkeypatch.setattr(engines, "has_accelerator", lambda: True)
+    assert engines.resolve("auto", "auto") == ("keras", "float32")
 
 
 @pytest.mark.long
@@ -105,7 +131,7 @@ def test_what_cannot_be_exported_is_said(model, tmp_path):
 
 
 def test_what_no_engine_has_is_said(model, monkeypatch):
-    with pytest.raises(DeepRankingError, match="expected keras or openvino, found 'torch'"):
+    with pytest.raises(DeepRankingError, match="expected auto, keras or openvino, found 'torch'"):
         Embedder.load(model, engine="torch")
     with pytest.raises(DeepRankingError, match="--engine openvino has bfloat16"):
         Embedder.load(model, precision="bfloat16")

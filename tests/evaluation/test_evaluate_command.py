@@ -97,6 +97,19 @@ def test_baselines_stand_beside_the_model(trained, capsys):
     assert len({json.dumps(results) for results in found.values()}) == 4
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning:keras", "ignore::DeprecationWarning")
+def test_another_engine_gives_nearly_the_same_vectors(trained, capsys, tmp_path):
+    pytest.importorskip("openvino", reason="needs the extra 'fast'")
+    vectors = []
+    for engine in ("keras", "openvino"):
+        kept = tmp_path / f"{engine}.npz"
+        flags = ("--dataset", trained.root / "test", "--engine", engine, "--output_embeddings", kept)
+        evaluate(capsys, "--model", trained.model, *flags)
+        vectors.append(read_embeddings(kept).vectors)
+    assert not np.array_equal(*vectors), "both came from one engine"
+    np.testing.assert_allclose(*vectors, atol=1e-3)
+
+
 def test_triplets_without_folders_of_classes(trained, capsys, tmp_path):
     for name, image in zip("abc", sorted((trained.root / "test").glob("*/*.png")), strict=False):
         (tmp_path / f"{name}.png").write_bytes(image.read_bytes())
@@ -121,6 +134,11 @@ def test_triplets_without_folders_of_classes(trained, capsys, tmp_path):
         (["--dataset", "test", "--model", "no.h5"], "no.h5"),
         (["--dataset", "test", "--embeddings", "other.npz"], "no embedding of"),
         (["--dataset", "test", "--embeddings", "other.npz", "--baselines"], "give --model too"),
+        (["--dataset", "test", "--embeddings", "other.npz", "--engine", "openvino"], "give --model too"),
+        (
+            ["--dataset", "test", "--model", "model.h5", "--engine", "keras", "--precision", "bfloat16"],
+            "openvino has bfloat16",
+        ),
         (["--dataset", "test", "--embeddings", "test.txt"], "test.txt: expected an .npz file"),
         (["--dataset", "broken", "--model", "model.h5"], "c/2.png: cannot be read as an image"),
     ],

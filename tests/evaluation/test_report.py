@@ -6,6 +6,7 @@ import math
 import shutil
 from base64 import b64decode
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.evaluation.embeddings_file import Embeddings
 from deep_ranking.evaluation.metrics import measure_retrieval
-from deep_ranking.evaluation.report import drawing, pictures, write, write_report
+from deep_ranking.evaluation.report import drawing, page, pictures, write, write_report
 from deep_ranking.evaluation.report.findings import Findings
 from deep_ranking.evaluation.report.log import read_log
 from deep_ranking.evaluation.report.page import _facts
@@ -96,7 +97,7 @@ def test_the_folder_holds_the_pictures(made):
 
 
 def test_its_numbers_are_those_of_plain_code(made, trained, numbers):
-    embedder = Embedder.load(trained.model)
+    embedder = Embedder.load(trained.model, "auto")
     vectors, labels, images = {}, {}, {}
     for part in ("train", "test"):
         classes = find_classes(made / part)
@@ -262,6 +263,28 @@ def test_what_is_wrong_is_said_and_nothing_is_left(made, trained, capsys, tmp_pa
     one = tmp_path / "one"
     shutil.copytree(made / "test/leaf", one / "leaf")
     assert "expected two classes or more" in fails("--output", report, "--test", one)
+
+
+def test_the_engine_that_is_asked_for_embeds(made, trained, monkeypatch, capsys, tmp_path):
+    asked, load = [], Embedder.load
+
+    def record(path, engine="keras", precision="float32"):
+        asked.append((engine, precision))
+        return load(path)
+
+    monkeypatch.setattr(Embedder, "load", record)
+    flags = ["--model", trained.model, "--train", made / "train", "--test", made / "test"]
+    flags += ["--output", tmp_path / "report", "--engine", "openvino", "--precision", "bfloat16"]
+    assert main(["report", *map(str, flags), "--quiet"]) == 0
+    assert asked == [("openvino", "bfloat16")]
+    capsys.readouterr()
+
+
+def test_every_table_of_the_page_is_made_by_one_macro(made):
+    source = Path(page.__file__).with_name("page.html").read_text()
+    assert source.count("<table>") == source.count("</table>") == 1
+    tags = Page((made / "report/index.html").read_text()).tags
+    assert tags.count("table") == tags.count("thead") == 3
 
 
 def test_a_missing_extra_is_named(made, trained, monkeypatch, tmp_path):

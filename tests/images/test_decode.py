@@ -267,12 +267,14 @@ def test_large_jpeg_by_draft_is_as_good_as_by_full_decode(size):
     assert difference(read_image(data, size), whole) < 1.5
 
 
-def test_large_jpeg_is_read_at_a_smaller_scale():
+def test_large_jpeg_is_read_at_a_smaller_scale(monkeypatch):
     """What makes a large photograph cheap: the decoder makes an eighth of the rows and columns."""
+    decoded, pixels = [], decode._pixels
+    monkeypatch.setattr(decode, "_pixels", lambda image: decoded.append(image.size) or pixels(image))
     data = encoded(Image.fromarray(photograph(1600, 1600)), "JPEG")
-    with Image.open(io.BytesIO(data)) as image:
-        decode._pixels(image, "x", (64, 64))
-        assert image.size == (200, 200)
+    read_image(data, (64, 64))
+    assert decode.read_thumbnail(data, 64).size == (64, 64)
+    assert decoded == [(200, 200)] * 2
 
 
 def test_long_thin_jpeg_keeps_its_short_side():
@@ -412,3 +414,36 @@ def test_each_real_image_is_read(shared):
     assert sum(data[:4] == b"\x89PNG" for data in contents.values()) == 112
     for name, data in contents.items():
         assert read_image(data, size=(32, 32)).std() > 0, name
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("size", [None, (37, 53), (24, 24), (80, 60)])
+def test_small_jpegs_give_the_pixels_that_pillow_gives(monkeypatch, subsampling, size):
+    pytest.importorskip("simplejpeg", reason="the extra `fast` is not installed")
+    noise = np.random.default_rng(subsampling).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    for flags in ({"quality": 5}, {"quality": 95}, {"progressive": True}, {"optimize": True}):
+        data = encoded(Image.fromarray(noise), "JPEG", subsampling=subsampling, **flags)
+        quick = decode._plain_jpeg(data, size)
+        assert quick is not None
+        with monkeypatch.context() as without:
+            without.setattr(decode, "simplejpeg", None)
+            np.testing.assert_array_equal(quick, read_image(data, size))
+
+
+def test_what_is_not_plain_is_left_to_pillow():
+    pytest.importorskip("simplejpeg", reason="the extra `fast` is not installed")
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+
+    turned = Image.fromarray(noise[:30, :40])
+    for data, size in (
+        (encoded(turned, "JPEG", exif=exif), None),
+        (encoded(turned.convert("L"), "JPEG"), None),
+        (encoded(turned.convert("CMYK"), "JPEG"), None),
+        (encoded(turned, "JPEG")[:-40], None),
+        (encoded(Image.fromarray(noise), "JPEG", quality=30), (70, 70)),  # decoded at half its scale
+        (encoded(Image.fromarray(noise), "JPEG", quality=100), None),  # large
+        (b"", None),
+    ):
+        assert decode._plain_jpeg(data, size) is None

@@ -2,9 +2,11 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
-from keras import Variable, ops
+from gradients import value_and_gradient
+from keras import ops
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.ranking.mining import MINING, MinedTripletLoss, mined
@@ -61,23 +63,18 @@ def test_without_a_triplet_the_loss_is_0(mining, labels):
 
 @pytest.mark.parametrize("mining", ["all", "hard"])
 def test_gradient_is_finite_where_all_embeddings_are_equal(mining):
-    tf = pytest.importorskip("tensorflow")
-    embeddings = Variable(np.ones((4, 3), "float32"))
-    with tf.GradientTape() as tape:
-        loss = MinedTripletLoss(gap=0.5, mining=mining)(np.array([0, 0, 1, 1]), embeddings.value)
-    assert float(loss) == 0.5
-    assert np.isfinite(tape.gradient(loss, embeddings.value)).all()
+    loss, labels = MinedTripletLoss(gap=0.5, mining=mining), np.array([0, 0, 1, 1])
+    value, gradient = value_and_gradient(lambda x: loss(labels, x), np.ones((4, 3), np.float32))
+    assert value == 0.5
+    assert np.isfinite(gradient).all()
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no float64 unless told so")
 def test_gradient_is_that_of_the_counted_triplets():
-    tf = pytest.importorskip("tensorflow")
     labels = np.array([0, 0, 1, 1, 1])
     start = np.random.default_rng(5).normal(size=(5, 3)).astype("float64")
     loss = MinedTripletLoss(gap=0.7, mining="hard", dtype="float64")
-    embeddings = tf.Variable(start)
-    with tf.GradientTape() as tape:
-        value = loss(labels, embeddings)
-    gradient = tape.gradient(value, embeddings).numpy()
+    _, gradient = value_and_gradient(lambda x: loss(labels, x), start)
     for place in np.ndindex(start.shape):
         step = np.zeros_like(start)
         step[place] = 1e-6

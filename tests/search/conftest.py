@@ -1,10 +1,17 @@
 """What the tests of search share."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 from samples import PixelEmbedder
 
 from deep_ranking.search import Index
+
+# A shard is a process, which takes a second to start: by default, test_contract.py asks shards exactly, and
+# test_sharded.py what is their own.
+STORES = ["local", "postgres", pytest.param("sharded", marks=pytest.mark.long)]
 
 try:
     import faiss
@@ -19,18 +26,71 @@ def embedder():
     return PixelEmbedder()
 
 
+@pytest.fixture(scope="session")
+def local_places(tmp_path_factory):
+    """Give a function that names a folder for an index, another each time."""
+    return lambda: tmp_path_factory.mktemp("index")
+
+
 @pytest.fixture
-def make_index(tmp_path):
+def no_network(monkeypatch):
+    """Put the pixel embedder where the command line looks for the network's."""
+    module = types.ModuleType("deep_ranking.embedding")
+    module.Embedder = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
+    monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
+    monkeypatch.setattr("deep_ranking.cli.quiet_keras.import_keras", lambda: None)
+
+
+@pytest.fixture(params=STORES)
+def store(request):
+    """Run a test once for each kind of store."""
+    return request.param
+
+
+@pytest.fixture
+def new_place(request):
+    """Give a function that names places for indexes: folders, or of the store that is tested."""
+    store = request.getfixturevalue("store") if "store" in request.fixturenames else "local"
+    return request.getfixturevalue(f"{store}_places")
+
+
+@pytest.fixture
+def make_index(new_place):
     """Give a function that makes an index of vectors under paths `class c/number.jpg`."""
     opened = []
 
     def make(vectors: np.ndarray, labels: int = 3) -> Index:
-        names = [f"class {i % labels}" for i in range(len(vectors))]
-        index = Index.create(tmp_path / f"index {len(opened)}", vectors.shape[1], "test")
-        index.add([f"{name}/{i:06}.jpg" for i, name in enumerate(names)], vectors, names)
-        opened.append(index)
-        return index
+        opened.append(index_of(new_place(), vectors, labels))
+        return opened[-1]
 
     yield make
     for index in opened:
         index.close()
+
+
+@pytest.fixture(scope="module")
+def shared_indexes():
+    indexes = {}
+    yield indexes
+    for index in indexes.values():
+        index.close()
+
+
+@pytest.fixture
+def shared_index(shared_indexes, store, request):
+    """As `make_index`; tests that ask the same of the same store get one index, and only read it."""
+
+    def make(vectors: np.ndarray, labels: int = 3) -> Index:
+        key = store, vectors.shape, vectors.tobytes(), labels
+        if key not in shared_indexes:
+            shared_indexes[key] = index_of(request.getfixturevalue("new_place")(), vectors, labels)
+        return shared_indexes[key]
+
+    return make
+
+
+def index_of(place, vectors: np.ndarray, labels: int) -> Index:
+    names = [f"class {i % labels}" for i in range(len(vectors))]
+    index = Index.create(place, vectors.shape[1], "test")
+    index.add([f"{name}/{i:06}.jpg" for i, name in enumerate(names)], vectors, names)
+    return index

@@ -53,3 +53,27 @@ def test_index_and_search_agree_with_similarity(tmp_path, model, capsys):
     assert "their distances cannot be compared" in capsys.readouterr().err
     assert main(["search", "--model", other, "--index", index, "--image", str(tmp_path / "query.png")]) == 1
     assert "their distances cannot be compared" in capsys.readouterr().err
+
+
+def test_similarity_decodes_each_image_once(tmp_path, model, capsys, monkeypatch):
+    from deep_ranking.images import decode
+
+    decoded, pixels = [], decode._pixels
+    monkeypatch.setattr(decode, "_pixels", lambda image: decoded.append(image.filename) or pixels(image))
+    images = []
+    for number in (1, 2):
+        path = tmp_path / f"{number}.png"
+        write_image(path, str(number))
+        images += [f"--image{number}", str(path)]
+    assert main(["similarity", "--model", model("one.h5", 0), *images]) == 0
+    assert decoded == images[1::2]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\nbroken"])
+def test_similarity_says_what_is_no_image_before_it_looks_for_the_model(tmp_path, capsys, content):
+    write_image(tmp_path / "1.png", "1")
+    (tmp_path / "2.png").write_bytes(content)
+    images = ["--image1", str(tmp_path / "1.png"), "--image2", str(tmp_path / "2.png")]
+    assert main(["similarity", "--model", "missing.h5", *images]) == 1
+    assert "2.png: cannot be read as an image" in capsys.readouterr().err

@@ -7,8 +7,10 @@ import pytest
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.training import model
 from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.training.validation import Validation
 from deep_ranking.triplets.sampler import UniformSampler
 from deep_ranking.triplets.table import TripletTable
 
@@ -27,12 +29,50 @@ def table(striped_classes):
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_network_trained_in_16_bits_gives_unit_vectors_in_32(table, tmp_path, precision):
     before = keras.config.dtype_policy().name
-    trained = train(TrainingSettings(**SETTINGS, precision=precision), table, tmp_path / "model.h5")
+    settings = TrainingSettings(**SETTINGS, precision=precision)
+    trained = train(settings, table, tmp_path / "model.h5", table)
     assert keras.config.dtype_policy().name == before
     assert trained.history[-1]["loss"] < trained.history[1]["loss"]
     vectors = Embedder.load(tmp_path / "model.h5").embed(table.images).vectors
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    # It computes in float32 too, and what was measured is what was saved.
+    network = Embedder.load(tmp_path / "model.h5").network
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    saved = Validation(Embedder(network), table, settings.gap, settings.distance).measure()
+    assert saved["val_loss"] == pytest.approx(trained.best["val_loss"], rel=1e-4)
+
+
+def test_the_number_type_suits_backbone_and_machine(monkeypatch):
+    monkeypatch.setattr(model, "has_accelerator", lambda: False)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    for has in (True, False):
+        monkeypatch.setattr(model, "multiplies_bfloat16", lambda has=has: has)
+        assert model.best_precision("vgg16") == ("bfloat16" if has else "float32")
+        assert model.best_precision("mobilenetv2") == "float32"
+    monkeypatch.setattr(model, "multiplies_bfloat16", lambda: True)
+    assert not model.jit_pays()
+    monkeypatch.setattr(model, "has_accelerator", lambda: True)
+    assert model.best_precision("vgg16") == "float32"
+    assert model.jit_pays()
+    monkeypatch.setattr(model, "has_accelerator", lambda: False)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    assert model.best_precision("vgg16") == "float32"
+    assert model.jit_pays()
+
+
+def test_a_run_says_what_it_computes_with(table, striped_classes, run, tmp_path):
+    names = [image.removeprefix(f"{striped_classes}/") for image in table.images]
+    lines = [",".join(names[i] for i in row) for row in table.rows[:8]]
+    (tmp_path / "triplets.txt").write_text("\n".join(lines))
+    flags = "--backbone simple --weights none --image_size 32 --embedding_size 8 --epochs 0"
+    for more, told in (
+        ([], "float32, without XLA"),
+        (["--mixed_precision", "bfloat16", "--jit", "on"], "bfloat16, with XLA"),
+    ):
+        done = run("train.py", *flags.split(), *more)
+        assert done.returncode == 0, done.stderr
+        assert f"training on {keras.backend.backend()} in {told}\n" in done.stderr
 
 
 def test_tensorboard_logs_are_written(table, tmp_path):
@@ -75,6 +115,12 @@ def test_pretrained_weights_decide_rate_and_normalization():
         ("backbone_rate", 2),
         ("precision", "float64"),
         ("seed", -1),
+        ("scale", 0),
+        ("smoothing", 1),
+        ("schedule", "linear"),
+        ("warmup", 1.5),
+        ("views", 0),
+        ("engine", "onnx"),
     ],
 )
 def test_bad_settings_are_refused_by_name(name, value):

@@ -24,6 +24,17 @@ from deep_ranking.triplets.table import TripletTable
 SETTINGS = TrainingSettings(
     NetworkSettings("simple", image_size=32, embedding_size=8), weights="none", epochs=2, batch_size=12
 )
+FROZEN = replace(
+    SETTINGS,
+    network=replace(SETTINGS.network, low_resolution="none"),
+    mining="proxies",
+    classes_per_batch=2,
+    images_per_class=2,
+    schedule="cosine",
+    warmup=0.2,
+    train_from="convolution_2",
+    views=3,
+)
 MINING = replace(SETTINGS, mining="semi-hard", classes_per_batch=2, images_per_class=2)
 
 
@@ -66,7 +77,11 @@ def by_noise(labelled):
         "training",
         "stop",
     ),  # in the second epoch, a step after a checkpoint: 5 steps an epoch, and 3
-    [(SETTINGS, by_noise, 9), (MINING, lambda labelled: labelled, 5)],
+    [
+        (SETTINGS, by_noise, 9),
+        (MINING, lambda labelled: labelled, 5),
+        (FROZEN, lambda labelled: labelled, 5),
+    ],
 )
 def test_a_run_stopped_in_an_epoch_resumes_to_the_same_weights(
     labelled, tmp_path, stopped_at, settings, training, stop

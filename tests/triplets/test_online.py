@@ -1,6 +1,8 @@
 """The online sampler's frequencies agree with eqs. 6-8, and its state is whole."""
 
 import functools
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -163,6 +165,49 @@ def test_two_merged_samplers_draw_as_one():
     left.merge(right)
     left.drawn = 0
     assert (left.draw(2000) == whole.draw(2000)).all()
+
+
+def pass_over_a_shard(folder, number):
+    """What a worker does: it streams every third image of each category, and saves what it kept."""
+    ids = np.arange(number, 60 * 2000, 3)
+    x = np.random.default_rng(1).normal(size=(60, 1))
+    mean = FeatureRelevance(np.zeros(60, int), {"x": x}).totals() / 59
+    sampler = OnlineSampler(20, features_of, OUT_OF_CLASS, seed=8)
+    for part in np.array_split(ids, 5):
+        sampler.add(part, part // 60, mean[part % 60], {"x": x[part % 60]})
+    sampler.save(folder / f"{number}.npz")
+    return mean
+
+
+def test_reservoirs_of_workers_over_shards_merge_into_those_of_the_whole_stream(tmp_path):
+    workers = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
+    with workers:
+        mean, *_ = workers.map(pass_over_a_shard, [tmp_path] * 3, range(3))
+    merged = []
+    for order in ((0, 1, 2), (2, 0, 1)):
+        first, *others = (OnlineSampler.load(tmp_path / f"{number}.npz", features_of) for number in order)
+        for other in others:
+            first.merge(other)
+        merged.append(first)
+    whole = OnlineSampler(20, features_of, OUT_OF_CLASS, seed=8)
+    ids, x = np.arange(60 * 2000), np.random.default_rng(1).normal(size=(60, 1))
+    whole.add(ids, ids // 60, mean[ids % 60], {"x": x[ids % 60]})
+    for sampler in merged:
+        assert np.array_equal(sampler.reservoirs.ids, whole.reservoirs.ids)
+        assert np.array_equal(sampler.reservoirs.counts, whole.reservoirs.counts)
+        np.testing.assert_allclose(sampler.reservoirs.inclusion, whole.reservoirs.inclusion, rtol=1e-12)
+    # And that is the distribution of eqs. 6-8, each category a reservoir of its own.
+    relevance = FeatureRelevance(np.zeros(60, int), {"x": x})
+    pair, _ = joint_of(relevance, mean, OUT_OF_CLASS)
+    triplets = merged[0].draw(1500) % 60
+    observed = np.zeros((60, 60))
+    np.add.at(observed, tuple(triplets[:, :2].T), 1)
+    assert p_value(observed.sum(axis=1), mean / mean.sum()) > 0.001
+    assert p_value(observed.sum(axis=0), pair.sum(axis=0)) > 0.001
+    assert p_value(np.bincount(triplets[:, 2], minlength=60), np.full(60, 1 / 60)) > 0.001
+    # Workers that each draw from their own and put the triplets together would not.
+    own = OnlineSampler.load(tmp_path / "0.npz", features_of).draw(1500) % 60
+    assert p_value(np.bincount(own[:, 2], minlength=60) + 1, np.full(60, 1 / 60)) < 0.001
 
 
 def test_estimated_relevance_is_exact_where_all_images_fit_and_near_where_not():

@@ -29,7 +29,7 @@ DARK = Ink("#161b22", "#e6edf3", "#3d444d", "#58a6ff", "#f0883e", "Blues_r")
 Draw = Callable[[Any, Ink], None]
 
 
-def drawn(draw: Draw, ink: Ink) -> Image.Image:
+def drawn(draw: Draw, ink: Ink, dpi: int = DPI) -> Image.Image:
     """Return a chart; `draw` gets the axes and the colours."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -52,7 +52,7 @@ def drawn(draw: Draw, ink: Ink) -> Image.Image:
     # A class name in a script that the font lacks is drawn as boxes; the page has it in full.
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
-        figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT), dpi=dpi, layout="constrained")
         draw(figure.add_subplot(), ink)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()

@@ -57,13 +57,20 @@ class Findings:
         }
 
 
-def find(model: str | os.PathLike[str], questions: Questions, baselines: bool, quiet: bool) -> Findings:
-    """Embed all images and measure.
+def find(
+    model: str | os.PathLike[str],
+    questions: Questions,
+    baselines: bool,
+    quiet: bool,
+    engine: str,
+    precision: str,
+) -> Findings:
+    """Embed all images and measure; the arguments are those of `write_report`.
 
     Raises:
         DeepRankingError: the model, its log or an image cannot be read, or the classes do not suffice.
     """
-    log, embedder = read_log(model), Embedder.load(model)
+    log, embedder = read_log(model), Embedder.load(model, engine, precision)
     results, own = {}, None
     for name, embed in systems(embedder, baselines):
         embeddings = Embeddings(np.array(questions.images), embed(questions.images, quiet))

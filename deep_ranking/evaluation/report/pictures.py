@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from deep_ranking.evaluation.plane import neighbour_plane
 from deep_ranking.evaluation.report.questions import Query
 from deep_ranking.images.decode import read_image
 
@@ -50,7 +51,7 @@ def strip(query: Query) -> Image.Image:
 def embedding_map(vectors: np.ndarray, images: Sequence[str], seed: int = 0) -> Image.Image:
     """Return the map of some embeddings: near each other is what the network finds similar.
 
-    PCA to 50 numbers, then t-SNE to two; each image goes to the nearest free cell of a grid, so that none
+    Places by t-SNE (`neighbour_plane`); each image goes to the nearest free cell of a grid, so that none
     hides another, and one that finds no cell near its place is left out.
 
     Args:
@@ -60,11 +61,9 @@ def embedding_map(vectors: np.ndarray, images: Sequence[str], seed: int = 0) -> 
 
     Returns:
         RGBA, transparent where nothing lies.
-
-    Source: van der Maaten and Hinton, Visualizing Data using t-SNE, 2008.
     """
     size = np.array([_COLUMNS, _ROWS])
-    places = _plane(vectors, seed)
+    places = neighbour_plane(vectors, seed)
     places = (places - places.min(axis=0)) / np.maximum(np.ptp(places, axis=0), 1e-9) * (size - 1)
     picture = Image.new("RGBA", (_CELL * _COLUMNS, _CELL * _ROWS))
     cells = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), axis=-1).reshape(-1, 2)
@@ -77,17 +76,3 @@ def embedding_map(vectors: np.ndarray, images: Sequence[str], seed: int = 0) -> 
             column, row = cells[cell].tolist()
             picture.paste(thumbnail(image, _CELL - 4), (column * _CELL + 2, row * _CELL + 2))
     return picture
-
-
-def _plane(vectors: np.ndarray, seed: int) -> np.ndarray:
-    """Return (n, 2) places."""
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    count = len(vectors)
-    with np.errstate(invalid="ignore", divide="ignore"):  # of a collapsed network's share of variance
-        reduced = PCA(min(50, *vectors.shape), random_state=seed).fit_transform(vectors.astype(np.float64))
-    if count < 5 or reduced.shape[1] < 2:
-        return np.pad(reduced, ((0, 0), (0, 1)))[:, :2]
-    # Not from PCA's axes: they are scaled by their spread, which is 0 where a network has collapsed.
-    return TSNE(perplexity=min(30, (count - 1) / 3), init="random", random_state=seed).fit_transform(reduced)

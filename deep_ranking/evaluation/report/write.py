@@ -20,6 +20,8 @@ def write_report(
     questions: Questions,
     baselines: bool = False,
     quiet: bool = True,
+    engine: str = "auto",
+    precision: str = "float32",
 ) -> dict[str, Any]:
     """Write a folder with `index.html`, its pictures as PNG files and `metrics.json`, whole or not at all.
 
@@ -29,12 +31,14 @@ def write_report(
         questions: the training and the test images.
         baselines: measure these too.
         quiet: no progress.
+        engine: what runs the model, as in `Embedder.load`; baselines run on Keras.
+        precision: of the engine.
 
     Returns:
         What `metrics.json` holds.
 
     Raises:
-        MissingExtraError: Matplotlib or Jinja is not installed.
+        MissingExtraError: Matplotlib, Jinja or the engine is not installed.
         DeepRankingError: the model, its log or an image cannot be read, the folder holds something already,
             or the classes do not suffice (two, and one of them with two images).
         OSError: a file cannot be written.
@@ -43,7 +47,7 @@ def write_report(
         if find_spec(package) is None:
             raise MissingExtraError(package, "report", "the report")
     check_free(output)  # before long work
-    findings = find(model, questions, baselines, quiet)
+    findings = find(model, questions, baselines, quiet, engine, precision)
     numbers, drawn = findings.as_dict(), charts(findings)
     with folder_written_whole(output) as folder:
         for name, versions in drawn.items():

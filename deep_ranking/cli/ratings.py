@@ -1,0 +1,88 @@
+"""Count the ratings that were given on the page, or write the unanimous ones as a triplet file.
+
+`export` writes the triplets of which all raters prefer the same candidate; questions to which anyone answered
+that both are similar, or both dissimilar, give none. train.py takes the file together with the folder of
+images that the index was made from.
+"""
+
+import argparse
+import json
+import sys
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `ratings`."""
+    parser.add_argument("action", choices=("export", "summary"), help="write triplets, or count")
+    from deep_ranking.cli.store_flag import add_store
+
+    add_store(parser, "the index whose images were rated")
+    parser.add_argument(
+        "--ratings",
+        metavar="FILE",
+        help="where they were kept (default: ratings.sqlite in the index's folder)",
+    )
+    parser.add_argument(
+        "--output", default="triplets.txt", metavar="FILE", help="of export (default: triplets.txt)"
+    )
+    parser.add_argument(
+        "--min_raters",
+        type=int,
+        default=1,
+        metavar="N",
+        help="leave out questions with fewer raters; the paper had 3 (default: 1)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Export, or count."""
+    from deep_ranking.errors import DeepRankingError
+    from deep_ranking.ratings import RatingStore, tally
+    from deep_ranking.ratings.export import within
+    from deep_ranking.ratings.store import ratings_file
+    from deep_ranking.search.index import Index
+    from deep_ranking.search.stores import place_name
+    from deep_ranking.triplets import write_triplets
+
+    path = ratings_file(args.index, args.ratings)
+    with Index.open(args.index) as index:
+        paths, folder = [image.path for image in index.store.images()], index.metadata.get("images")
+    if not path.is_file():
+        raise DeepRankingError(
+            f"{path}: no ratings there; rate some with: deep-ranking serve --index {place_name(args.index)}"
+        )
+    with RatingStore(path) as store:
+        ratings = store.ratings()
+    counted = tally(ratings)
+    triplets = counted.unanimous(args.min_raters)
+    kept = within(triplets, paths)
+    result = {
+        "ratings": len(ratings),
+        "raters": len({rating.rater for rating in ratings}),
+        "questions": len(counted.preferences),
+        "unanimous": len(triplets),
+        "disputed": counted.disputed,
+        "triplets": len(kept),
+        "dataset": folder,
+    }
+    if args.action == "export":
+        if not kept:
+            raise DeepRankingError(
+                f"{path}: of {len(counted.preferences)} questions rated, none has {args.min_raters} or more "
+                "raters who all prefer the same image of the index; rate more, or lower --min_raters"
+            )
+        write_triplets(args.output, kept)
+        result["output"] = args.output
+    if lost := len(triplets) - len(kept):
+        noun = "triplet" if lost == 1 else "triplets"
+        print(f"left out: {lost} {noun} named images no longer in the index", file=sys.stderr)
+    if args.json:
+        print(json.dumps(result))
+        return
+    print(
+        f"{result['ratings']:,} ratings by {result['raters']:,} raters of {result['questions']:,} questions: "
+        f"{result['unanimous']:,} unanimous, {result['disputed']:,} disputed"
+    )
+    if args.action == "export":
+        print(f"{len(kept):,} triplets in {args.output}; train on them with:")
+        print(f"  python train.py --dataset {folder or 'FOLDER'} --triplets {args.output}")

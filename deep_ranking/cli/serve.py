@@ -1,0 +1,76 @@
+"""Open a local page to look at an index: search by images, compare, rate, and see a map.
+
+It is served to this machine alone, and fetches nothing from outside. Ratings are kept beside the index;
+`deep-ranking ratings export` makes triplets of them.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deep_ranking.web.site import ImageEmbedder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `serve`."""
+    from deep_ranking.cli.store_flag import add_store
+
+    add_store(parser, "the index to serve")
+    parser.add_argument(
+        "--model",
+        metavar="FILE",
+        help="the network that embeds uploads (default: the one the index remembers, if it is there)",
+    )
+    parser.add_argument(
+        "--ratings",
+        metavar="FILE",
+        help="where ratings are kept (default: ratings.sqlite in the index's folder)",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen on (default: 127.0.0.1, this machine alone)",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the questions (default: 0)")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Load, and serve until interrupted."""
+    from deep_ranking.search.stores import place_name
+    from deep_ranking.web import Settings, create_app
+    from deep_ranking.web.server import serve
+
+    settings = Settings(index=args.index, ratings=args.ratings, host=args.host, seed=args.seed)
+    app = create_app(settings, _embedder(args.index, args.model))
+
+    def started(address: str) -> None:
+        print(f"serving {place_name(args.index)} at {address} (Ctrl-C ends it)", flush=True)
+        if args.open:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve(app, args.host, args.port, started)
+
+
+def _embedder(index: str, model: str | None) -> "ImageEmbedder | None":
+    from deep_ranking.search.index import Index
+
+    if model is None:
+        with Index.open(index) as opened:
+            remembered = opened.metadata.get("model")
+        if remembered is None or not Path(remembered).is_file():
+            where = f" ({remembered} is not there)" if remembered else ""
+            print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
+            return None
+        model = remembered
+    from deep_ranking.cli.quiet_keras import import_keras
+
+    import_keras()
+    from deep_ranking.embedding import Embedder
+
+    return Embedder.load(model)

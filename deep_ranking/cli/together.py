@@ -1,0 +1,69 @@
+"""Several processes of one command on this machine, which end together."""
+
+import argparse
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from deep_ranking.errors import DeepRankingError
+
+
+def run_together(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
+    """Do the work in `args.processes` processes, each told its number and where the first one listens.
+
+    Args:
+        work: called in each process with the arguments, `coordinator` and `process` filled in.
+        args: of the command.
+
+    Raises:
+        DeepRankingError: a process failed, and has said why; the others are ended.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
+    start = multiprocessing.get_context("spawn").Process
+    running = []
+    for number in range(args.processes):
+        own = argparse.Namespace(**{**vars(args), "coordinator": coordinator, "process": number})
+        running.append(start(target=_run, args=(work, own)))
+        running[-1].start()
+    try:
+        waiting = {process.sentinel: process for process in running}
+        while waiting:
+            for sentinel in multiprocessing.connection.wait(list(waiting)):
+                ended = waiting.pop(sentinel)  # type: ignore[arg-type]
+                ended.join()  # its sentinel may come a moment before its exit code
+                if ended.exitcode:
+                    raise DeepRankingError("a process failed; --resume goes on from the last checkpoint")
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.join()
+
+
+def _run(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(
+        format=f"process {args.process}: %(levelname)s: %(message)s",
+        level=logging.ERROR if args.process else logging.WARNING,
+    )
+    try:
+        work(args)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (DeepRankingError, OSError) as error:
+        sys.exit(f"process {args.process}: error: {error}")
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this one was started by it
+    parent.join()
+    os._exit(1)

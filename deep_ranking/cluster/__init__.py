@@ -1,0 +1,1 @@
+"""Past one machine: images embedded by Ray workers, in shards that outlive them."""

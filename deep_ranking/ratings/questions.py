@@ -1,0 +1,171 @@
+"""Which question a rater is asked next."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from deep_ranking.ratings.export import Key, key, preferred
+from deep_ranking.ratings.store import Rating
+from deep_ranking.search.image import path_key
+from deep_ranking.search.options import Options
+from deep_ranking.search.snapshot import Snapshot
+
+RATERS = 3
+"""Raters that a question is put to, as in the paper."""
+
+ROUNDS = 2
+"""Questions that an image is the query of: a near and a disputed one."""
+
+NEAR = 10
+"""Candidates are of so many images nearest to the query."""
+
+_LOOKED_AT = 32  # so that among many copies of one image there are still different ones
+_TRIES = 200  # queries without a question to pass over, before giving up
+
+
+@dataclass(frozen=True)
+class Question:
+    """A query and its two candidates, as rows of a snapshot, in the order in which they are shown.
+
+    `remaining` is how many questions there may be for this rater, this one among them.
+    """
+
+    query: int
+    a: int
+    b: int
+    remaining: int
+
+
+def choose(snapshot: Snapshot, ratings: Sequence[Rating], rater: str, seed: int = 0) -> Question | None:
+    """Return the next question for a rater, or None when none is left.
+
+    1. Questions that others have answered and that can still become unanimous (all of them prefer the
+       same candidate, and fewer than `RATERS` have been asked), those with the most raters first, then the
+       oldest: so that triplets are finished before new ones are begun.
+    2. Otherwise a new question. Queries are all images in an order drawn by the seed, so that no class and no
+       folder comes first. Each is asked about twice, in two rounds; its candidates are of its `NEAR` nearest
+       images, copies left out. A **near** question compares the two nearest. A **disputed** question compares
+       two whose order is in doubt: first those where the labels speak against the distances (the nearer
+       has another label than the query, the farther has the same), and of these, or else of all, the two
+       whose distances to the query differ relatively the least. Near and disputed questions take turns
+       from query to query.
+
+    Which candidate is shown first depends on the seed, the rater and the question, so that a habit of the
+    left key favours no image. The same index, ratings, rater and seed give the same question.
+
+    Args:
+        snapshot: the index.
+        ratings: all that were given so far, in order of time.
+        rater: who is asked.
+        seed: of the order of the queries and candidates.
+    """
+    answers: dict[Key, list[Rating]] = {}
+    for rating in ratings:
+        answers.setdefault(key(rating.query, rating.a, rating.b), []).append(rating)
+    opened = list(_open(snapshot, answers.values(), rater))
+    asked = Counter(query for query, _, _ in answers)
+    done = sum(min(ROUNDS, times) for path, times in asked.items() if snapshot.row(path) is not None)
+    remaining = len(opened) + ROUNDS * len(snapshot.images) - done
+    if opened:
+        query, a, b = max(opened, key=lambda question: question.raters).rows  # of equals, the oldest
+        return _shown(snapshot, query, (a, b), rater, seed, remaining)
+    for query, pair in _new(snapshot, answers.keys(), asked, seed):
+        return _shown(snapshot, query, pair, rater, seed, remaining)
+    return None
+
+
+def choose_ahead(
+    snapshot: Snapshot, ratings: Sequence[Rating], rater: str, seed: int = 0, skip: int = 0
+) -> Question | None:
+    """Return the question that comes after `skip` more answers of this rater, or None.
+
+    Args:
+        snapshot, ratings, rater, seed: as for `choose`.
+        skip: 0 for the next question.
+    """
+    answers = list(ratings)
+    while (chosen := choose(snapshot, answers, rater, seed)) is not None and skip:
+        query, a, b = (snapshot.images[row].path for row in (chosen.query, chosen.a, chosen.b))
+        answers.append(Rating(0, rater, query, a, b, "both_similar", 0.0))
+        skip -= 1
+    return chosen
+
+
+class _Open(NamedTuple):
+    """A question that needs more raters: how many it has, and its query and candidates as rows."""
+
+    raters: int
+    rows: tuple[int, int, int]
+
+
+def _open(snapshot: Snapshot, answers: Iterable[list[Rating]], rater: str) -> Iterator[_Open]:
+    for given in answers:
+        first = preferred(given[0])
+        unsettled = len(given) < RATERS and first is not None
+        if unsettled and all(rating.rater != rater and preferred(rating) == first for rating in given):
+            query, a, b = (snapshot.row(path) for path in (given[0].query, given[0].a, given[0].b))
+            if query is not None and a is not None and b is not None:
+                yield _Open(len(given), (query, a, b))
+
+
+def _new(
+    snapshot: Snapshot, known: Iterable[Key], asked: Counter[str], seed: int
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    known, images, tries = set(known), snapshot.images, 0
+    order = np.random.default_rng(seed).permutation(len(images)).tolist()
+    for number in range(ROUNDS):
+        for place, query in enumerate(order):
+            path = images[query].path
+            if asked[path] != number:
+                continue
+            near, disputed = candidate_pairs(snapshot, query)
+            pairs = [*disputed, *near] if (place + number) % 2 else [*near, *disputed]
+            for a, b in pairs:
+                if key(path, images[a].path, images[b].path) not in known:
+                    yield query, (a, b)
+                    break
+            tries += 1
+            if tries == _TRIES:
+                return
+
+
+def candidate_pairs(snapshot: Snapshot, query: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the near pair of a query, and its disputed pairs, the most disputed first, as rows."""
+    images = snapshot.images
+    hits = snapshot.search(snapshot.matrix[query : query + 1], _LOOKED_AT, Options(), (images[query].hash,))[
+        0
+    ]
+    rows: list[int] = []
+    distances: list[float] = []
+    seen = {images[query].hash}
+    for hit in hits:
+        row = snapshot.row(hit.path)
+        if row is not None and images[row].hash not in seen and len(rows) < NEAR:
+            seen.add(images[row].hash)
+            rows.append(row)
+            distances.append(hit.distance)
+    own = [images[query].label != "" and images[row].label == images[query].label for row in rows]
+    doubts = []
+    for i in range(len(rows)):
+        for j in range(i + 1, len(rows)):
+            margin = (distances[j] - distances[i]) / distances[j] if distances[j] else 0.0
+            against_label = own[j] and not own[i]
+            doubts.append((not against_label, margin, i, j))
+    near = [(rows[0], rows[1])] if len(rows) > 1 else []
+    disputed = [(rows[i], rows[j]) for _, _, i, j in sorted(doubts) if (i, j) != (0, 1)]
+    return near, disputed
+
+
+def _shown(
+    snapshot: Snapshot, query: int, pair: tuple[int, int], rater: str, seed: int, remaining: int
+) -> Question:
+    first, second = sorted(pair)
+    paths = (snapshot.images[row].path for row in (query, first, second))
+    text = "\0".join([str(seed), rater, *paths])
+    if hashlib.sha256(path_key(text)).digest()[0] % 2:
+        first, second = second, first
+    return Question(query, first, second, remaining)

@@ -1,0 +1,223 @@
+"""Ratings in one SQLite file in write-ahead mode: whole after a kill, and open to several processes."""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple, get_args
+
+from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.search.image import path_key
+from deep_ranking.search.stores import folder_of, place_name
+from deep_ranking.search.stores.local import connect
+
+Answer = Literal["both_similar", "both_dissimilar", "a", "b"]
+ANSWERS: tuple[Answer, ...] = get_args(Answer)
+"""The four answers that the paper's raters could give."""
+
+FILE_NAME = "ratings.sqlite"
+SCHEMA = 1
+LONGEST_NAME = 64
+
+# The two candidates may be shown in either order, so a question is its query and the set of both.
+_TABLES = (
+    "CREATE TABLE ratings (id INTEGER PRIMARY KEY AUTOINCREMENT, rater TEXT NOT NULL, query TEXT NOT NULL,"
+    " a TEXT NOT NULL, b TEXT NOT NULL, answer TEXT NOT NULL, at REAL NOT NULL)",
+    "CREATE UNIQUE INDEX one_answer ON ratings (rater, query, min(a, b), max(a, b))",
+)
+_COLUMNS = "id, rater, query, a, b, answer, at"
+
+
+def ratings_file(index: str | os.PathLike[str], ratings: str | os.PathLike[str] | None) -> Path:
+    """Return the file of an index's ratings: the one that is named, or the one in the index's folder.
+
+    Raises:
+        DeepRankingError: neither, since the index is on a server.
+    """
+    folder = folder_of(index)
+    if ratings is None and folder is None:
+        raise DeepRankingError(
+            f"{place_name(index)}: expected --ratings FILE, where ratings are kept, since it is no folder"
+        )
+    return Path(ratings) if ratings is not None else folder / FILE_NAME  # type: ignore[operator]
+
+
+class Rating(NamedTuple):
+    """One answer.
+
+    Attributes:
+        id: its number, which grows with time.
+        rater: who gave it.
+        query, a, b: paths, as the index has them, in the order in which they were shown.
+        answer: one of `ANSWERS`.
+        at: when, in seconds since 1970.
+    """
+
+    id: int
+    rater: str
+    query: str
+    a: str
+    b: str
+    answer: Answer
+    at: float
+
+
+class AnsweredError(DeepRankingError):
+    """A rater has answered the question already."""
+
+
+class StoreError(DeepRankingError):
+    """The file cannot be used now; nothing was kept."""
+
+
+class RatingStore:
+    """The ratings of one index.
+
+    Args:
+        path: the file; made if missing.
+
+    Raises:
+        DeepRankingError: it is no such file, or cannot be read or written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, RatingStore(Path(folder) / "r.sqlite") as store:
+        ...     _ = store.add("Ann", "q.jpg", "1.jpg", "2.jpg", "b")
+        ...     [(r.rater, r.answer) for r in store.ratings()], store.undo("Ann").b, store.count()
+        ([('Ann', 'b')], '2.jpg', 0)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        if not self.path.parent.is_dir():
+            raise DeepRankingError(f"{self.path}: expected a folder to keep it in, found none; make it first")
+        with self._readable_errors():
+            self._database = connect(self.path)
+            self._database.execute("BEGIN IMMEDIATE")
+            schema = self._database.execute("PRAGMA user_version").fetchone()[0]
+            tables = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if not schema and not tables:
+                for table in _TABLES:
+                    self._database.execute(table)
+                self._database.execute(f"PRAGMA user_version = {SCHEMA}")
+                schema = SCHEMA
+            self._database.execute("COMMIT")
+            self._identity = self._on_disk()
+        if schema != SCHEMA or not self._has_ratings():
+            self.close()
+            raise DeepRankingError(
+                f"{self.path}: expected a file of ratings, found another; choose a new name"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def __enter__(self) -> "RatingStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def add(self, rater: str, query: str, a: str, b: str, answer: Answer) -> int:
+        """Keep an answer for good, and return its number.
+
+        Raises:
+            AnsweredError: this rater has answered the question; `undo` takes answers back.
+            StoreError: the file was deleted or replaced meanwhile, or cannot be written.
+            DeepRankingError: no name, no such answer, or an image compared with itself.
+        """
+        check_rater(rater)
+        expect("answer", answer in ANSWERS, f"one of {', '.join(ANSWERS)}", answer)
+        if len({query, a, b}) != 3:
+            raise DeepRankingError("a question has three different images, its query and two candidates")
+        values = (rater, *map(path_key, (query, a, b)), answer, time.time())
+        try:
+            with self._lock, self._readable_errors():
+                self._check_there()
+                (number,) = self._database.execute(
+                    "INSERT INTO ratings (rater, query, a, b, answer, at) VALUES"
+                    " (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?) RETURNING id",
+                    values,
+                ).fetchone()
+                return int(number)
+        except sqlite3.IntegrityError:
+            raise AnsweredError(
+                f"{rater} has answered this question already; take the answer back first, or go on"
+            ) from None
+
+    def undo(self, rater: str) -> Rating | None:
+        """Delete a rater's last answer and return it; None if there is none."""
+        found = self._rows(
+            "DELETE FROM ratings WHERE id = (SELECT max(id) FROM ratings WHERE rater = ?)"
+            f" RETURNING {_COLUMNS}",
+            rater,
+        )
+        return found[0] if found else None
+
+    def ratings(self, rater: str | None = None, offset: int = 0, limit: int = -1) -> list[Rating]:
+        """Return ratings in the order of time, of one rater or of all."""
+        return self._rows(
+            f"SELECT {_COLUMNS} FROM ratings WHERE ? IS NULL OR rater = ? ORDER BY id LIMIT ? OFFSET ?",
+            rater,
+            rater,
+            limit,
+            offset,
+        )
+
+    def count(self, rater: str | None = None) -> int:
+        """Return the number of ratings, of one rater or of all."""
+        with self._lock, self._readable_errors():
+            query = "SELECT count(*) FROM ratings WHERE ? IS NULL OR rater = ?"
+            return int(self._database.execute(query, (rater, rater)).fetchone()[0])
+
+    def _rows(self, query: str, *values: object) -> list[Rating]:
+        with self._lock, self._readable_errors():
+            return [Rating._make(row) for row in self._database.execute(query, values).fetchall()]
+
+    def _check_there(self) -> None:
+        # SQLite goes on writing to a file that has been deleted, and what it keeps there is lost.
+        if self._on_disk() != self._identity:
+            raise StoreError(
+                f"{self.path}: it was deleted or replaced while it was open; start the server again"
+            )
+
+    def _on_disk(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _has_ratings(self) -> bool:
+        return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'ratings'").fetchone())
+
+    @contextmanager
+    def _readable_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.OperationalError as error:
+            raise StoreError(
+                f"{self.path}: SQLite cannot use it now ({error}); check that the folder can be written"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise DeepRankingError(
+                f"{self.path}: damaged, or no SQLite file ({error}); move it away to begin anew"
+            ) from error
+
+
+def check_rater(name: str) -> None:
+    """Raise DeepRankingError unless a rater's name is 1 to 64 printable characters without blank ends."""
+    fits = 0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()
+    expect(
+        "rater", fits, f"a name of 1 to {LONGEST_NAME} printable characters, without blanks around it", name
+    )

@@ -1,0 +1,41 @@
+"""One indexed image, and the order of images."""
+
+import bisect
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Image(NamedTuple):
+    """One indexed image: its path, SHA-256 of its bytes, size in bytes, change time in ns, and label."""
+
+    path: str
+    hash: bytes
+    size: int
+    mtime: int
+    label: str = ""
+
+
+def path_key(path: str) -> bytes:
+    """Return the bytes that images are sorted by; a name that is not UTF-8 comes back as it went in."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def as_text(key: bytes) -> str:
+    """Undo `path_key`."""
+    return key.decode("utf-8", "surrogateescape")
+
+
+def first_row(images: Sequence[Image], key: bytes) -> int:
+    """Return the first of the sorted images whose path does not come before `key`."""
+    return bisect.bisect_left(images, key, key=lambda image: path_key(image.path))
+
+
+def folder_keys(folder: str) -> tuple[bytes, bytes] | None:
+    """Return the keys between which the paths below a folder lie; None for the folder of all images.
+
+    Example:
+        >>> folder_keys("cats/")  # "0" is the byte after "/"
+        (b'cats/', b'cats0')
+    """
+    key = path_key(folder.strip("/"))
+    return (key + b"/", key + b"0") if key else None

@@ -1,0 +1,211 @@
+"""The index as the page sees it: one version at a time, its images under numbers that keep their meaning."""
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.search import Index, Options
+from deep_ranking.search.image import Image, path_key
+from deep_ranking.search.options import Hit
+from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.stores import folder_of
+from deep_ranking.search.stores.local import FILE_NAME
+
+APPROXIMATE_FROM = 10_000
+"""With fewer images, an exact search is as fast."""
+
+logger = logging.getLogger(__name__)
+
+
+class Gallery:
+    """One version of an index.
+
+    Args:
+        snapshot: the images and vectors.
+        metadata: of the index; `images` is the folder of the images, `model` the file of the network.
+    """
+
+    def __init__(self, snapshot: Snapshot, metadata: dict[str, str]):
+        self.snapshot, self.metadata = snapshot, metadata
+        self.ids: list[int] = []
+        self._rows: dict[int, int] = {}
+        for row, image in enumerate(snapshot.images):
+            number = image_id(image)
+            while number in self._rows:  # at a million images, once in ten thousand indexes
+                number += 1
+            self._rows[number] = row
+            self.ids.append(number)
+        self._building, self._has_built = threading.Lock(), False
+        snapshot.prepare()  # now, not by the first who searches
+        self.labels, self.rows_of_content  # noqa: B018
+
+    @classmethod
+    def load(cls, place: str | os.PathLike[str]) -> "Gallery":
+        """Read the index in a folder as it is now.
+
+        Raises:
+            DeepRankingError: there is none, or it cannot be read.
+        """
+        with Index.open(place) as index:
+            return cls(index.snapshot, dict(index.metadata))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The identity and the version of the index."""
+        return self.metadata["identity"], self.snapshot.version
+
+    @property
+    def folder(self) -> str | None:
+        """The folder that the paths are relative to."""
+        return self.metadata.get("images")
+
+    def row(self, number: int) -> int | None:
+        """Return the row of an image by its number."""
+        return self._rows.get(number)
+
+    @cached_property
+    def rows_of_content(self) -> dict[bytes, int]:
+        """A row for each content hash."""
+        return {image.hash: row for row, image in enumerate(self.snapshot.images)}
+
+    @cached_property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """The labels as they are shown, each with those of the index that look so."""
+        shown_as: dict[str, list[str]] = {}
+        for label in sorted(self.snapshot.rows_of_label, key=path_key):
+            if label:
+                shown_as.setdefault(shown(label), []).append(label)
+        return {text: tuple(labels) for text, labels in shown_as.items()}
+
+    def rows_with(self, labels: Sequence[str]) -> np.ndarray:
+        """Return the rows with one of some shown labels, ascending; all of them if none is given."""
+        if not labels:
+            return np.arange(len(self))
+        own = [own for text in labels for own in self.labels.get(text, ())]
+        rows = [self.snapshot.rows_of_label[label] for label in own]
+        return np.unique(np.concatenate(rows)) if rows else np.arange(0)
+
+    def search(
+        self, vector: np.ndarray, k: int, labels: Sequence[str], left_out: Sequence[int], exact: bool
+    ) -> tuple[list[Hit], bool]:
+        """Return the nearest images, and whether they were searched exactly."""
+        exact = exact or len(self) < APPROXIMATE_FROM or not self._built()
+        options = Options(label=self._own(labels), approximate=None if exact else self.snapshot.kinds[0])
+        return self._search(vector, k, options, left_out), exact
+
+    def farthest(
+        self, vector: np.ndarray, k: int, labels: Sequence[str], left_out: Sequence[int]
+    ) -> list[Hit]:
+        """Return the farthest images, the farthest first."""
+        return self._search(vector, k, Options(label=self._own(labels), bottom=True), left_out)
+
+    def _search(self, vector: np.ndarray, k: int, options: Options, left_out: Sequence[int]) -> list[Hit]:
+        # Copies of the query are shown, so it is left out by its path and not, as elsewhere, by its content.
+        paths = {self.snapshot.images[row].path for row in left_out}
+        hits = self.snapshot.search(vector[None], k + len(paths), options)[0]
+        return [hit for hit in hits if hit.path not in paths][:k]
+
+    def _own(self, labels: Sequence[str]) -> tuple[str, ...] | None:
+        return tuple(label for text in labels for label in self.labels[text]) or None
+
+    def _built(self) -> bool:
+        """Build what approximate search needs, and tell whether it can be had."""
+        try:
+            with self._building:
+                if not self._has_built:
+                    self.snapshot.probes(self.snapshot.kinds[0])
+                    self._has_built = True
+        except DeepRankingError:  # an extra is missing, or the vectors are too long for it
+            return False
+        return True
+
+
+class CurrentGallery:
+    """The newest version of an index that other processes may change meanwhile.
+
+    Args:
+        place: of the index.
+        seconds: how often it is looked at.
+    """
+
+    def __init__(self, place: str | os.PathLike[str], seconds: float = 1.0):
+        self._place, self._folder, self._seconds = place, folder_of(place), seconds
+        # A folder is read once; a server is searched, so its index stays open.
+        self._index = Index.open(place) if self._folder is None else None
+        self._seen, self._checked = self._state(), time.monotonic()
+        self._gallery = self._read()
+        self._loading = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of a server."""
+        if self._index is not None:
+            self._index.close()
+
+    def __call__(self) -> Gallery:
+        """Return the gallery; after a change of the index it is loaded aside, and the earlier one served."""
+        if time.monotonic() - self._checked > self._seconds and self._loading.acquire(blocking=False):
+            self._checked = time.monotonic()
+            state = self._state()
+            if state == self._seen and self._index is None:
+                self._loading.release()
+            else:
+                self._seen = state  # of before it is read, so that no change is missed
+                threading.Thread(target=self._load, name="load index", daemon=True).start()
+        return self._gallery
+
+    def _load(self) -> None:
+        try:
+            if self._key() != self._gallery.key:
+                self._gallery = self._read()
+        except (DeepRankingError, OSError) as error:
+            logger.warning("the index cannot be read now, its earlier version is served: %s", error)
+        finally:
+            self._loading.release()
+
+    def _key(self) -> tuple[str, int]:
+        if self._index is not None:
+            return self._index.metadata["identity"], self._index.store.version()
+        with Index.open(self._place) as index:
+            return index.metadata["identity"], index.store.version()
+
+    def _read(self) -> Gallery:
+        if self._index is None:
+            return Gallery.load(self._place)
+        self._index.refresh()
+        return Gallery(self._index.snapshot, dict(self._index.metadata))
+
+    def _state(self) -> tuple:
+        if self._folder is None:
+            return ()
+        found = []
+        for name in (FILE_NAME, f"{FILE_NAME}-wal"):
+            try:
+                status = (self._folder / name).stat()
+                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+            except OSError:
+                found.append((0, 0, 0))
+        return tuple(found)
+
+
+def image_id(image: Image) -> int:
+    """Return an image's number, below 2^53: a hash of path and content, so it never means another image.
+
+    What was cached, or kept as an address, under a number stays true after the index has changed.
+    """
+    digest = hashlib.blake2b(path_key(image.path) + b"\0" + image.hash, digest_size=8).digest()
+    return int.from_bytes(digest) >> 11
+
+
+def shown(text: str) -> str:
+    """Return a file name as it can be sent; bytes that are not UTF-8 become U+FFFD."""
+    return path_key(text).decode("utf-8", "replace")

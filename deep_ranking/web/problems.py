@@ -1,0 +1,75 @@
+"""Errors as problem+json (RFC 9457): what went wrong and what to do, and never a stack trace."""
+
+import json
+from http import HTTPStatus
+from typing import cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+MEDIA_TYPE = "application/problem+json"
+
+
+_PLAIN = {
+    400: "The request cannot be read; check it, and send it again.",
+    404: "Nothing is at this address; /api/openapi.json lists what there is.",
+    405: "This address does not take this method; /api/openapi.json lists what there is.",
+}
+
+
+class Problem(HTTPException):
+    """An error for the client.
+
+    Args:
+        status: HTTP status.
+        detail: a sentence for people, which says what to do.
+        kind: last part of the problem's type, where programs tell it from others of its status.
+    """
+
+    def __init__(self, status: int, detail: str, kind: str | None = None):
+        super().__init__(status, detail)
+        self.kind = kind
+
+
+def response(problem: HTTPException) -> Response:
+    """Return a problem as JSON."""
+    title = HTTPStatus(problem.status_code).phrase
+    kind = getattr(problem, "kind", None)
+    content = {
+        "type": f"/problems/{kind}" if kind else "about:blank",
+        "title": title,
+        "status": problem.status_code,
+        "detail": problem.detail,
+    }
+    # Escaped to ASCII: the text may quote what no encoding can carry.
+    return Response(json.dumps(content), problem.status_code, problem.headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app be answered so."""
+
+    @app.exception_handler(HTTPException)
+    async def told(request: Request, error: Exception) -> Response:
+        problem = cast(HTTPException, error)
+        if not isinstance(problem, Problem):  # of the framework, which says no more than the title
+            headers = problem.headers  # which methods an address takes
+            problem = Problem(problem.status_code, _PLAIN.get(problem.status_code, problem.detail))
+            problem.headers = headers
+        return response(problem)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: Exception) -> Response:
+        return response(Problem(400, "The request ended before it was whole; send it again."))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: Exception) -> Response:
+        found = [_sentence(e) for e in cast(RequestValidationError, error).errors()[:3]]
+        return response(Problem(422, "; ".join(found)))
+
+
+def _sentence(error: dict) -> str:
+    where = " ".join(str(part)[:50] for part in error["loc"])
+    return f"{where}: {error['msg'][:200]}"

@@ -1,0 +1,45 @@
+"""What is served, and whether it is alive."""
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from deep_ranking import __version__
+from deep_ranking.search.stores import place_name
+from deep_ranking.web import schema
+from deep_ranking.web.gallery import shown
+from deep_ranking.web.site import At
+
+router = APIRouter(tags=["index"])
+
+
+@router.get("/health")
+async def health(site: At) -> schema.Health:
+    """Tell that the server is alive."""
+    gallery = site.gallery
+    return schema.Health(
+        version=__version__,
+        images=len(gallery),
+        dimension=gallery.snapshot.matrix.shape[1],
+        uptime_s=round(time.monotonic() - site.started, 3),
+    )
+
+
+@router.get("/index")
+async def about(site: At) -> schema.About:
+    """Tell what is in the index, and what can be asked."""
+    gallery = site.gallery
+    counts = {text: len(gallery.rows_with([text])) for text in gallery.labels}
+    model = gallery.metadata.get("model")
+    return schema.About(
+        name=shown(Path(gallery.folder or place_name(site.settings.index)).name),
+        images=len(gallery),
+        dimension=gallery.snapshot.matrix.shape[1],
+        labels=[schema.LabelCount(label=text, count=count) for text, count in counts.items()],
+        uploads=site.embedder is not None,
+        approximate=find_spec("faiss") is not None,
+        model=shown(Path(model).name) if model else None,
+        largest_upload=site.settings.max_upload_bytes,
+    )

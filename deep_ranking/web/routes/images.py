@@ -1,0 +1,140 @@
+"""The images of the index: lists, thumbnails, originals."""
+
+import io
+from typing import Annotated, Literal
+
+import numpy as np
+from fastapi import APIRouter, Header, Path, Query, Response
+from PIL import Image
+
+from deep_ranking.images.decode import FORMATS, ImageError, read_size
+from deep_ranking.web import schema
+from deep_ranking.web.gallery import Gallery
+from deep_ranking.web.images import read_indexed
+from deep_ranking.web.problems import Problem
+from deep_ranking.web.site import At, Site, row_of
+from deep_ranking.web.thumbnails import MEDIA_TYPE, make_thumbnail
+
+router = APIRouter(tags=["images"])
+
+ImageId = Annotated[schema.Id, Path(description="An image's number.")]
+ThumbnailSize = Annotated[Literal["160", "320", "640"], Query(description="Pixels of the longer side.")]
+IfNoneMatch = Annotated[str | None, Header()]
+
+# A number never comes to mean another image or another content, so nobody need ask again.
+FOREVER = "private, max-age=31536000, immutable"
+
+
+@router.get("/images")
+async def list_images(
+    site: At,
+    label: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006 - FastAPI copies it
+    number: Annotated[list[schema.Id], Query(alias="id", max_length=200)] = [],  # noqa: B006
+    offset: Annotated[int, Query(ge=0, le=1 << 31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 60,
+) -> schema.Images:
+    """List images in order of their paths, all or those with one of some labels; or images by number."""
+    gallery = site.gallery
+    if number:
+        rows = np.array([row_of(gallery, n) for n in number])
+    else:
+        rows = gallery.rows_with(known_labels(gallery, label))
+    items = [site.image(gallery, row) for row in rows[offset : offset + limit].tolist()]
+    return schema.Images(total=len(rows), offset=offset, limit=limit, items=items)
+
+
+@router.get("/images/{number}")
+async def one_image(site: At, number: ImageId) -> schema.Image:
+    """Describe an image, with its size in pixels if its file can be read."""
+    gallery = site.gallery
+    row = row_of(gallery, number)
+    if number not in site.sizes:
+        try:
+            await site.workers.decode(_measure, site, gallery, row)
+        except Problem as problem:
+            if problem.status_code != 404:
+                raise
+    return site.image(gallery, row)
+
+
+@router.get(
+    "/images/{number}/thumbnail",
+    response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {}}}, 304: {"description": "As it was."}},
+)
+async def thumbnail(
+    site: At, number: ImageId, size: ThumbnailSize = "320", if_none_match: IfNoneMatch = None
+) -> Response:
+    """Return an image as WebP, made smaller to fit into a square of the size."""
+    gallery = site.gallery
+    row, tag = row_of(gallery, number), f'"{number}-{size}"'
+    if if_none_match == tag:
+        return Response(status_code=304, headers={"ETag": tag, "Cache-Control": FOREVER})
+    data = await site.workers.disk(site.thumbnails.get, number, int(size))
+    if data is None:
+        data = await site.workers.decode(_make_thumbnail, site, gallery, row, int(size))
+    return Response(data, media_type=MEDIA_TYPE, headers={"ETag": tag, "Cache-Control": FOREVER})
+
+
+@router.get(
+    "/images/{number}/file",
+    response_class=Response,
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "As it was."}},
+)
+async def original(site: At, number: ImageId, if_none_match: IfNoneMatch = None) -> Response:
+    """Return an image's file as it is."""
+    gallery = site.gallery
+    row, tag = row_of(gallery, number), f'"{number}"'
+    if if_none_match == tag:
+        return Response(status_code=304, headers={"ETag": tag, "Cache-Control": FOREVER})
+    data, kind = await site.workers.decode(_read, gallery, row)
+    return Response(data, media_type=kind, headers={"ETag": tag, "Cache-Control": FOREVER})
+
+
+def known_labels(gallery: Gallery, labels: list[str]) -> list[str]:
+    """Return the labels that are asked for, without empty ones.
+
+    Raises:
+        Problem: 404, the index has no such label.
+    """
+    wanted = [label for label in labels if label]
+    for label in wanted:
+        if label not in gallery.labels:
+            raise Problem(404, f"No image has the label {label[:100]!r}; /api/index lists those there are.")
+    return wanted
+
+
+def _measure(site: Site, gallery: Gallery, row: int) -> bytes:
+    """Remember an image's size in pixels, and return its bytes."""
+    data = read_indexed(gallery.folder, gallery.snapshot.images[row])
+    try:
+        site.sizes[gallery.ids[row]] = read_size(data)
+    except ImageError:
+        raise _unreadable() from None
+    return data
+
+
+def _make_thumbnail(site: Site, gallery: Gallery, row: int, size: int) -> bytes:
+    data = _measure(site, gallery, row)
+    try:
+        made = make_thumbnail(data, size)
+    except ImageError:
+        raise _unreadable() from None
+    site.thumbnails.put(gallery.ids[row], size, made)
+    return made
+
+
+def _read(gallery: Gallery, row: int) -> tuple[bytes, str]:
+    data = read_indexed(gallery.folder, gallery.snapshot.images[row])
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            kind = image.get_format_mimetype()
+    except Exception:
+        kind = None
+    if kind is None:  # whatever it is, it is no image, so no browser shall take it for a page
+        raise _unreadable()
+    return data, kind
+
+
+def _unreadable() -> Problem:
+    return Problem(404, "The image's file cannot be decoded; index the folder again.")

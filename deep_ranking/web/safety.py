@@ -1,0 +1,137 @@
+"""What stands before every request: who may ask, how much may be sent, and what browsers are told.
+
+Against other sites in the same browser: a foreign Host (DNS rebinding) and writes from another origin are
+refused, and nothing may be embedded elsewhere. Against careless or hostile clients: long addresses, large or
+slow bodies.
+"""
+
+import ipaddress
+import logging
+import socket
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from deep_ranking.web.body import LimitedBody
+from deep_ranking.web.problems import Problem, response
+from deep_ranking.web.settings import Settings
+
+LONGEST_QUERY = 8192
+LARGEST_BODY = 64 << 10
+"""Bytes of a body that is no upload; and what an upload may have around its file."""
+
+logger = logging.getLogger(__name__)
+
+UPLOADS = "/api/uploads"
+READING = {"GET", "HEAD", "OPTIONS"}
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Guard:
+    """ASGI middleware around the whole app."""
+
+    def __init__(self, app: ASGIApp, settings: Settings):
+        self.app, self.settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on with limits; whatever fails inside is logged, and answered without details."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        most = LARGEST_BODY + (self.settings.max_upload_bytes if scope["path"] == UPLOADS else 0)
+        too_large = Problem(413, f"More than {most - LARGEST_BODY or most:,} bytes were sent; send less.")
+        body = LimitedBody(receive, most, self.settings.request_seconds, too_large)
+        started = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-cache")
+                if scope["method"] not in READING:
+                    await body.drain()
+            await send(message)
+
+        length = Headers(scope=scope).get("content-length", "")
+        problem = self._refused(scope)
+        if problem is None and length.isdecimal() and int(length[:20]) > most:
+            problem = too_large
+        if problem is not None:
+            await response(problem)(scope, receive, answer)
+            return
+        try:
+            await self.app(scope, body, answer)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            failed = Problem(500, "The server failed here; its log says more. Try again, or restart it.")
+            await response(failed)(scope, receive, answer)
+
+    def _refused(self, scope: Scope) -> Problem | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not is_own_host(host, self.settings.host):
+            return Problem(
+                421, f"This server does not answer for the host {host[:100]!r}; use its own address."
+            )
+        if scope["method"] not in READING and not is_same_origin(headers, scope["scheme"]):
+            return Problem(
+                403, "Another site may not write here; open the page at this server's own address."
+            )
+        if len(scope["query_string"]) > LONGEST_QUERY:
+            return Problem(414, f"The address is too long; at most {LONGEST_QUERY} bytes after the '?'.")
+        return None
+
+
+def is_own_host(host: str, bound: str) -> bool:
+    """Tell whether a Host header names this server, whatever the port.
+
+    A page of another site that rebinds its name to this machine still sends its own name, so an address
+    in digits is safe: any, or this machine's own if it is bound to that. The name it was bound to is
+    its own as well, and the machine's.
+
+    Example:
+        >>> is_own_host("localhost:8000", "127.0.0.1"), is_own_host("evil.example:8000", "127.0.0.1")
+        (True, False)
+        >>> is_own_host("192.168.0.7", "127.0.0.1"), is_own_host("192.168.0.7", "0.0.0.0")
+        (False, True)
+    """
+    name = (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).lower()
+    if not name:
+        return False
+    if name in ("localhost", bound.lower()):
+        return True
+    local = _is_loopback(bound)
+    try:
+        return ipaddress.ip_address(name).is_loopback or not local
+    except ValueError:
+        return not local and name.partition(".")[0] == socket.gethostname().lower().partition(".")[0]
+
+
+def is_same_origin(headers: Headers, scheme: str) -> bool:
+    """Tell whether a write comes from this server's own page, or from a program that is no browser."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("origin")
+    return origin is None or origin.lower() == f"{scheme}://{headers.get('host', '')}".lower()
+
+
+def _is_loopback(bound: str) -> bool:
+    try:
+        return ipaddress.ip_address(bound).is_loopback
+    except ValueError:
+        return bound.lower() == "localhost"

@@ -1,0 +1,237 @@
+"""What the API takes and gives, by type."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from deep_ranking.ratings import Answer
+
+Count = Annotated[int, Field(ge=0)]
+Id = Annotated[int, Field(ge=0, lt=1 << 53)]
+"""An image's number; it stays the same as long as path and content do."""
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = Field(description="A sentence for people; it says what to do.")
+
+
+class Image(BaseModel):
+    """An image of the index; its size in pixels where it is known already."""
+
+    id: Id
+    path: str
+    label: str | None
+    width: Count | None
+    height: Count | None
+
+
+class Health(BaseModel):
+    """That the server is alive."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+    images: Count
+    dimension: Count
+    uptime_s: float
+
+
+class LabelCount(BaseModel):
+    """A label, and how many images have it."""
+
+    label: str
+    count: Count
+
+
+class About(BaseModel):
+    """What is in the index, and what can be asked."""
+
+    name: str
+    images: Count
+    dimension: Count
+    labels: list[LabelCount]
+    uploads: bool = Field(
+        description="A model is loaded, so images that are not in the index can be searched."
+    )
+    approximate: bool = Field(description="Approximate search is installed.")
+    model: str | None
+    largest_upload: Count = Field(description="Bytes that an upload may have.")
+
+
+class Images(BaseModel):
+    """A page of a list of images, in order of their paths."""
+
+    total: Count
+    offset: Count
+    limit: Count
+    items: list[Image]
+
+
+class Uploaded(BaseModel):
+    """An upload, which is forgotten when many others have come, or the server ends."""
+
+    upload: str
+    width: Count
+    height: Count
+
+
+class SearchQuery(BaseModel):
+    """What to search by (exactly one of image, upload, path), and which results to give."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: Id | None = None
+    upload: str | None = Field(None, max_length=64)
+    path: str | None = Field(None, max_length=4096)
+    top: int = Field(24, ge=1, le=500)
+    bottom: int = Field(0, ge=0, le=500)
+    offset: int = Field(0, ge=0, le=100_000)
+    label: list[str] = Field([], max_length=100)
+    exact: bool = True
+
+
+class Query(BaseModel):
+    """What was searched by."""
+
+    image: Image | None
+    upload: str | None
+
+
+class Result(BaseModel):
+    """An image found, and its Euclidean distance to the query."""
+
+    rank: int = Field(ge=1)
+    distance: float
+    image: Image
+
+
+class Results(BaseModel):
+    """What a search found; the query itself is not among it."""
+
+    query: Query
+    exact: bool = Field(description="All images were compared; false: probably the nearest.")
+    took_ms: float
+    total: Count = Field(description="Images that the labels allow.")
+    results: list[Result]
+    bottom: list[Result] = Field(description="The farthest, the farthest first.")
+
+
+class Compared(BaseModel):
+    """One side of a comparison."""
+
+    image: Image | None
+    upload: str | None
+
+
+class Histogram(BaseModel):
+    """Distances of pairs of the index."""
+
+    edges: list[float]
+    counts: list[int]
+    pairs: Count
+
+
+class Comparison(BaseModel):
+    """How near two images are."""
+
+    a: Compared
+    b: Compared
+    distance: float
+    closer_than: float = Field(ge=0, le=1, description="Share of the pairs of the index that are farther.")
+    histogram: Histogram
+
+
+class Map(BaseModel):
+    """Where each image lies on a plane; point i is image ids[i] at (x[i], y[i]), with labels[label[i]]."""
+
+    method: str
+    labels: list[str | None]
+    ids: list[int]
+    x: list[float]
+    y: list[float]
+    label: list[int]
+
+
+class Question(BaseModel):
+    """Which of a and b is more similar to the query?"""
+
+    query: Image
+    a: Image
+    b: Image
+    answered: Count
+    remaining: int | None = Field(
+        description="Questions left for this rater, at most; this one is among them."
+    )
+
+
+class NewRating(BaseModel):
+    """An answer; the images by number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rater: str
+    query: Id
+    a: Id
+    b: Id
+    answer: Answer
+
+
+class Rated(BaseModel):
+    """A rating was kept."""
+
+    id: int
+    answered: Count
+
+
+class Rating(BaseModel):
+    """A rating; an image is null when it is no longer in the index."""
+
+    id: int
+    rater: str
+    query: Image | None
+    a: Image | None
+    b: Image | None
+    answer: Answer
+    at: float = Field(description="Seconds since 1970.")
+
+
+class Undone(Rating):
+    """A rating that was taken back."""
+
+    answered: Count
+
+
+class Ratings(BaseModel):
+    """A page of ratings, in order of time."""
+
+    total: Count
+    offset: Count
+    limit: Count
+    items: list[Rating]
+
+
+class RaterCount(BaseModel):
+    """A rater, and how many ratings they gave."""
+
+    rater: str
+    ratings: Count
+
+
+class TripletCounts(BaseModel):
+    """Questions by how their answers agree."""
+
+    rated: Count
+    unanimous: Count
+    disputed: Count
+
+
+class RatingSummary(BaseModel):
+    """The ratings in numbers."""
+
+    ratings: Count
+    raters: list[RaterCount]
+    triplets: TripletCounts

@@ -1,0 +1,123 @@
+/** The page that compares two images. The address bar holds both: ?a=12&b=upload:9f3c. */
+
+import { address, ask, index } from "./parts/api.js";
+import { facts } from "./parts/bar.js";
+import { at, count, icon, make, say, spoken } from "./parts/dom.js";
+import { histogram } from "./parts/histogram.js";
+import { intake, opens, refusal, upload } from "./parts/intake.js";
+import { emptyIndex, noNotice, notice, problem } from "./parts/notice.js";
+import { pick } from "./parts/picker.js";
+import { picture, title, uploadedPicture } from "./parts/picture.js";
+
+const SIDES = ["a", "b"];
+let asking = "a"; // the side that a chosen file is for
+let drawn = () => {}; // draws the histogram as wide as its place
+
+function read() {
+  const words = new URLSearchParams(location.search);
+  return Object.fromEntries(SIDES.map((side) => [side, words.get(side) || null]));
+}
+
+function go(changed) {
+  history.pushState(null, "", address("/compare", { ...read(), ...changed }));
+  return show();
+}
+
+/** Show what the address bar asks for. */
+async function show() {
+  const state = read();
+  noNotice();
+  at("verdict").hidden = true;
+  try {
+    const about = await index();
+    const why = await refusal();
+    for (const side of SIDES) await slot(side, state[side], why);
+    at("swap").disabled = !state.a && !state.b;
+    if (!about.images && !about.uploads) return emptyIndex();
+    if (state.a && state.b) await verdict(state);
+    else if (about.images) say(state.a || state.b ? "Choose the other image" : "Choose two images");
+  } catch (error) {
+    if (error.status === 404 && /upload:/.test(location.search)) {
+      notice("The server no longer has this picture", "Pictures that you send are kept in memory, and for a while only. Choose or drop the file again.");
+    } else problem(error, show);
+  }
+}
+
+/** Show one of the two images, and the ways to choose another. */
+async function slot(side, wanted, why) {
+  const well = make("div", { class: "well" });
+  const about = make("p", { class: "about muted" });
+  if (wanted?.startsWith("upload:")) {
+    well.append(uploadedPicture(wanted.slice("upload:".length)));
+    about.append(make("strong", {}, "Your picture"), "kept in memory only, for a while");
+  } else if (wanted) {
+    const image = await ask(`/api/images/${encodeURIComponent(wanted)}`);
+    well.append(make("a", { href: address("/", { image: image.id }), title: "Search by it" }, picture(image, "(min-width: 900px) 416px, 50vw", title(image))));
+    about.append(make("strong", {}, image.label ?? "Image"), image.path);
+  } else {
+    well.textContent = why ? "Choose an image of the index" : "Drop or paste a picture, or choose one";
+  }
+  well.classList.toggle("filled", Boolean(wanted));
+  const ordinal = side === "a" ? "first" : "second";
+  const fromIndex = make("button", { type: "button", class: "button", "aria-label": `Choose the ${ordinal} image from the index`, click: () => choose(side) }, icon("index"), "Index");
+  const file = make("button", { type: "button", class: "button", disabled: why !== null, title: why?.replaceAll("`", ""), "aria-label": `Choose a file as the ${ordinal} image` }, icon("file"), "File");
+  file.addEventListener("click", () => {
+    asking = side;
+    at("file").click();
+  });
+  at(`slot-${side}`).replaceChildren(well, about, make("div", { class: "ways" }, fromIndex, file));
+}
+
+async function choose(side) {
+  try {
+    const image = await pick();
+    if (image) await go({ [side]: image.id });
+  } catch (error) {
+    problem(error);
+  }
+}
+
+async function take(side, file) {
+  try {
+    const why = await refusal();
+    if (why) return notice("Pictures cannot be sent", why);
+    noNotice();
+    const sent = await upload(file);
+    await go({ [side]: `upload:${sent.upload}` });
+  } catch (error) {
+    problem(error);
+  }
+}
+
+/** Show the distance, and where it lies among those of the index. */
+async function verdict(state) {
+  const { distance, closer_than: share, histogram: spread } = await ask(address("/api/compare", state));
+  at("distance").textContent = spoken(distance);
+  const sampled = `${count(spread.pairs)} pairs of images in the index`;
+  at("standing").replaceChildren("Closer than ", make("strong", {}, percent(share)), " of pairs.");
+  drawn = () => at("histogram").replaceChildren(histogram(spread, distance, at("histogram").clientWidth));
+  at("histogram-caption").textContent = `The distances of ${sampled}; those nearer than this pair are blue.`;
+  at("verdict").hidden = false;
+  drawn();
+  say(`Distance ${spoken(distance)}, closer than ${percent(share)} of pairs`);
+}
+
+/** 0.9921 -> "99.2%"; never 100% unless it is. */
+function percent(share) {
+  const text = (100 * share).toFixed(1);
+  return text === "100.0" && share < 1 ? "more than 99.9%" : `${text}%`;
+}
+
+/** The side where something was dropped, or the one that is free. */
+const sideOf = (where) => where?.closest("[data-slot]")?.dataset.slot ?? (read().a ? "b" : "a");
+
+at("swap").addEventListener("click", () => {
+  const { a, b } = read();
+  go({ a: b, b: a });
+});
+opens(make("button"), at("file"), (file) => take(asking, file));
+intake({ onFile: (file, where) => take(sideOf(where), file), onImage: (id, where) => go({ [sideOf(where)]: id }), invitation: "Drop the picture on one of the two sides" });
+new ResizeObserver(() => drawn()).observe(at("histogram"));
+addEventListener("popstate", show);
+show();
+facts().catch(() => {});

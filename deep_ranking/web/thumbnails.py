@@ -1,0 +1,111 @@
+"""Thumbnails: made once, and kept in one SQLite file of limited size beside the index's other caches."""
+
+import contextlib
+import io
+import logging
+import sqlite3
+import threading
+from pathlib import Path
+
+from deep_ranking.images.decode import read_thumbnail
+
+SIZES = (160, 320, 640)
+"""Pixels of the longer side."""
+
+FILE_NAME = "thumbnails.sqlite"
+MEDIA_TYPE = "image/webp"
+_KEPT = 0.8  # share of the limit that is left when the oldest are removed
+
+logger = logging.getLogger(__name__)
+
+
+def make_thumbnail(data: bytes, size: int) -> bytes:
+    """Return an encoded image as a WebP file that fits into a square.
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    encoded = io.BytesIO()
+    read_thumbnail(data, size).save(encoded, "WEBP", quality=80, method=2)
+    return encoded.getvalue()
+
+
+class Thumbnails:
+    """A cache from (image number, size) to bytes.
+
+    It may be deleted at any time. Where the file cannot be written, or is damaged beyond use, the cache is in
+    memory and forgets with the process.
+
+    Args:
+        folder: where the file lies; made if missing.
+        limit: bytes of thumbnails; beyond it, those made first are removed.
+    """
+
+    def __init__(self, folder: Path, limit: int):
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._database = _connect(folder / FILE_NAME)
+        self._bytes = self._count()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    def get(self, image: int, size: int) -> bytes | None:
+        """Return a thumbnail that was put here."""
+        with self._lock:
+            query = "SELECT data FROM thumbnails WHERE image = ? AND size = ?"
+            row = self._database.execute(query, (image, size)).fetchone()
+        return None if row is None else row[0]
+
+    def put(self, image: int, size: int, data: bytes) -> None:
+        """Keep a thumbnail; one that cannot be written is not kept, and will be made again."""
+        with self._lock, contextlib.suppress(sqlite3.DatabaseError):
+            put = "INSERT OR IGNORE INTO thumbnails (image, size, data) VALUES (?, ?, ?)"
+            if self._database.execute(put, (image, size, data)).rowcount == 1:
+                self._bytes += len(data)
+            if self._bytes > self._limit:
+                self._database.execute(
+                    "DELETE FROM thumbnails WHERE number IN (SELECT number FROM (SELECT number,"
+                    " sum(length(data)) OVER (ORDER BY number DESC) AS newer FROM thumbnails)"
+                    " WHERE newer > ?)",
+                    (_KEPT * self._limit,),
+                )
+                self._bytes = self._count()
+
+    def _count(self) -> int:
+        query = "SELECT coalesce(sum(length(data)), 0) FROM thumbnails"
+        return int(self._database.execute(query).fetchone()[0])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    for _ in range(2):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _prepared(str(path))
+        except sqlite3.OperationalError as error:
+            logger.warning("%s: thumbnails are not kept (%s)", path, error)
+            break
+        except OSError as error:
+            logger.warning("%s: thumbnails are not kept (%s)", path, error.strerror)
+            break
+        except sqlite3.DatabaseError:  # damaged, and nothing in it is worth mending
+            path.unlink(missing_ok=True)
+    return _prepared(":memory:")
+
+
+def _prepared(name: str) -> sqlite3.Connection:
+    database = sqlite3.connect(name, timeout=10, isolation_level=None, check_same_thread=False)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = OFF")  # what a crash of the machine costs is made again
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY AUTOINCREMENT,"
+            " image INTEGER NOT NULL, size INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (image, size))"
+        )
+        database.execute("SELECT count(*) FROM thumbnails").fetchone()
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database

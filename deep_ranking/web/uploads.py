@@ -1,0 +1,139 @@
+"""Uploaded images: read in memory, checked by decoding, embedded, and forgotten; never on the disk."""
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from deep_ranking.images.decode import ImageError, TooManyPixelsError, UnknownFormatError, read_size
+from deep_ranking.web.problems import Problem
+from deep_ranking.web.settings import Settings
+from deep_ranking.web.thumbnails import SIZES, make_thumbnail
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What is kept of an upload.
+
+    Attributes:
+        vector: shape (dimension,), float32.
+        width, height: pixels of the upright image.
+        picture: the largest thumbnail, a WebP file.
+    """
+
+    vector: np.ndarray
+    width: int
+    height: int
+    picture: bytes
+
+
+class Uploads:
+    """The last uploads by an unguessable name.
+
+    Args:
+        most: how many are kept.
+    """
+
+    def __init__(self, most: int):
+        self._most, self._lock = most, Lock()
+        self._kept: OrderedDict[str, Upload] = OrderedDict()
+
+    def add(self, upload: Upload) -> str:
+        """Keep an upload, and return its name."""
+        name = secrets.token_hex(16)
+        with self._lock:
+            self._kept[name] = upload
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return name
+
+    def get(self, name: str) -> Upload:
+        """Return an upload.
+
+        Raises:
+            Problem: 404, there is none of this name, or it is forgotten.
+        """
+        with self._lock:
+            if name not in self._kept:
+                raise Problem(
+                    404, "This upload is no longer known; upload the image again.", "upload-forgotten"
+                )
+            self._kept.move_to_end(name)
+            return self._kept[name]
+
+
+async def receive_file(request: Request, settings: Settings) -> bytes:
+    """Return the bytes of the field `file` of a multipart request.
+
+    Raises:
+        Problem: 415, no multipart; 400, damaged, or without the field; 413, too large.
+    """
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise Problem(415, "Send the image as multipart/form-data, in the field 'file'.")
+    parser = _Parser(request, 2 * settings.max_upload_bytes)  # above what is let in: never on the disk
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Problem(400, f"The upload is damaged ({error.message}); send it again.") from None
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise Problem(400, "Expected a file in the field 'file', found none.")
+        data = await file.read()
+    finally:
+        await form.close()
+    if len(data) > settings.max_upload_bytes:
+        raise Problem(413, f"The file is larger than {settings.max_upload_bytes:,} bytes; make it smaller.")
+    return data
+
+
+class _Parser(MultiPartParser):
+    """Starlette's parser, which keeps files up to `spool_max_size` in memory, and here misses no end."""
+
+    def __init__(self, request: Request, spool_max_size: int):
+        super().__init__(request.headers, self._whole(request), max_files=1, max_fields=8)
+        self.spool_max_size = spool_max_size
+        self._ended = False
+
+    def on_end(self) -> None:
+        self._ended = True
+
+    async def _whole(self, request: Request) -> AsyncGenerator[bytes, None]:
+        async for chunk in request.stream():
+            yield chunk
+        if not self._ended:
+            raise MultiPartException("it is cut off")
+
+
+def examine(data: bytes) -> tuple[int, int, bytes]:
+    """Return width, height and the largest thumbnail of an uploaded image, which is thereby decoded.
+
+    Raises:
+        Problem: 413, too many pixels, told by the header and not decoded; 415, of no known format; 422,
+            damaged.
+    """
+    try:
+        width, height = read_size(data)
+        return width, height, make_thumbnail(data, max(SIZES))
+    except TooManyPixelsError as error:
+        raise Problem(413, _sentence(error)) from None
+    except UnknownFormatError:
+        raise Problem(415, "The file is no image of a known format; send a JPEG, PNG, WebP or GIF.") from None
+    except ImageError:
+        raise Problem(422, "The image is damaged or cut off; send another copy of it.") from None
+
+
+def content_hash(data: bytes) -> bytes:
+    """Return the SHA-256 by which the index knows contents."""
+    return hashlib.sha256(data).digest()
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error)[:1].upper()}{str(error)[1:]}."

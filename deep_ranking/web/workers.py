@@ -1,0 +1,59 @@
+"""Threads for what takes processor time, so that the event loop stays free and memory stays bounded."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import anyio
+from anyio import CapacityLimiter
+
+from deep_ranking.web.problems import Problem
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Workers:
+    """Three kinds of work, each with a number of threads of its own.
+
+    Searches do not wait behind decoding, and no more images are decoded at a time than there are cores (each
+    may take hundreds of megabytes). The network runs one image at a time.
+
+    Args:
+        seconds: after which the client is told to try again; the thread ends by itself, since pixels and
+            results are limited.
+    """
+
+    def __init__(self, seconds: float):
+        cores = os.cpu_count() or 1
+        self._seconds = seconds
+        self._search, self._decode, self._embed, self._disk = (
+            CapacityLimiter(cores),
+            CapacityLimiter(cores),
+            CapacityLimiter(1),
+            CapacityLimiter(4),
+        )
+
+    async def search(self, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+        """Run what reads the vectors."""
+        return await self._run(self._search, partial(work, *args, **keywords))
+
+    async def decode(self, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+        """Run what decodes images."""
+        return await self._run(self._decode, partial(work, *args, **keywords))
+
+    async def embed(self, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+        """Run the network."""
+        return await self._run(self._embed, partial(work, *args, **keywords))
+
+    async def disk(self, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
+        """Run what waits for files."""
+        return await self._run(self._disk, partial(work, *args, **keywords))
+
+    async def _run(self, limiter: CapacityLimiter, work: Callable[[], T]) -> T:
+        try:
+            with anyio.fail_after(self._seconds):
+                return await anyio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
+        except TimeoutError:
+            raise Problem(503, "The server is busy; try again in a moment.") from None

@@ -1,0 +1,80 @@
+"""What runs on a cluster comes with an extra, and with nothing else."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deep_ranking.cli import run_command
+from deep_ranking.cluster.ray_data import connected, crew
+from deep_ranking.cluster.sources import file_system
+from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.training.processes import Processes
+
+ROOT = Path(__file__).parents[2]
+OURS = {"ray", "pyarrow", "fsspec", "jax", "psycopg", "pgvector"}
+
+
+def names(requirements):
+    return {re.match(r"[\w.-]+", line)[0].lower() for line in requirements if re.match(r"\w", line)}
+
+
+def test_a_plain_install_brings_none_of_it():
+    assert not names((ROOT / "requirements.txt").read_text().splitlines()) & OURS
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = project["optional-dependencies"]["cluster"]
+    assert {"ray", "pyarrow", "fsspec", "jax"} <= names(extra)
+
+
+def test_nothing_of_it_is_imported_by_the_rest():
+    code = f"""
+import sys
+import deep_ranking.cli.index, deep_ranking.cli.train, deep_ranking.search, deep_ranking.embedding
+import deep_ranking.training.fit, deep_ranking.cluster.update
+assert not {OURS - {"pyarrow", "jax", "fsspec"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    for name in ("ray", "jax", "fsspec"):
+        monkeypatch.setitem(sys.modules, name, None)
+    several = Processes(2, 0, "host:1")
+    asked = (lambda: connected("local").__enter__(), several.choose_backend, lambda: file_system("s3://x"))
+    for ask in asked:
+        with pytest.raises(MissingExtraError, match=r"pip install 'deep-ranking\[cluster\]'"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "message"),
+    [
+        (
+            "index",
+            ["--index", "i", "--model", "m", "--images", "x", "--shards", "s"],
+            "--shards: no effect with",
+        ),
+        ("train", ["--process", "0"], "--process: no effect without --processes"),
+        ("train", ["--coordinator", "a:1"], "--coordinator: no effect without --processes"),
+    ],
+)
+def test_flags_without_effect_are_refused(command, flags, message, capsys):
+    assert run_command(command, flags, "x") == 1
+    assert message in capsys.readouterr().err
+
+
+def test_settings_are_checked():
+    for values, message in (
+        ((0,), "--processes: expected 1 or more, found 0"),
+        ((2, 2, "a:1"), "--process: expected 0 to 1, found 2"),
+        ((2, 1), "expected --coordinator HOST:PORT"),
+    ):
+        with pytest.raises(DeepRankingError, match=message):
+            Processes(*values)
+    with pytest.raises(DeepRankingError, match="--processes 2: expected Keras on jax, found tensorflow"):
+        Processes(2, 0, "host:1").join()
+    with pytest.raises(DeepRankingError, match="--ray_workers: expected 1 or more, found 0"):
+        crew([2], 0, 0)

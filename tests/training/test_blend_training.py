@@ -1,0 +1,90 @@
+"""The command `blend` from images to the model file, and that the file does what was cross-validated."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from deep_ranking.cli import main
+from deep_ranking.embedding import Embedder
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.features.blend import Blend, BlendSettings
+from deep_ranking.network.blend import READINGS, build_blend, frozen_backbone
+from deep_ranking.training.blend import Described, ReadSettings, ranked_right, text_query_groups
+from deep_ranking.triplets.table import TripletTable
+
+READING = ReadSettings(weights="none", image_size=64, engine="keras", seed=3)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Drawn images with triplets by their known relevance."""
+    folder = tmp_path_factory.mktemp("drawn")
+    data, triplets = str(folder / "data"), str(folder / "triplets.txt")
+    sizes = ["--images_per_class", "6", "--size", "48", "--quiet"]
+    assert main(["prepare", "demo", "--output", data, "--triplets", triplets, *sizes]) == 0
+    return data, triplets
+
+
+@pytest.fixture(scope="module")
+def described(drawn):
+    table = TripletTable.load(drawn[1], drawn[0])
+    return table, Described.of(table.images, READING)
+
+
+def test_the_saved_model_embeds_as_the_blend_does(drawn, described, tmp_path, capsys):
+    data, triplets = drawn
+    model = tmp_path / "blend.h5"
+    flags = ["--weights", "none", "--image_size", "64", "--engine", "keras", "--seed", "3", "--folds", "2"]
+    given = ["--dataset", data, "--triplets", triplets, "--model", str(model), "--components", "16"]
+    assert main(["blend", *given, *flags, "--json", "--quiet"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    embedder = Embedder.load(model)
+    assert embedder.metadata["metrics"]["cross_validated_precision"] == printed["cross_validated_precision"]
+
+    table, found = described
+    blend = Blend.fit(found.descriptions, table.rows, found.settings(BlendSettings(16, seed=3)))
+    assert printed["weights"] == pytest.approx(blend.weights, rel=1e-3)
+    vectors = embedder.embed_all(table.images[:20])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    ours = blend.vectors({name: x[:20] for name, x in found.descriptions.items()})
+    # Axes of equal strength may be turned; distances are what counts.
+    np.testing.assert_allclose(vectors @ vectors.T, ours @ ours.T, atol=2e-3)
+
+
+def test_the_readings_are_those_of_the_backbone(described):
+    """Of the last layer, without Keras's pooling and normalization."""
+    table, found = described
+    maps = Embedder(keras.Model(found.frozen.input, keras.layers.Flatten()(found.frozen.outputs[0])))
+    last = maps.embed_all(table.images[:3]).reshape(3, 4, 1280)  # 2x2 positions are the quadrants themselves
+    last = last.reshape(3, -1)
+    rooted = last / np.sqrt(last + 1e-6)
+    expected = rooted / np.linalg.norm(rooted, axis=1, keepdims=True)
+    np.testing.assert_allclose(found.descriptions["layout"][:3], expected, atol=2e-3)
+
+
+def test_text_queries_stay_on_one_side(described):
+    table, found = described
+    groups = text_query_groups(table.images, table.rows)
+    assert groups.max() + 1 == 8  # one a class: the drawn triplets stay within theirs
+    right = ranked_right(found.descriptions, table.rows, groups, BlendSettings(8), count=2)
+    assert right.shape == (len(table),)
+    assert right.mean() > 0.5
+
+
+def test_what_is_refused(drawn, described):
+    with pytest.raises(DeepRankingError, match="backbone: expected one of mobilenetv2"):
+        frozen_backbone("vgg16", 64, "none")
+    with pytest.raises(DeepRankingError, match="image_size: expected a multiple of 32"):
+        frozen_backbone("mobilenetv2", 100, "none")
+    _, found = described
+    with pytest.raises(DeepRankingError, match="weights: expected some of"):
+        build_blend(found.frozen, found.readings, found.reductions, {}, {"smell": 1.0}, (None, None))
+
+
+@pytest.mark.parametrize("backbone", READINGS)
+def test_each_backbone_has_the_layers_that_are_read(backbone):
+    frozen = frozen_backbone(backbone, 64, "none")
+    assert len(frozen.outputs) == len(READINGS[backbone])
+    assert not frozen.trainable_variables

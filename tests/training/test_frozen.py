@@ -1,0 +1,146 @@
+"""Learning the upper layers on kept activations: the same as computing them anew, and nothing left behind."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from deep_ranking.embedding import Embedder
+from deep_ranking.embedding.engines import KerasEngine
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.augment import MIRROR
+from deep_ranking.images.decode import read_image
+from deep_ranking.images.find import find_classes
+from deep_ranking.network.file import load_network
+from deep_ranking.network.network import build_network
+from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.training.fit import train
+from deep_ranking.training.frozen import Views, split_network
+from deep_ranking.training.model import build_training_model
+from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.triplets.labelled import LabelledImages
+
+NETWORK = NetworkSettings("simple", image_size=32, embedding_size=8, low_resolution="none")
+SETTINGS = TrainingSettings(
+    NETWORK,
+    weights="none",
+    mining="proxies",
+    classes_per_batch=3,
+    images_per_class=2,
+    augmentation="none",
+    learning_rate=0.05,
+    epochs=4,
+)
+
+
+@pytest.fixture
+def labelled(striped_classes):
+    return LabelledImages.of(find_classes(striped_classes), striped_classes)
+
+
+@pytest.fixture
+def start(tmp_path, labelled):
+    """A model file to begin from."""
+    train(replace(SETTINGS, epochs=0), labelled, tmp_path / "start.h5")
+    return str(tmp_path / "start.h5")
+
+
+@pytest.mark.parametrize("name", ["block_12_add", "block_13_project_BN", "out_relu"])
+@pytest.mark.parametrize("rate", [1.0, 0.1])
+def test_the_halves_make_the_network(name, rate):
+    keras.utils.set_random_seed(1)
+    settings = NetworkSettings("mobilenetv2", 64, 8, "none")
+    network = build_network(settings, rate)
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype("float32")
+    expected = network.predict_on_batch(images)
+    halves = split_network(network, name)
+    activations = halves.lower.predict_on_batch(images)
+    assert activations.shape[1:] == {"out_relu": (1280,)}.get(name, activations.shape[1:])
+    assert np.ptp(expected, axis=0).max() > 1e-4
+    np.testing.assert_allclose(halves.upper.predict_on_batch(activations), expected, atol=1e-5)
+    assert not halves.lower.trainable_variables
+    learning = {variable.path for variable in halves.upper.trainable_variables}
+    assert learning == {variable.path for variable in network.trainable_variables}
+
+
+def test_a_cut_that_something_passes_by_is_refused():
+    with pytest.raises(DeepRankingError, match="found 'block_12_expand' with a connection around it"):
+        split_network(build_network(NetworkSettings("mobilenetv2", 64, 8, "none")), "block_12_expand")
+    with pytest.raises(DeepRankingError, match=r"found 'block_99'; such as .* block_15_add, out_relu"):
+        split_network(build_network(NetworkSettings("mobilenetv2", 64, 8, "none")), "block_99")
+    network = build_network(replace(NETWORK, low_resolution="paper"))
+    with pytest.raises(DeepRankingError, match="low-resolution paths"):
+        split_network(network, "convolution_4")
+
+
+def test_kept_activations_teach_what_those_computed_anew_do(labelled, start, tmp_path):
+    kept = train(replace(SETTINGS, weights=start, train_from="convolution_4"), labelled, tmp_path / "kept.h5")
+    anew = train(replace(SETTINGS, weights=start, backbone_rate=0.0), labelled, tmp_path / "anew.h5")
+    assert kept.history[-1]["loss"] < kept.history[1]["loss"] - 0.1
+    assert kept.history[-1]["loss"] == pytest.approx(anew.history[-1]["loss"], rel=1e-2)
+    for a, b in zip(kept.network.get_weights(), anew.network.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-3)  # float16 keeps 11 bits
+    saved = Embedder.load(tmp_path / "kept.h5").embed_all(labelled.images)
+    np.testing.assert_allclose(saved, Embedder(kept.network).embed_all(labelled.images), atol=1e-6)
+    assert sorted(path.suffix for path in tmp_path.glob("kept*")) == [".csv", ".h5"]
+
+
+def test_layers_behind_the_cut_learn_and_those_before_do_not(labelled, start, tmp_path):
+    settings = replace(SETTINGS, weights=start, train_from="convolution_2")
+    trained = train(settings, labelled, tmp_path / "model.h5")
+    before, after = (
+        {layer.name: layer.get_weights() for layer in network.get_layer("backbone").layers if layer.weights}
+        for network in (load_network(start)[0], trained.network)
+    )
+    moved = [not np.array_equal(a[0], b[0]) for a, b in zip(before.values(), after.values(), strict=True)]
+    assert moved == [False, False, True, True]
+
+
+def test_views_are_the_image_and_draws_of_the_augmentation(labelled, tmp_path):
+    network = build_network(NETWORK)
+    lower = split_network(network, "convolution_1").lower
+    views = Views(KerasEngine(lower), labelled.images, (32, 32), tmp_path, MIRROR.layers(3), views=3)
+    assert views.activations.shape == (18, 3, 16, 16, 32)
+    images = np.stack([read_image(path, (32, 32)) for path in labelled.images])
+    np.testing.assert_allclose(views.activations[:, 0], lower.predict_on_batch(images), atol=0.02)
+    assert (np.abs(views.activations[:, 1] - views.activations[:, 0]).max(axis=(1, 2, 3)) > 0.02).all()
+    positions = np.array([4, 0, 17])
+    drawn = [views(positions, batch) for batch in range(30)]
+    np.testing.assert_array_equal(views(positions, 7), drawn[7])
+    for column, position in enumerate(positions):
+        found = {
+            view
+            for one in drawn
+            for view in range(3)
+            if (one[column] == views.activations[position, view]).all()
+        }
+        assert found == {0, 1, 2}
+    assert not list(tmp_path.glob("tmp*"))
+
+
+def test_an_unreadable_image_is_told(labelled, tmp_path, striped_classes):
+    (striped_classes / "down/3.png").write_bytes(b"nothing")
+    with pytest.raises(DeepRankingError, match=r"down/3\.png: cannot be read"):
+        Views(KerasEngine(build_network(NETWORK)), labelled.images, (32, 32), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup"), [("constant", 0.0), ("constant", 0.25), ("cosine", 0.25), ("cosine", 0.0)]
+)
+def test_the_rate_follows_its_schedule(schedule, warmup):
+    settings = replace(SETTINGS, schedule=schedule, warmup=warmup)
+    model = build_training_model(settings, classes=3, steps=40).model
+    rates = []
+    for step in range(41):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    rising = round(warmup * 40)
+    for step, rate in enumerate(rates):
+        if step < rising:
+            expected = 0.05 * step / rising
+        elif schedule == "cosine":
+            expected = 0.05 * (1 + np.cos(np.pi * (step - rising) / (40 - rising))) / 2
+        else:
+            expected = 0.05
+        assert rate == pytest.approx(expected, abs=1e-7)
