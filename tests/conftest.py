@@ -22,8 +22,14 @@ settings.load_profile("project")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# Whoever joins the tests' Ray cluster has to know its token when Ray is imported.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
+RAY_MODULES = [ROOT, ROOT / "tests/search", ROOT / "tests/cluster"]
+"""Where Ray's workers find the package, and what the tests send them."""
 
 
 @pytest.fixture(scope="session")
@@ -98,36 +104,42 @@ def postgres_places(postgres):
 
 RAY = """
 import sys
-from deep_ranking.search.stores.shard import start_ray
-ray = start_ray("local")
+from deep_ranking.search.stores.ray_cluster import join_cluster
+ray = join_cluster("local")
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()
 """
 
 
 @pytest.fixture(scope="session")
-def ray_address():
-    """Start a Ray cluster of this machine alone, once for all tests, in a process of its own."""
-    # Read when Ray is imported, here and in the other processes.
-    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    ray = pytest.importorskip("ray", reason="needs the extra cluster")
+def ray_holder():
+    """Start a Ray cluster of this machine alone, once a session; who holds it, and its address."""
+    pytest.importorskip("ray", reason="needs the extra cluster")
     for _ in range(4):  # Ray gives itself 30 seconds to start, which on a busy machine is too few
         holder = subprocess.Popen(
             [sys.executable, "-c", RAY],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, RAY_MODULES))},
             start_new_session=True,  # a start that failed has taken its whole process group with it
         )
         if address := holder.stdout.readline().strip():
             break
-        holder.communicate()
+        errors = holder.communicate()[1]
     else:
-        pytest.fail("Ray did not start")
-    yield address
-    ray.shutdown()
+        pytest.fail(f"Ray did not start: {errors}")
+    yield holder.pid, address
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
     holder.communicate()  # it ends with its standard input
+
+
+@pytest.fixture(scope="session")
+def ray_address(ray_holder):
+    """Where drivers of the session's Ray connect to."""
+    return ray_holder[1]
 
 
 @pytest.fixture(scope="session")

@@ -118,40 +118,40 @@ def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[In
 
 
 def _update_on_cluster(args: argparse.Namespace, model: str, folder: str) -> "tuple[Index, Report]":
-    from deep_ranking.cluster.ray_data import connected
     from deep_ranking.cluster.shards import ShardFolder
     from deep_ranking.cluster.update import SHARD_SIZE, update_on_cluster
     from deep_ranking.errors import DeepRankingError
+    from deep_ranking.search.stores.ray_cluster import join_cluster
 
     broken: list[str] = []
     if not args.shards and "://" in args.index:
         raise DeepRankingError("expected --shards, a folder or URL for what the workers write, found none")
     shards = ShardFolder(args.shards or str(Path(args.index) / "shards"))
-    with connected(args.ray):
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Ray has counted them; they are for the workers alone
-        from deep_ranking.cli.quiet_keras import import_keras
+    join_cluster(args.ray)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Ray has counted them; they are for the workers alone
+    from deep_ranking.cli.quiet_keras import import_keras
 
-        import_keras()
-        from deep_ranking.cluster.model import publish
-        from deep_ranking.embedding import Embedder
+    import_keras()
+    from deep_ranking.cluster.model import publish
+    from deep_ranking.embedding import Embedder
 
-        embedder = Embedder.load(model)
-        make_embedder = publish(model, embedder.fingerprint, shards, args.engine, args.precision)
+    embedder = Embedder.load(model)
+    make_embedder = publish(model, embedder.fingerprint, shards, args.engine, args.precision)
 
-        def update(index: "Index") -> "Report":
-            return update_on_cluster(
-                index,
-                folder,
-                make_embedder,
-                args.ray,
-                shards,
-                args.ray_workers,
-                SHARD_SIZE if args.shard_size is None else args.shard_size,
-                broken.append,
-                args.quiet,
-            )
+    def update(index: "Index") -> "Report":
+        return update_on_cluster(
+            index,
+            folder,
+            make_embedder,
+            args.ray,
+            shards,
+            args.ray_workers,
+            SHARD_SIZE if args.shard_size is None else args.shard_size,
+            broken.append,
+            args.quiet,
+        )
 
-        return _updated(args, model, embedder, update, broken)
+    return _updated(args, model, embedder, update, broken)
 
 
 def _updated(

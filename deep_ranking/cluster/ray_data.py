@@ -1,58 +1,14 @@
 """Shards through Ray Data: its actors, its restarts; what is finished is known by the files."""
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 from deep_ranking.cluster.shards import Shard, ShardFolder
 from deep_ranking.cluster.worker import ShardEmbedder
-from deep_ranking.errors import DeepRankingError, MissingExtraError, expect, reason
+from deep_ranking.errors import DeepRankingError, MissingExtraError, expect
 from deep_ranking.search.index import Embedder
-
-LOCAL = "local"
-"""The address that means: start Ray on this machine, and end it afterwards."""
-
-
-@contextmanager
-def connected(address: str, num_cpus: int | None = None) -> Iterator[None]:
-    """Be connected to a Ray cluster inside the block.
-
-    Args:
-        address: `LOCAL`, `HOST:PORT` or "auto", as `ray.init` takes it. A connection of this process is used.
-        num_cpus: with `LOCAL`, the cores that Ray takes; None takes all.
-
-    Raises:
-        MissingExtraError: Ray is not installed.
-        DeepRankingError: nothing answers at the address.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports to its makers unless told not to
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise MissingExtraError("ray", "cluster", "--ray") from None
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        ray.init(
-            address,
-            num_cpus=num_cpus,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=False if address == LOCAL else None,
-        )
-    except Exception as error:  # Ray raises nearly anything, Exception itself for one
-        mend = "try again" if address == LOCAL else "start one with: ray start --head"
-        raise DeepRankingError(
-            f"--ray {address}: expected a Ray cluster ({reason(error)}); {mend}"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+from deep_ranking.search.stores.ray_cluster import join_cluster
 
 
 def embed_shards(
@@ -60,9 +16,10 @@ def embed_shards(
     make_embedder: Callable[[], Embedder],
     root: str,
     folder: ShardFolder,
+    address: str,
     workers: int | None = None,
 ) -> Iterator[str]:
-    """Embed shards on the cluster that this process is connected to; yield the name of each that is written.
+    """Embed shards on a cluster; yield the name of each that is written.
 
     Each worker loads the network once. One that dies is started again, and the shard that it was at begins
     anew; a shard whose file is there is not embedded again. Ray Data's own checkpoints are not used: they
@@ -73,15 +30,20 @@ def embed_shards(
         make_embedder: loads the network, in the worker.
         root: of the sources, as `absolute_root` returns it; the workers must reach it.
         folder: where shards go; the workers must reach it.
+        address: of the cluster, as in `join_cluster`.
         workers: as in `crew`.
 
     Raises:
-        DeepRankingError: a worker raised an error; what is finished stays.
+        DeepRankingError: no cluster; a worker raised an error, and what is finished stays.
+        MissingExtraError: Ray, or what it needs for data, is not installed.
     """
     if not shards:
         return
-    import ray
-    from ray.data import ActorPoolStrategy, DataContext
+    ray = join_cluster(address)
+    try:
+        from ray.data import ActorPoolStrategy, DataContext
+    except ImportError:
+        raise MissingExtraError("ray[data]", "cluster", "embedding on a cluster") from None
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     DataContext.get_current().enable_progress_bars = False

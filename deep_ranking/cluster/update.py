@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 
-from deep_ranking.cluster.ray_data import connected, embed_shards
+from deep_ranking.cluster.ray_data import embed_shards
 from deep_ranking.cluster.shards import ShardFolder, from_parquet, make_shards
 from deep_ranking.cluster.sources import CONTAINERS, Source, absolute_root, find_sources
 from deep_ranking.errors import DeepRankingError, expect
@@ -36,7 +36,7 @@ def update_on_cluster(
         index: to change; its fingerprint is that of the network.
         root: a folder or a URL, with images or with containers of them (see `sources`).
         make_embedder: loads the network, in the worker.
-        address: of the cluster, as in `connected`.
+        address: of the cluster, as in `join_cluster`.
         folder: where shards go.
         workers: as in `crew`.
         shard_size: images a shard, on average, 1 or more.
@@ -74,9 +74,7 @@ def update_on_cluster(
     with progress([], "embedding", "shards", len(shards), quiet or not shards) as bar:
         merge(shard.name for shard in shards if shard.name in finished)
         rest = [shard for shard in shards if shard.name not in finished]
-        if rest:
-            with connected(address):
-                merge(embed_shards(rest, make_embedder, place, folder, workers))
+        merge(embed_shards(rest, make_embedder, place, folder, address, workers))
     return update.finish()
 
 

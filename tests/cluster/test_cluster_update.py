@@ -105,9 +105,6 @@ def test_a_worker_is_killed_and_nothing_is_missing_or_twice(tmp_path, images, dr
     assert len({pid for pid, _ in lines}) == 3
 
 
-@pytest.mark.xfail(
-    strict=False, reason="a resumed run embeds finished shards again: a defect, cause not found yet"
-)
 def test_the_driver_is_killed_and_finished_shards_are_not_repeated(tmp_path, images, drive):
     driver, shards = drive(0, delay=0.3), tmp_path / "shards"
     wait_until(lambda: len(list(shards.glob("*.parquet"))) > 2, driver)
@@ -128,8 +125,10 @@ def test_the_driver_is_killed_and_finished_shards_are_not_repeated(tmp_path, ima
 
     finished = set(shards.glob("*.parquet"))
     reported(drive(2))
-    assert len(told(tmp_path, 2)) == 1  # the broken one, looked at again
-    assert len(set(shards.glob("*.parquet")) - finished) == 1
+    # Only the broken one is looked at again, unless it has a shard to itself from the second run.
+    broken = hashlib.sha256((images / "class 0/broken.png").read_bytes()).hexdigest()
+    assert {content for _, content in told(tmp_path, 2)} <= {broken}
+    assert len(set(shards.glob("*.parquet")) - finished) == len(told(tmp_path, 2))
 
 
 def test_an_index_follows_changes_as_without_ray(tmp_path, images, drive):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from deep_ranking.cli import run_command
-from deep_ranking.cluster.ray_data import connected, crew
+from deep_ranking.cluster.ray_data import crew
 from deep_ranking.cluster.sources import file_system
 from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.search.stores.ray_cluster import join_cluster
 from deep_ranking.training.processes import Processes
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     for name in ("ray", "jax", "fsspec"):
         monkeypatch.setitem(sys.modules, name, None)
     several = Processes(2, 0, "host:1")
-    asked = (lambda: connected("local").__enter__(), several.choose_backend, lambda: file_system("s3://x"))
+    asked = (lambda: join_cluster("local"), several.choose_backend, lambda: file_system("s3://x"))
     for ask in asked:
         with pytest.raises(MissingExtraError, match=r"pip install 'deep-ranking\[cluster\]'"):
             ask()

@@ -15,7 +15,8 @@ from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.search.image import Image, path_key
 from deep_ranking.search.store import IndexExistsError
 from deep_ranking.search.stores.local import LocalStore
-from deep_ranking.search.stores.shard import Shard, start_ray
+from deep_ranking.search.stores.ray_cluster import join_cluster
+from deep_ranking.search.stores.shard import Shard
 from deep_ranking.search.stores.sharded_snapshot import ShardedSnapshot
 
 FILE_NAME = "shards.json"
@@ -56,7 +57,7 @@ class ShardedStore:
                 f"{about['layout']} in {about['shards']}; leave ?shards= out, or index into another folder"
             )
         self._shards: int = about["shards"]
-        self._ray = start_ray(address)
+        self._ray = join_cluster(address)
         self._actors: list[Any] = []
         self.metadata: dict[str, str] = self.ask("metadata")[0]
 
@@ -68,7 +69,7 @@ class ShardedStore:
             IndexExistsError: there is an index already.
         """
         address, folder, wanted = _read(place)
-        shards = wanted or max(1, int(start_ray(address).cluster_resources().get("CPU", 1)))
+        shards = wanted or max(1, int(join_cluster(address).cluster_resources().get("CPU", 1)))
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
