@@ -53,7 +53,7 @@ def reported(driver):
     """Wait for a driver, and return its report."""
     output, errors = driver.communicate()
     assert driver.returncode == 0, errors
-    return Report(**json.loads(output.splitlines()[-1]))
+    return Report(**json.loads(output))
 
 
 def told(tmp_path, number):

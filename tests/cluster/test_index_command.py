@@ -52,7 +52,7 @@ def index(tmp_path, environment, model):
 def reported(process):
     output, errors = process.communicate()
     assert process.returncode == 0, errors
-    return json.loads(output.splitlines()[-1])
+    return json.loads(output)
 
 
 def assert_same(tmp_path, count):

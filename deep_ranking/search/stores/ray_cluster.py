@@ -52,4 +52,10 @@ def join_cluster(address: str) -> Any:
             else "start one with: ray start --head; or give the address local"
         )
         raise DeepRankingError(f"Ray at {address}: expected a cluster ({reason(error)}); {mend}") from None
+    # Ray tells of workers that died on standard output, which is for results.
+    ray._private.worker.print_to_stdstream = _tell
     return ray
+
+
+def _tell(data: dict[str, Any], ignore_prefix: bool = False) -> None:
+    print(*data["lines"], sep="\n", file=sys.stderr)
