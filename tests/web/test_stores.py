@@ -1,4 +1,4 @@
-"""The page over an index on a server."""
+"""The page over an index on a server, and over shards."""
 
 import json
 
@@ -10,9 +10,9 @@ from deep_ranking.search import Index
 from deep_ranking.web import gallery as galleries
 
 
-@pytest.fixture
-def place(postgres_places):
-    return postgres_places()
+@pytest.fixture(params=["postgres", pytest.param("sharded", marks=pytest.mark.long)])
+def place(request):
+    return request.getfixturevalue(f"{request.param}_places")()
 
 
 def test_it_searches_as_over_a_folder_and_sees_what_is_written(
