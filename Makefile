@@ -2,8 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
+TOOLS  := .venv-tools
+LOCKED := .venv-locked
 
-.PHONY: help demo browser test test-all lint format bench clean
+.PHONY: help demo browser test test-all lint format bench lock licenses sbom audit clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | column -t -s '|'
@@ -41,5 +43,36 @@ format: $(VENV)/installed  ## rewrite the code in the project's format
 bench: $(VENV)/installed  ## the quick set of the benchmarks
 	@for script in $(filter-out benchmarks/outcome.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
+# What looks at the project's packages lives apart from them, so that it is none of them.
+$(TOOLS)/installed:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet cyclonedx-bom pip-audit pip-licenses uv
+	@touch $@
+
+lock: $(TOOLS)/installed  ## renew requirements.lock and requirements-dev.lock: versions and hashes of all packages
+	$(UV_COMPILE) pyproject.toml --extra dev --output-file requirements-dev.lock
+	$(UV_COMPILE) requirements.txt --constraint requirements-dev.lock --output-file requirements.lock
+
+UV_COMPILE = $(TOOLS)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+             --custom-compile-command 'make lock'
+
+$(LOCKED)/installed: requirements-dev.lock
+	$(PYTHON) -m venv $(LOCKED)
+	$(LOCKED)/bin/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+licenses: $(TOOLS)/installed $(LOCKED)/installed  ## renew docs/licenses.md from the locked packages
+	$(TOOLS)/bin/pip-licenses --python $(LOCKED)/bin/python --from mixed --with-system --format json \
+	  | $(PYTHON) .ci/licenses.py > docs/licenses.md.new
+	mv docs/licenses.md.new docs/licenses.md
+
+sbom: $(TOOLS)/installed  ## build/sbom.json, CycloneDX: what requirements.lock brings
+	@mkdir -p build
+	$(TOOLS)/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	  --output-file build/sbom.json requirements.lock
+
+audit:  ## known vulnerabilities of the locked packages; passed over where there is no network
+	@$(PYTHON) .ci/audit.py
+
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo/output
+	rm -rf $(VENV) $(TOOLS) $(LOCKED) build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo/output

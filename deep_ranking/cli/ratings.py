@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export, or count."""
-    from deep_ranking.errors import DeepRankingError
+    from deep_ranking.errors import DeepRankingError, expect
     from deep_ranking.ratings import RatingStore, tally
     from deep_ranking.ratings.export import within
     from deep_ranking.ratings.store import ratings_file
@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.search.stores import place_name
     from deep_ranking.triplets import write_triplets
 
+    expect("min_raters", args.min_raters >= 1, "1 or more", args.min_raters)
     path = ratings_file(args.index, args.ratings)
     with Index.open(args.index) as index:
         paths, folder = [image.path for image in index.store.images()], index.metadata.get("images")

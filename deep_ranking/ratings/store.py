@@ -140,8 +140,7 @@ class RatingStore:
             raise DeepRankingError("a question has three different images, its query and two candidates")
         values = (rater, *map(path_key, (query, a, b)), answer, time.time())
         try:
-            with self._lock, self._readable_errors():
-                self._check_there()
+            with self._in_use():
                 (number,) = self._database.execute(
                     "INSERT INTO ratings (rater, query, a, b, answer, at) VALUES"
                     " (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?) RETURNING id",
@@ -154,7 +153,11 @@ class RatingStore:
             ) from None
 
     def undo(self, rater: str) -> Rating | None:
-        """Delete a rater's last answer and return it; None if there is none."""
+        """Delete a rater's last answer and return it; None if there is none.
+
+        Raises:
+            StoreError: as of `add`; so do `ratings` and `count`.
+        """
         found = self._rows(
             "DELETE FROM ratings WHERE id = (SELECT max(id) FROM ratings WHERE rater = ?)"
             f" RETURNING {_COLUMNS}",
@@ -174,20 +177,24 @@ class RatingStore:
 
     def count(self, rater: str | None = None) -> int:
         """Return the number of ratings, of one rater or of all."""
-        with self._lock, self._readable_errors():
+        with self._in_use():
             query = "SELECT count(*) FROM ratings WHERE ? IS NULL OR rater = ?"
             return int(self._database.execute(query, (rater, rater)).fetchone()[0])
 
     def _rows(self, query: str, *values: object) -> list[Rating]:
-        with self._lock, self._readable_errors():
+        with self._in_use():
             return [Rating._make(row) for row in self._database.execute(query, values).fetchall()]
 
-    def _check_there(self) -> None:
-        # SQLite goes on writing to a file that has been deleted, and what it keeps there is lost.
-        if self._on_disk() != self._identity:
-            raise StoreError(
-                f"{self.path}: it was deleted or replaced while it was open; start the server again"
-            )
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._lock, self._readable_errors():
+            # SQLite goes on with a file that has been deleted: what it keeps there is lost, and what it reads
+            # there nobody else sees.
+            if self._on_disk() != self._identity:
+                raise StoreError(
+                    f"{self.path}: it was deleted or replaced while it was open; start the server again"
+                )
+            yield
 
     def _on_disk(self) -> tuple[int, int] | None:
         try:

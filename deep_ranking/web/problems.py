@@ -1,6 +1,7 @@
 """Errors as problem+json (RFC 9457): what went wrong and what to do, and never a stack trace."""
 
 import json
+import logging
 from http import HTTPStatus
 from typing import cast
 
@@ -10,8 +11,11 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from deep_ranking.ratings.store import StoreError
+
 MEDIA_TYPE = "application/problem+json"
 
+logger = logging.getLogger(__name__)
 
 _PLAIN = {
     400: "The request cannot be read; check it, and send it again.",
@@ -63,6 +67,15 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: Exception) -> Response:
         return response(Problem(400, "The request ended before it was whole; send it again."))
+
+    @app.exception_handler(StoreError)
+    async def without_ratings(request: Request, error: Exception) -> Response:
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+        detail = (
+            "The file of ratings was deleted or replaced, or cannot be used; nothing was kept. "
+            "The server's log says more; start the server again."
+        )
+        return response(Problem(503, detail, "ratings-unusable"))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: Exception) -> Response:

@@ -52,6 +52,9 @@ class Guard:
         too_large = Problem(413, f"More than {most - LARGEST_BODY or most:,} bytes were sent; send less.")
         body = LimitedBody(receive, most, self.settings.request_seconds, too_large)
         started = False
+        asked = scope["method"]
+        if asked == "HEAD":  # what GET would answer, without its body
+            scope = {**scope, "method": "GET"}
 
         async def answer(message: Message) -> None:
             nonlocal started
@@ -61,8 +64,10 @@ class Guard:
                 for name, value in HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-cache")
-                if scope["method"] not in READING:
+                if asked not in READING:
                     await body.drain()
+            elif asked == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         length = Headers(scope=scope).get("content-length", "")

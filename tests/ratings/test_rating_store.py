@@ -147,12 +147,18 @@ def test_at_least_one_rater_is_asked_for():
 
 
 @pytest.mark.parametrize("made_anew", [False, True])
-def test_no_answer_is_taken_for_a_file_that_was_deleted(store, made_anew):
+def test_no_answer_is_taken_for_or_read_from_a_file_that_was_deleted(store, made_anew):
     """SQLite would go on writing to the deleted file, and the answers would be lost with the process."""
     store.add("Ann", "q", "x", "y", "a")
     for file in store.path.parent.glob("ratings.sqlite*"):
         file.unlink()
     if made_anew:
         RatingStore(store.path).close()
-    with pytest.raises(StoreError, match="deleted or replaced"):
-        store.add("Bob", "q", "x", "y", "a")
+    for use in (
+        lambda: store.add("Bob", "q", "x", "y", "a"),
+        lambda: store.undo("Ann"),
+        store.ratings,
+        store.count,
+    ):
+        with pytest.raises(StoreError, match="deleted or replaced"):
+            use()

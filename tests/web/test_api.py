@@ -11,6 +11,7 @@ from PIL import Image
 from served import make_index, picture
 
 from deep_ranking.images.decode import read_image
+from deep_ranking.ratings import RatingStore
 from deep_ranking.search import Index, Options
 from deep_ranking.triplets import read_triplets
 from deep_ranking.triplets.table import TripletTable
@@ -268,7 +269,9 @@ def test_rating_from_the_question_to_a_triplet_file_that_training_reads(client, 
     ]
     assert summary["triplets"]["rated"] == 6
     assert summary["triplets"]["unanimous"] == len(triplets)
-    assert client.get("/api/ratings/export?min_raters=4").content == b""
+    nothing = client.get("/api/ratings/export?min_raters=4")
+    assert nothing.status_code == 404
+    assert nothing.json()["type"] == "/problems/nothing-to-export"
 
 
 def test_undo_gives_the_question_back_as_it_was_shown(client):
@@ -442,12 +445,39 @@ def test_pages_have_no_script_or_style_of_their_own_and_nothing_from_outside(cli
     assert "http" not in answer.text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
 
 
-def test_a_rating_is_not_said_to_be_kept_where_the_file_is_gone(client, index):
+@pytest.mark.parametrize("made_anew", [False, True])
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("POST", ""),
+        ("GET", ""),
+        ("GET", "/question?rater=Ann"),
+        ("GET", "/summary"),
+        ("GET", "/export"),
+        ("DELETE", "/last?rater=Ann"),
+    ],
+)
+def test_no_rating_is_kept_or_read_where_the_file_is_gone(client, index, method, address, made_anew):
     """The index's folder was deleted to be made anew, say."""
     query, a, b = (image["id"] for image in every_image(client)[:3])
+    body = {"rater": "Ann", "query": query, "a": a, "b": b, "answer": "a"}
+    assert client.post("/api/ratings", json=body).status_code == 201
     for file in index.glob("ratings.sqlite*"):
         file.unlink()
-    body = {"rater": "Ann", "query": query, "a": a, "b": b, "answer": "a"}
-    answer = client.post("/api/ratings", json=body)
+    if made_anew:
+        RatingStore(index / "ratings.sqlite").close()
+    body["answer"] = "b"
+    answer = client.request(method, f"/api/ratings{address}", json=body if method == "POST" else None)
     assert answer.status_code == 503
-    assert "not kept" in answer.json()["detail"]
+    assert answer.json()["type"] == "/problems/ratings-unusable"
+    assert "deleted or replaced" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("address", ["/", "/compare", "/rate", "/map", "/api/index", "/static/base.css"])
+def test_head_is_get_without_the_body(client, address):
+    whole, head = client.get(address), client.head(address)
+    assert head.status_code == whole.status_code == 200
+    assert head.content == b""
+    assert whole.content
+    kept = ("content-type", "content-length", "content-security-policy")
+    assert [head.headers.get(name) for name in kept] == [whole.headers.get(name) for name in kept]

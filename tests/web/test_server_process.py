@@ -216,6 +216,10 @@ def test_an_interrupt_ends_it_quietly(place):
             "no ratings there; rate some",
         ),
         (["ratings", "export", "--index", "{index}", "--min_raters", "0"], "min_raters: expected 1 or more"),
+        (
+            ["ratings", "export", "--index", "{index}", "--ratings", "{tmp}/none", "--min_raters", "0"],
+            "min_raters: expected 1 or more",
+        ),
     ],
 )
 def test_mistakes_are_explained(place, tmp_path, capsys, arguments, message):

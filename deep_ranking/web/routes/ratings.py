@@ -1,6 +1,5 @@
 """People's ratings of triplets."""
 
-import logging
 from collections import Counter
 from typing import Annotated
 
@@ -17,7 +16,6 @@ from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At, Site, row_of
 
 router = APIRouter(prefix="/ratings", tags=["ratings"])
-logger = logging.getLogger(__name__)
 
 Rater = Annotated[str, Query(max_length=200, description="Who rates.")]
 
@@ -44,13 +42,8 @@ async def rate(site: At, rating: schema.NewRating) -> schema.Rated:
         number = await site.workers.disk(site.ratings.add, rating.rater, query, a, b, rating.answer)
     except AnsweredError as error:
         raise Problem(409, f"{error}.", "already-answered") from None
-    except StoreError as error:
-        logger.error("a rating could not be kept: %s", error)
-        raise Problem(
-            503,
-            "The answer was not kept: the file of ratings was deleted or cannot be written. "
-            "The server's log says more; start the server again.",
-        ) from None
+    except StoreError:
+        raise  # a DeepRankingError, but none of the client's making
     except DeepRankingError as error:
         raise Problem(422, f"{error}.") from None
     return schema.Rated(id=number, answered=await site.workers.disk(site.ratings.count, rating.rater))
@@ -99,10 +92,16 @@ async def summary(site: At) -> schema.RatingSummary:
 
 @router.get("/export", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def export(site: At, min_raters: Annotated[int, Query(ge=1, le=1000)] = 1) -> Response:
-    """Return the triplets that all their raters agree on, as the triplet file that train.py takes."""
+    """Return the triplets that all their raters agree on, as the triplet file that train.py takes; 404 if none."""
     ratings = await site.workers.disk(site.ratings.ratings)
     paths = (image.path for image in site.gallery.snapshot.images)
-    lines = map(triplet_line, within(tally(ratings).unanimous(min_raters), paths))
+    lines = [*map(triplet_line, within(tally(ratings).unanimous(min_raters), paths))]
+    if not lines:
+        raise Problem(
+            404,
+            f"No question has {min_raters} or more raters who all prefer the same image; rate more.",
+            "nothing-to-export",
+        )
     return Response(
         "".join(lines).encode("utf-8", "surrogateescape"),
         media_type="text/plain; charset=utf-8",

@@ -58,6 +58,7 @@ async function finished() {
 
 async function summary() {
   const { triplets, raters } = await ask("/api/ratings/summary");
+  at("export").hidden = !triplets.unanimous;
   at("summary").textContent = !triplets.rated ? "" : `${counted(raters.length, "rater")}, ${counted(triplets.rated, "triplet")}: ${count(triplets.unanimous)} unanimous, ${count(triplets.disputed)} disputed`;
 }
 

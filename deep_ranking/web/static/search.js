@@ -63,7 +63,7 @@ async function show() {
     if (error.name === "AbortError") return;
     clear();
     if (error.status === 404 && state.upload) forgotten();
-    else problem(error, show);
+    else problem(error, show, make("a", { class: "button", href: "/" }, "All images"));
   }
 }
 

@@ -116,4 +116,4 @@ def test_when_all_is_answered_the_page_says_what_comes_next(open_page, watch):
     page.goto("/rate")
     expect(page.locator("#notice")).to_contain_text("All questions are answered")
     expect(page.locator("#question")).to_be_hidden()
-    expect(page.get_by_role("link", name="Download the triplets")).to_be_visible()
+    expect(page.get_by_role("link", name="Download the triplets")).to_be_hidden()  # nobody has rated

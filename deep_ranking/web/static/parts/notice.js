@@ -15,16 +15,16 @@ export function notice(title, text, { wrong = false, actions = [] } = {}) {
   say(`${title}. ${text.replaceAll("`", "")}`);
 }
 
-/** What a refusal is called by people; its own sentence says what to do. */
-const TITLES = { 404: "Not found", 413: "The picture is too large", 415: "This is no picture that can be read", 503: "The server is busy" };
+/** What a refusal is called by people, by its kind or its status; its own sentence says what to do. */
+const TITLES = { "/problems/ratings-unusable": "The ratings cannot be used", 404: "Not found", 413: "The picture is too large", 415: "This is no picture that can be read", 503: "The server is busy" };
 
-/** Put a Problem into the page, with a button that tries again. */
-export function problem(error, again) {
+/** Put a Problem into the page, with a button that tries again and other ways to go on. */
+export function problem(error, again, ...ways) {
   if (error.name === "AbortError") return;
   const known = "detail" in error;
-  notice(known ? (TITLES[error.status] ?? error.title) : "The page failed", known ? error.detail : String(error), {
+  notice(known ? (TITLES[error.type] ?? TITLES[error.status] ?? error.title) : "The page failed", known ? error.detail : String(error), {
     wrong: true,
-    actions: again ? [make("button", { type: "button", class: "button", click: again }, "Try again")] : [],
+    actions: [...(again ? [make("button", { type: "button", class: "button", click: again }, "Try again")] : []), ...ways],
   });
   if (!known) throw error;
 }
