@@ -1,7 +1,7 @@
 """Known vulnerabilities of what requirements.lock brings.
 
-pip-audit calls a lock free of them also where its source answered for no package at all, so what it passed over
-is counted here. Exit: 1 for a known vulnerability, else 0, also where there is no network to ask over.
+pip-audit calls a lock free of them also where its source answered for no package at all, so what it passed
+over is counted here. Exit: 1 for a known vulnerability, else 0, also where there is no network to ask over.
 """
 
 import json
@@ -47,7 +47,8 @@ def told(report: str) -> tuple[int, list[str]]:
     if not asked:
         return 0, ["audit: passed over: no source of vulnerabilities answered for any package"]
     found = [
-        f"{package['name']} {package['version']}: {known['id']}, mended in {', '.join(known['fix_versions']) or 'none'}"
+        f"{package['name']} {package['version']}: {known['id']}, "
+        f"mended in {', '.join(known['fix_versions']) or 'no version yet'}"
         for package in asked
         for known in package["vulns"]
     ]

@@ -92,7 +92,7 @@ async def summary(site: At) -> schema.RatingSummary:
 
 @router.get("/export", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def export(site: At, min_raters: Annotated[int, Query(ge=1, le=1000)] = 1) -> Response:
-    """Return the triplets that all their raters agree on, as the triplet file that train.py takes; 404 if none."""
+    """Return the triplets that all their raters agree on, as a file that train.py takes; 404 if none."""
     ratings = await site.workers.disk(site.ratings.ratings)
     paths = (image.path for image in site.gallery.snapshot.images)
     lines = [*map(triplet_line, within(tally(ratings).unanimous(min_raters), paths))]
