@@ -12,13 +12,13 @@ READ = {"axe-playwright-python": "MIT; MPL-2.0 (axe-core)", "namex": "Apache-2.0
 
 HEAD = """# Licences of what is installed
 
-Made by `make licenses` from an environment of requirements-dev.lock on Linux with Python 3.11. Nothing of it is
-in this repository, whose own licence is Apache-2.0; pip fetches it.
+Made by `make licenses` from an environment of requirements-dev.lock on Linux with Python 3.11. Nothing of it
+is in this repository, whose own licence is Apache-2.0; pip fetches it.
 
 The licences that ask for more than notices: MPL-2.0 (certifi, tqdm, hypothesis, pathspec, axe-core) asks that
 changes to its own files stay open, and LGPL-3.0 (psycopg, which the extra `postgres` brings) that it can be
-replaced. Both are used unchanged, as packages of their own. There is no GPL or AGPL. tests/test_supply_chain.py
-holds this.
+replaced. Both are used unchanged, as packages of their own. There is no GPL or AGPL, which
+tests/test_supply_chain.py holds.
 """
 
 

@@ -1,8 +1,6 @@
 """`python -m deep_ranking COMMAND` is `deep-ranking COMMAND`."""
 
-import sys
-
-from deep_ranking.cli import main
+from deep_ranking.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -2,11 +2,30 @@
 
 import sys
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+
+
+class _Log:
+    """Standard error for `tqdm`, which moves to and fro in a line: here each look is a line of its own."""
+
+    def write(self, text: str) -> None:
+        if text := text.strip():
+            sys.stderr.write(f"{text}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+class _Lines(tqdm):
+    """Says nothing before anything is done."""
+
+    def display(self, *args: Any, **kwargs: Any) -> None:
+        if self.n:
+            super().display(*args, **kwargs)
 
 
 def progress(
@@ -14,20 +33,20 @@ def progress(
 ) -> "tqdm[T]":
     """Show a bar on standard error while `items` are consumed; standard output stays for results.
 
-    Where standard error is no terminal (a log file), a line every 30 seconds at most.
+    Where standard error is no terminal (a log file), a line every 30 seconds, and one at the end.
 
     Example:
         >>> list(progress([1, 2], "counting", "numbers", quiet=True))
         [1, 2]
     """
     terminal = sys.stderr.isatty()
-    return tqdm(
+    return (tqdm if terminal else _Lines)(
         items,
         desc=description,
         unit=f" {unit}",
         total=total,
         disable=quiet,
-        file=sys.stderr,
+        file=sys.stderr if terminal else _Log(),
         mininterval=0.2 if terminal else 30,
         dynamic_ncols=terminal,
     )

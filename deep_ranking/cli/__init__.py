@@ -12,8 +12,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
+from typing import NoReturn
 
 from deep_ranking import __version__
+from deep_ranking.cli import stopping
 from deep_ranking.errors import DeepRankingError
 
 COMMANDS = {
@@ -34,17 +37,34 @@ COMMANDS = {
     "ratings": "write what people rated on the page as triplets",
 }
 
-FAILED, INTERRUPTED = 1, 130
+STATUSES = {
+    0: "done",
+    1: "failed; standard error says why",
+    2: "usage: the command or a flag is unknown, or its value is no such value",
+    stopping.INTERRUPTED: "interrupted (Ctrl-C)",
+    stopping.TERMINATED: "terminated (SIGTERM)",
+}
+"""What the exit status of a command says."""
+
+DONE, FAILED = 0, 1
+
+
+def entry() -> NoReturn:
+    """Run the command line, and end the process with its exit status."""
+    stopping.leave(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `deep-ranking COMMAND ...`; the exit status is 0 done, 1 failed, 2 usage, 130 interrupted."""
+    """Run `deep-ranking COMMAND ...`, and return the exit status; `STATUSES` says what they mean."""
     argv = sys.argv[1:] if argv is None else list(argv)
     width = max(map(len, COMMANDS)) + 2
     parser = argparse.ArgumentParser(
         prog="deep-ranking",
         description="Learn what is similar in your images, then compare, search and evaluate.",
-        epilog="commands:\n" + "\n".join(f"  {name:<{width}}{text}" for name, text in COMMANDS.items()),
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<{width}}{text}" for name, text in COMMANDS.items())
+        + "\n\nexit status:\n"
+        + "\n".join(f"  {status:<{width}}{text}" for status, text in STATUSES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"deep-ranking {__version__}")
@@ -57,7 +77,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     """Parse `argv` for one command, run it, and turn its errors into a message and an exit status."""
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata in an image is not the user's concern
+    try:
+        with warnings.catch_warnings(), stopping.sigterm_raises():
+            warnings.showwarning = partial(_show_warning, prog)
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is not the user's concern
+            return _run(command, argv, prog)
+    except KeyboardInterrupt as stop:
+        return stopping.told(prog, stop)
+
+
+def _run(command: str, argv: Sequence[str], prog: str) -> int:
     module = importlib.import_module(f"deep_ranking.cli.{command}")
     parser = argparse.ArgumentParser(
         prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -74,9 +103,6 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
             sys.stdout.reconfigure(errors="surrogateescape")
         module.run(args)
         sys.stdout.flush()  # here, where a closed pipe can still be told
-    except KeyboardInterrupt:
-        print(f"\n{prog}: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:  # `... | head` closed its end; nobody is left to read an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -89,4 +115,9 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
             raise
         print(f"{prog}: error: out of memory; take smaller batches, images or embeddings", file=sys.stderr)
         return FAILED
-    return 0
+    return DONE
+
+
+def _show_warning(prog: str, message: Warning | str, *where: object) -> None:
+    """Show a warning in a line, without the line of code that it comes from."""
+    print(f"{prog}: warning: {' '.join(str(message).split())}", file=sys.stderr)

@@ -54,7 +54,11 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.search.index import Index
 
     if args.model or args.images or not args.measure:
-        index, report = _update(args)
+        try:
+            index, report = _update(args)
+        except KeyboardInterrupt as stop:
+            stop.add_note("the same command goes on where this one was")
+            raise
     else:
         index, report = Index.open(args.index), None
     with index:

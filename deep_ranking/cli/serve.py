@@ -54,7 +54,11 @@ def run(args: argparse.Namespace) -> None:
 
             webbrowser.open(address)
 
-    serve(app, args.host, args.port, started)
+    try:
+        serve(app, args.host, args.port, started)
+    except KeyboardInterrupt as stop:
+        stop.add_note("every answer that was given is kept")
+        raise
 
 
 def _embedder(index: str, model: str | None) -> "ImageEmbedder | None":

@@ -40,6 +40,9 @@ def run_together(work: Callable[[argparse.Namespace], None], args: argparse.Name
                 ended.join()  # its sentinel may come a moment before its exit code
                 if ended.exitcode:
                     raise DeepRankingError("a process failed; --resume goes on from the last checkpoint")
+    except KeyboardInterrupt as stop:
+        stop.add_note("the same command with --resume goes on from the last checkpoint, if there is one")
+        raise
     finally:
         for process in running:
             process.terminate()

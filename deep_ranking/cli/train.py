@@ -196,7 +196,7 @@ def _train(args: argparse.Namespace) -> None:
 
         processes = Processes(args.processes, args.process or 0, args.coordinator)
         processes.choose_backend()
-    import_keras()
+    import_keras("tensorflow")
     from deep_ranking.network.weights import NoImageNetWeightsError
     from deep_ranking.training.fit import train
 

@@ -32,7 +32,13 @@ class DemoSettings:
     part: int = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("images_per_class", 2, 100_000), ("size", 32, 1024), ("seed", 0, 2**63)):
+        limits = {
+            "images_per_class": (2, 100_000),
+            "size": (32, 1024),
+            "seed": (0, 2**63),
+            "part": (0, 2**31),
+        }
+        for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise DeepRankingError(f"{name}: expected {low} to {high}, found {value}")

@@ -44,6 +44,9 @@ def download(
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         _fetch(url, part, quiet, timeout)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"the same command goes on with what is kept in {part}")
+        raise
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         if not isinstance(error, urllib.error.URLError) and getattr(error, "filename", None) is not None:
             raise  # it is the file that cannot be written, not the line that fails

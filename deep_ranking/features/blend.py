@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import expect
+from deep_ranking.evaluation.metrics.triplets import checked_triplets
 from deep_ranking.features.components import Components
 from deep_ranking.features.golden import GoldenFeature
 from deep_ranking.features.mahalanobis import MahalanobisMetric
@@ -30,6 +31,7 @@ class BlendSettings:
 
     def __post_init__(self) -> None:
         expect("components", self.components >= 1, "1 or more", self.components)
+        expect("seed", self.seed >= 0, "0 or more", self.seed)
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,12 @@ class Blend:
             descriptions: by name, (images, d_name) float32, unit length.
             triplets: (t, 3) rows of query, positive and negative.
             settings: the defaults where none are given.
+
+        Raises:
+            DeepRankingError: as `GoldenFeature.fit` does.
         """
         settings = settings or BlendSettings()
+        triplets = checked_triplets(triplets, min(map(len, descriptions.values())))
         seen = np.unique(triplets)
         rows = np.searchsorted(seen, triplets)
         powers = settings.powers or {}

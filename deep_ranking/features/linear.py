@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics.triplets import checked_triplets
 
 
@@ -42,6 +42,7 @@ class LinearEmbedding:
             )
         if self.epochs < 1 or self.batch_size < 1:
             raise DeepRankingError(f"linear embedding: expected 1 epoch and triplet or more, found {self}")
+        expect("seed", self.seed >= 0, "0 or more", self.seed)
 
     def fit(self, vectors: NDArray[Any], triplets: NDArray[np.integer]) -> NDArray[np.float64]:
         """Learn A.

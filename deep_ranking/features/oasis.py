@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics.triplets import checked_triplets
 
 _BLOCK = 256
@@ -38,6 +38,7 @@ class Oasis:
             raise DeepRankingError(
                 f"OASIS: expected an aggressiveness above 0 and 1 epoch or more, found {self}"
             )
+        expect("seed", self.seed >= 0, "0 or more", self.seed)
 
     def fit(self, vectors: NDArray[Any], triplets: NDArray[np.integer]) -> NDArray[np.float64]:
         """Learn W.

@@ -43,7 +43,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         highest = {"rotation_range": 180, "zoom_range": 0.99, "shear_range": 1.5}
-        highest |= {"width_shift_range": 1, "height_shift_range": 1, "pixel_shift": 10_000}
+        highest |= {"width_shift_range": 1, "height_shift_range": 1, "pixel_shift": 10_000, "cval": 255}
         for name, limit in highest.items():
             value = getattr(self, name)
             expect(name, 0 <= value <= limit, f"a number of 0 to {limit}", value)
@@ -104,10 +104,14 @@ class RandomPixelShift(layers.Layer):
     Args:
         shift: 0 or more.
         seed: draws depend on it alone.
+
+    Raises:
+        DeepRankingError: a shift below 0.
     """
 
     def __init__(self, shift: int, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
+        expect("shift", shift >= 0, "0 or more pixels", shift)
         self.shift, self.seed = shift, seed
         self.generator = keras.random.SeedGenerator(seed)
 

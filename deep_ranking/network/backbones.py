@@ -1,5 +1,6 @@
 """The ConvNets to choose from: images -> features. Keras is imported when one is built."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -38,9 +39,12 @@ def _application(name: str, preprocessing: Literal["centered", "signed", "inside
     def build(image_size: int) -> "keras.Model":
         import keras
 
-        return getattr(keras.applications, name)(
-            weights=None, include_top=False, input_shape=(image_size, image_size, 3)
-        )
+        with warnings.catch_warnings():
+            # MobileNetV2 has ImageNet weights for 96 to 224 pixels. They fit any size, and it was chosen.
+            warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")
+            return getattr(keras.applications, name)(
+                weights=None, include_top=False, input_shape=(image_size, image_size, 3)
+            )
 
     return Backbone(build, preprocessing, application=name, **kwargs)
 

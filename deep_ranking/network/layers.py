@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from deep_ranking.errors import expect
 from deep_ranking.network import colour, pooling  # noqa: F401 - registered with those here
 
 
@@ -35,10 +36,14 @@ class GradientScale(keras.layers.Layer):
 
     Args:
         factor: 0 or more.
+
+    Raises:
+        DeepRankingError: a factor below 0.
     """
 
     def __init__(self, factor: float, **kwargs: Any):
         super().__init__(**kwargs)
+        expect("factor", factor >= 0, "0 or more", factor)
         self.factor = factor
 
     def call(self, values: Any) -> Any:
@@ -67,6 +72,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         self, radius: int = 2, bias: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **kwargs: Any
     ):
         super().__init__(**kwargs)
+        expect("radius", radius >= 0, "0 or more channels on each side", radius)
         self.radius, self.bias, self.alpha, self.beta = radius, bias, alpha, beta
 
     def call(self, activations: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.batches import ImageBatches
 from deep_ranking.progress import progress
-from deep_ranking.training.checkpoint import Checkpoint, Progress
+from deep_ranking.training.checkpoint import Checkpoint, Progress, synchronize
 from deep_ranking.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,9 @@ class Keeper(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the step; write a checkpoint now and then."""
-        self.state = replace(self.state, step=self.state.step + 1)
+        if self.state.step % self.steps and self.state.metrics:
+            self._add_metrics(self.state.metrics)
+        self.state = replace(self.state, step=self.state.step + 1, metrics=())
         if self.state.step % self.every == 0 and self.state.step % self.steps:
             self.checkpoint.save(self.model, self.state)
 
@@ -124,6 +126,12 @@ class Keeper(keras.callbacks.Callback):
         self.state = replace(self.state, best=best, history=(*self.state.history, logs))
         self.log(self.state.history)
         self.checkpoint.save(self.model, self.state)
+
+    def _add_metrics(self, before: tuple[float, ...]) -> None:
+        """Add what the epoch's metrics summed up before it was cut; Keras makes them in the first step."""
+        synchronize(self.model)
+        for total, value in zip(self.model.metrics_variables, before, strict=True):
+            total.assign(total + value)
 
 
 class CollapseAlarm(keras.callbacks.Callback):

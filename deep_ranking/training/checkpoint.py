@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,13 @@ class Progress:
         step: optimizer steps done, counted over all epochs.
         best: highest validation precision so far; None before the first.
         history: the logs of each finished epoch.
+        metrics: what the training metrics have added up in the epoch so far.
     """
 
     step: int = 0
     best: float | None = None
     history: tuple[dict[str, float], ...] = ()
+    metrics: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,11 @@ class Checkpoint:
         """Write the state, whole or not at all."""
         if not self.writes:
             return
-        if hasattr(model, "jax_state_sync"):
-            model.jax_state_sync()  # on JAX, within an epoch, the variables are elsewhere
+        synchronize(model)
         with written_whole(self.path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["run"] = self.run
-            file.attrs["progress"] = json.dumps(
-                {"step": progress.step, "best": progress.best, "history": progress.history}
-            )
+            metrics = [float(keras.ops.convert_to_numpy(total)) for total in model.metrics_variables]
+            file.attrs["progress"] = json.dumps({**asdict(progress), "metrics": metrics})
             for number, variable in enumerate(_variables(model)):
                 file[f"{number:05d}"] = keras.ops.convert_to_numpy(variable)
 
@@ -91,12 +91,19 @@ class Checkpoint:
                 f"{self.path}: expected a checkpoint, found something else or a damaged one ({error}); "
                 "train without --resume"
             ) from error
-        return Progress(stored["step"], stored["best"], tuple(stored["history"]))
+        metrics = tuple(stored.get("metrics", ()))
+        return Progress(stored["step"], stored["best"], tuple(stored["history"]), metrics)
 
     def discard(self) -> None:
         """Remove the file, if there is one."""
         if self.writes:
             self.path.unlink(missing_ok=True)
+
+
+def synchronize(model: keras.Model) -> None:
+    """Bring a model's variables up to date: on JAX, within an epoch, their values are elsewhere."""
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
 
 
 def checkpoint_path(model_path: str | os.PathLike[str]) -> Path:
@@ -105,7 +112,7 @@ def checkpoint_path(model_path: str | os.PathLike[str]) -> Path:
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """Weights, random states of dropout and augmentation, and the optimizer's; metrics start anew."""
+    """Weights, random states of dropout and augmentation, and the optimizer's; metrics are `Progress`."""
     metrics = {id(v) for v in model.metrics_variables}
     own = [v for v in model.variables if id(v) not in metrics]
     return own + list(model.optimizer.variables)

@@ -172,9 +172,9 @@ def train(
     bar = callbacks.ProgressBar(batches, start.step, quiet)
     try:
         _fit(model, batches, start.step, settings.epochs, [*watched, keeper, bar])
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if checkpoint.path.exists():
-            logger.warning("stopped; the same command with --resume goes on from the last checkpoint")
+            stop.add_note("the same command with --resume goes on from the last checkpoint")
         raise
     checkpoint.discard()
     return Trained(network, keeper.state.history)

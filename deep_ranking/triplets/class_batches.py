@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class ClassBatches:
         seed: 0 or more; with the number of the epoch it decides the batches.
 
     Raises:
-        DeepRankingError: a count below 2, or fewer than P classes with K images.
+        DeepRankingError: a count below 2, a seed below 0, or fewer than P classes with K images.
 
     Example:
         >>> categories = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
@@ -42,9 +42,8 @@ class ClassBatches:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("classes_per_batch", "images_per_class"):
-            if getattr(self, name) < 2:
-                raise DeepRankingError(f"{name}: expected 2 or more, found {getattr(self, name)}")
+        for name, least in (("classes_per_batch", 2), ("images_per_class", 2), ("seed", 0)):
+            expect(name, getattr(self, name) >= least, f"{least} or more", getattr(self, name))
         large = len(self._classes()[1])
         if large < self.classes_per_batch:
             raise DeepRankingError(

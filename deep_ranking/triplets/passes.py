@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.labelled import LabelledImages
 from deep_ranking.triplets.online import OnlineSampler
@@ -59,6 +59,7 @@ class OnlineTriplets:
         for name, expected, found in (("count", 1, count), ("capacity", 2, capacity), ("seed", 0, seed)):
             if found < expected:
                 raise DeepRankingError(f"{name}: expected {expected} or more, found {found}")
+        expect("labelled", len(labelled.images) > 0, "images with classes", labelled.images)
         self.images, self.relevance = labelled.images, relevance
         self.count, self.capacity, self.seed = count, capacity, seed
         self.settings = ImportanceSettings() if settings is None else settings

@@ -155,6 +155,8 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_weights(table, striped_cl
     assert resumed.returncode == 0, resumed.stderr
     expected, found = (load_network(tmp_path / name)[0].get_weights() for name in ("whole.h5", "killed.h5"))
     assert all(map(np.array_equal, expected, found))
+    # The figures too, of the epoch that was cut among them.
+    assert (tmp_path / "killed.csv").read_text() == (tmp_path / "whole.csv").read_text()
     again = run("train.py", *flags, "--model", "killed.h5", "--resume")
     assert again.returncode == 1
     assert "killed.checkpoint: expected the checkpoint of an unfinished run, found none" in again.stderr
