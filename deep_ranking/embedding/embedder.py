@@ -150,4 +150,6 @@ class Embedder:
     def embed_pixels(self, images: np.ndarray) -> np.ndarray:
         """Embed decoded images, (n, height, width, 3) of `size`, RGB 0..255, as (n, d) float32."""
         assert self.engine is not None  # since __post_init__
+        if not len(images):  # not every engine takes none
+            return np.zeros((0, self.dimension), np.float32)
         return self.engine(images)
