@@ -23,17 +23,18 @@ class ProgressBar(keras.callbacks.Callback):
     Args:
         batches: what is trained on.
         start: step from which the run goes on.
+        epochs: of the whole run.
         quiet: no bar.
     """
 
-    def __init__(self, batches: ImageBatches, start: int, quiet: bool):
+    def __init__(self, batches: ImageBatches, start: int, epochs: int, quiet: bool):
         super().__init__()
-        self.batches, self.quiet = batches, quiet
+        self.batches, self.epochs, self.quiet = batches, epochs, quiet
         self.begun = start % len(batches) * batches.items_per_batch
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Open the epoch's bar."""
-        name = f"epoch {epoch + 1}/{self.params['epochs']}"
+        name = f"epoch {epoch + 1}/{self.epochs}"
         self.bar = progress((), name, self.batches.unit, self.batches.items, self.quiet)
         self.bar.update(self.begun)
         self.begun = 0

@@ -169,7 +169,7 @@ def train(
         save(start.history[0])
         return Trained(network, start.history)
     keeper = callbacks.Keeper(save, log, checkpoint, checkpoint_steps, len(batches), start)
-    bar = callbacks.ProgressBar(batches, start.step, quiet)
+    bar = callbacks.ProgressBar(batches, start.step, settings.epochs, quiet)
     try:
         _fit(model, batches, start.step, settings.epochs, [*watched, keeper, bar])
     except KeyboardInterrupt as stop:
@@ -233,10 +233,15 @@ def _views(
 
 
 def _fit(model: keras.Model, batches: ImageBatches, step: int, epochs: int, watched: list[Any]) -> None:
-    """Run `model.fit` from a step to the end: first the rest of a begun epoch, then the whole ones."""
+    """Run `model.fit` from a step to the end: first the rest of a begun epoch, then the whole ones.
+
+    On other backends than TensorFlow each epoch is a `fit` of its own: there Keras begins a data set without
+    an end anew with each epoch, so every epoch would be the first.
+    """
     epoch, begun = divmod(step, len(batches))
-    parts = [(epoch + 1, begun), (epochs, 0)] if begun else [(epochs, 0)]
-    for until, skipped in parts:
+    at_once = epochs if keras.backend.backend() == "tensorflow" else 1
+    parts = [(until, 0) for until in range(epoch + bool(begun) + at_once, epochs, at_once)] + [(epochs, 0)]
+    for until, skipped in [(epoch + 1, begun), *parts] if begun else parts:
         if epoch < until:
             try:
                 model.fit(

@@ -46,17 +46,21 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
     )
     # Requests are served side by side, a thread each; BLAS's own threads would only wait for each other.
     with listener, threadpool_limits(1, "blas"):
-        _Server(config, lambda: started(address)).run([listener])
+        _Server(config, lambda: started(address), app.state.site.workers.stop).run([listener])
 
 
 class _Server(uvicorn.Server):
-    """Says when it has started."""
+    """Says when it has started, and when it is to stop."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]):
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]):
         super().__init__(config)
-        self._tell = started
+        self._tell, self._stop = started, stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._tell()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop()
+        await super().shutdown(sockets)

@@ -27,7 +27,8 @@ class Workers:
 
     def __init__(self, seconds: float):
         cores = os.cpu_count() or 1
-        self._seconds = seconds
+        self._seconds, self._stopped = seconds, False
+        self._running: set[anyio.CancelScope] = set()
         self._search, self._decode, self._embed, self._disk = (
             CapacityLimiter(cores),
             CapacityLimiter(cores),
@@ -51,9 +52,19 @@ class Workers:
         """Run what waits for files."""
         return await self._run(self._disk, partial(work, *args, **keywords))
 
+    def stop(self) -> None:
+        """Answer now whoever waits, with 503; their threads end by themselves, and nobody waits for them."""
+        self._stopped = True
+        for scope in self._running:
+            scope.cancel()
+
     async def _run(self, limiter: CapacityLimiter, work: Callable[[], T]) -> T:
-        try:
-            with anyio.fail_after(self._seconds):
+        with anyio.move_on_after(self._seconds) as scope:
+            self._running.add(scope)
+            try:
                 return await anyio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
-        except TimeoutError:
-            raise Problem(503, "The server is busy; try again in a moment.") from None
+            finally:
+                self._running.discard(scope)
+        if self._stopped:
+            raise Problem(503, "The server was stopped; start it again.")
+        raise Problem(503, "The server is busy; try again in a moment.")

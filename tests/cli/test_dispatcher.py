@@ -11,10 +11,16 @@ import warnings
 import pytest
 
 import deep_ranking
-from deep_ranking.cli import COMMANDS, main, run_command
+from deep_ranking.cli import COMMANDS, STATUSES, main, run_command
+from deep_ranking.cli.stopping import Terminated
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 
 HEAVY = ("keras", "tensorflow", "numpy", "PIL", "h5py", "sklearn", "tqdm")
+
+
+def noted(error, note):
+    error.add_note(note)
+    return error
 
 
 @pytest.fixture
@@ -66,13 +72,47 @@ def test_a_defect_of_ours_is_not_hidden(command):
         main(["fake"])
 
 
-def test_interrupted(command, capsys):
+@pytest.mark.parametrize(
+    ("stop", "status", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; the same command begins anew"),
+        (Terminated(), 143, "terminated; the same command begins anew"),
+        (noted(KeyboardInterrupt(), "say go"), 130, "interrupted; say go"),
+    ],
+)
+def test_interrupted_in_one_line_that_says_how_to_go_on(command, capsys, stop, status, message):
     def run(args):
-        raise KeyboardInterrupt
+        raise stop
 
     command.run = run
-    assert main(["fake"]) == 130
-    assert "interrupted" in capsys.readouterr().err
+    assert main(["fake"]) == status
+    assert capsys.readouterr().err == f"\ndeep-ranking fake: {message}\n"
+
+
+def test_sigterm_stops_as_an_interrupt_does_and_is_left_as_it_was(command):
+    def run(args):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            tidied.append(True)
+
+    command.run, tidied = run, []
+    before = signal.getsignal(signal.SIGTERM)
+    assert before is signal.SIG_DFL
+    assert main(["fake"]) == 143
+    assert tidied
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_warning_is_one_line(command, capsys):
+    def run(args):
+        warnings.simplefilter("always")
+        warnings.warn("beware\n  of this", stacklevel=1)
+
+    command.run = run
+    assert main(["fake"]) == 0
+    assert capsys.readouterr().err == "deep-ranking fake: warning: beware of this\n"
 
 
 def test_the_scripts_of_the_root_have_their_own_name(command, capsys):
@@ -105,6 +145,7 @@ def test_help_lists_every_command(capsys):
     assert exit_.value.code == 0
     text = capsys.readouterr().out
     assert all(f"  {name} " in text and about in text for name, about in COMMANDS.items())
+    assert all(f"  {status} " in text and about in text for status, about in STATUSES.items())
 
 
 @pytest.mark.parametrize("argv", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
@@ -171,5 +212,5 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert stderr == "\ndeep-ranking prepare: interrupted\n"
+    assert stderr == "\ndeep-ranking prepare: interrupted; the same command begins anew\n"
     assert list(tmp_path.iterdir()) == []

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from served import make_images, make_index
 
@@ -34,6 +36,8 @@ def running(index, *more):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A shell starts its background jobs with SIGINT ignored, and so may whoever runs the tests.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             line = process.stdout.readline()
@@ -190,13 +194,34 @@ def test_triplets_of_images_no_longer_indexed_are_left_out_and_counted(place, em
 
 
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent otherwise there")
-def test_an_interrupt_ends_it_quietly(place):
-    with running(place / "index") as (address, process):
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_stopped_it_ends_at_once_also_while_a_map_is_computed(tmp_path, number, status, word):
+    """t-SNE of so many images takes seconds, in a thread that cannot be stopped."""
+    with Index.create(tmp_path / "index", 64, "by hand") as index:
+        index.add([f"{row:04}.jpg" for row in range(1500)], np.random.default_rng(0).normal(size=(1500, 64)))
+    answers = []
+    with running(tmp_path / "index") as (address, process):
+
+        def ask():
+            try:
+                answers.append(fetch(f"{address}/api/map"))
+            except urllib.error.HTTPError as error:
+                answers.append(error.code)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(1)  # it is on its way
         assert fetch(f"{address}/api/health")
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=30)
-        assert process.returncode in (0, 130)
-        assert "Traceback" not in error
+        process.send_signal(number)
+        begun = time.monotonic()
+        _, error = process.communicate(timeout=60)
+        asking.join()
+    assert process.returncode == status
+    assert answers == [503]
+    assert time.monotonic() - begun < 10
+    assert error.splitlines()[1:] == ["", f"deep-ranking serve: {word}; every answer that was given is kept"]
 
 
 @pytest.mark.parametrize(

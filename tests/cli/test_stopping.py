@@ -1,0 +1,161 @@
+"""Each command says by its exit status how it ended; stopped from outside, it leaves nothing half done."""
+
+import argparse
+import importlib
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deep_ranking.cli import COMMANDS, main
+from deep_ranking.triplets import Triplet, write_triplets
+
+ROOT = Path(__file__).parents[2]
+
+
+def parser_of(command):
+    parser = argparse.ArgumentParser(prog=command)
+    importlib.import_module(f"deep_ranking.cli.{command}").add_arguments(parser)
+    return parser
+
+
+def required(parser):
+    """Arguments that parse, and name what is not there."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            name = "human-triplets"  # the one that neither draws nor downloads
+            yield from (name, *required(action.choices[name]))
+        elif action.required:
+            value = next(iter(action.choices)) if action.choices else "missing"
+            yield from [*action.option_strings[:1], str(value)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_failed_is_1_and_an_error_in_one_line(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([command, *required(parser_of(command)), "--quiet"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert re.fullmatch(rf"deep-ranking {command}: error: .+\n", told.err)
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_usage_is_2_and_quiet_is_a_flag_of_every_command(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, *required(parser_of(command)), "--no_such_flag"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "--quiet" in told
+    assert re.search(r"error: unrecognized arguments: --no_such_flag\n$", told)
+
+
+def test_a_process_ends_with_its_status(tmp_path):
+    for arguments, status in ((["--version"], 0), (["duplicates", "--index", "none"], 1), (["serve"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-m", "deep_ranking", *arguments], cwd=tmp_path, capture_output=True
+        )
+        assert done.returncode == status
+
+
+def stopped(folder, arguments, until, by=signal.SIGINT):
+    """Run a command, send it a signal once something is true, and return its status and standard error."""
+    loud = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "deep_ranking", *map(str, arguments)],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**loud, "PYTHONPATH": str(ROOT)},
+        # A shell starts its background jobs with SIGINT ignored, and so may whoever runs the tests.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            give_up = time.monotonic() + 240
+            while not until():
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() < give_up
+                time.sleep(0.01)
+            process.send_signal(by)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, error
+
+
+def half_files(folder):
+    return [path.name for path in folder.rglob("*") if ".tmp" in path.name or path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("by", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_sampling(tmp_path, by, status, word):
+    for name in ("one", "other"):
+        (tmp_path / "dataset" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "dataset" / name / "0.png")
+        for number in range(1, 400):
+            os.link(tmp_path / "dataset" / name / "0.png", tmp_path / "dataset" / name / f"{number}.png")
+    many = ["--num_pos_images", 399, "--num_neg_images", 399]
+    arguments = ["sample", "--output_directory", "out", *many, "--quiet"]
+    ended = stopped(tmp_path, arguments, lambda: [*(tmp_path / "out").glob(".*")], by)
+    assert ended == (status, f"\ndeep-ranking sample: {word}; the same command begins anew\n")
+    assert [*(tmp_path / "out").iterdir()] == []
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images in two classes, 3,000 in all, and some triplets of the first."""
+    folder = tmp_path_factory.mktemp("stopped")
+    rng = np.random.default_rng(0)
+    for number in range(3000):
+        path = folder / "dataset" / "ab"[number % 2] / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(path, compress_level=0)
+    names = [f"{'ab'[number % 2]}/{number:04}.png" for number in range(40)]
+    write_triplets(
+        folder / "triplets.txt", (Triplet(names[i], names[i + 2], names[i + 1]) for i in range(36))
+    )
+    return folder
+
+
+def test_training_then_indexing(folder):
+    """One after the other, since the second needs the model of the first."""
+    network = ["--backbone", "simple", "--weights", "none", "--image_size", 32, "--embedding_size", 8]
+    arguments = ["train", "--epochs", 100_000, "--checkpoint_steps", 1, "--batch_size", 12, *network]
+    # The log comes after the model.
+    status, error = stopped(folder, arguments, (folder / "deepranking.csv").exists)
+    assert status == 130
+    assert half_files(folder) == []
+    assert {path.name for path in folder.glob("deepranking.*")} == {
+        f"deepranking.{e}" for e in ("h5", "csv", "checkpoint")
+    }
+    first, *epochs, blank, last = error.splitlines()
+    assert first.startswith("training on ")  # and nothing of what TensorFlow says of itself
+    assert all(re.match(r"epoch \d+/100000: ", line) for line in epochs)
+    assert blank == ""
+    how = "the same command with --resume goes on from the last checkpoint"
+    assert last == f"deep-ranking train: interrupted; {how}"
+
+    def some_indexed():
+        try:
+            with sqlite3.connect(f"file:{folder}/index/store.sqlite?mode=ro", uri=True) as database:
+                return database.execute("SELECT count(*) FROM images").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+    arguments = ["index", "--index", "index", "--model", "deepranking.h5", "--images", "dataset"]
+    status, error = stopped(folder, [*arguments, "--engine", "keras", "--quiet"], some_indexed)
+    assert status == 130
+    assert error == "\ndeep-ranking index: interrupted; the same command goes on where this one was\n"
+    assert 0 < some_indexed() < 3000
+    assert half_files(folder) == []

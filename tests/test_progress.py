@@ -1,0 +1,32 @@
+"""Progress in a log: whole lines, and no more of them than there is to say."""
+
+import re
+
+from deep_ranking.progress import progress
+
+
+def test_short_work_is_one_line_in_a_log(capsys):
+    assert [*progress(range(50), "counting", "numbers", 50)] == [*range(50)]
+    found = capsys.readouterr().err
+    assert re.fullmatch(r"counting: 100%\|#+\| 50/50 \[.*\]\n", found)
+
+
+def test_long_work_is_a_line_now_and_then(capsys, monkeypatch):
+    bar = progress((), "epoch 1/2", "triplets", 90)
+    for _ in range(3):
+        bar.last_print_t -= 31  # so long ago was the last line
+        bar.update(30)
+    bar.set_postfix(loss="0.5")
+    bar.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("|")[0] for line in lines[:3]] == [f"epoch 1/2:  {n}%" for n in (33, 67)] + [
+        "epoch 1/2: 100%"
+    ]
+    assert "loss=0.5" in lines[-1]
+    assert not any("\r" in line or not line for line in lines)
+
+
+def test_nothing_is_said_of_nothing(capsys):
+    progress((), "waiting", "images", 10).close()
+    assert [*progress([1], "counting", "numbers", quiet=True)] == [1]
+    assert capsys.readouterr().err == ""
