@@ -31,6 +31,7 @@ class ProgressBar(keras.callbacks.Callback):
         super().__init__()
         self.batches, self.epochs, self.quiet = batches, epochs, quiet
         self.begun = start % len(batches) * batches.items_per_batch
+        self.bar = progress((), "", batches.unit, quiet=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Open the epoch's bar."""
@@ -55,6 +56,10 @@ class ProgressBar(keras.callbacks.Callback):
                 precision=f"{logs['similarity_precision']:.3f}",
                 validation=f"{logs['val_similarity_precision']:.4f}",
             )
+        self.close()
+
+    def close(self) -> None:
+        """Close the bar of an epoch, also of one that is stopped."""
         self.bar.close()
 
 

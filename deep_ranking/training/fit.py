@@ -176,6 +176,8 @@ def train(
         if checkpoint.path.exists():
             stop.add_note("the same command with --resume goes on from the last checkpoint")
         raise
+    finally:
+        bar.close()
     checkpoint.discard()
     return Trained(network, keeper.state.history)
 
