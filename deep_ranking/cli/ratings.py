@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> None:
         if not kept:
             raise DeepRankingError(
                 f"{path}: of {len(counted.preferences)} questions rated, none has {args.min_raters} or more "
-                "raters who all prefer the same image of the index; rate more, or lower --min_raters"
+                "raters who all prefer the same image of the index; rate more"
+                + (", or lower --min_raters" if args.min_raters > 1 else "")
             )
         write_triplets(args.output, kept)
         result["output"] = args.output

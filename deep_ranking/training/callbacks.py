@@ -143,6 +143,8 @@ class Keeper(keras.callbacks.Callback):
 class CollapseAlarm(keras.callbacks.Callback):
     """Says when all images get nearly one embedding: the loss then sits at the gap and nothing is learned.
 
+    It looks at the whole embedding: a path of the network may die unseen while another tells images apart.
+
     Args:
         gap: the loss of a network that maps everything to one point.
         every: steps between two looks.

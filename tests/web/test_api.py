@@ -374,6 +374,14 @@ def test_changes_of_the_index_are_seen_and_a_number_keeps_its_meaning(client, im
     assert get(client, "/ratings")["total"] == 1
 
 
+@pytest.mark.parametrize(("count", "kind"), [(0, "empty-index"), (2, "too-few-images")])
+def test_too_few_images_are_no_finished_rating(make_client, tmp_path, count, kind):
+    with Index.create(tmp_path / "small", 12, "pixels") as index:
+        index.add([f"{row}.png" for row in range(count)], np.eye(count, 12))
+    answer = make_client(tmp_path / "small").get("/api/ratings/question?rater=Ann")
+    assert (answer.status_code, answer.json()["type"]) == (404, f"/problems/{kind}")
+
+
 def test_the_index_may_be_deleted_and_made_anew_meanwhile(client, images, index, embedder):
     (index / "store.sqlite").unlink()
     assert get(client, "/health")["images"] == 30

@@ -110,6 +110,9 @@ async def export(site: At, min_raters: Annotated[int, Query(ge=1, le=1000)] = 1)
 
 
 def _question(site: Site, gallery: Gallery, rater: str, skip: int) -> schema.Question:
+    if len(gallery) < 3:
+        kind = "too-few-images" if len(gallery) else "empty-index"
+        raise Problem(404, "A question takes three images; put more into the index.", kind)
     chosen = choose_ahead(gallery.snapshot, site.ratings.ratings(), rater, site.settings.seed, skip)
     if chosen is None:
         raise Problem(404, "No question is left for this rater; index more images.", "no-question-left")

@@ -22,7 +22,7 @@ async function fetchQuestion(skip) {
     for (const image of [found.query, found.a, found.b]) new Image().src = thumbnail(image.id, 640);
     return found;
   } catch (error) {
-    if (error instanceof Problem && error.status === 404) return null;
+    if (error instanceof Problem && /no-question-left$/.test(error.type)) return null;
     throw error;
   }
 }
