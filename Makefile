@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TOOLS  := .venv-tools
 LOCKED := .venv-locked
 
-.PHONY: help demo browser test test-all lint format bench lock licenses sbom audit clean
+.PHONY: help demo browser test test-jax test-all lint format bench lock licenses sbom audit clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | column -t -s '|'
@@ -28,6 +28,10 @@ browser:  ## Chromium for the tests of the page, from Debian where this may inst
 test: $(VENV)/installed  ## the tests of every change
 	$(BIN)/python -m pytest -m 'not long' -n 2 --dist worksteal
 
+test-jax: $(VENV)/installed  ## the tests of network, loss, training and embedding with Keras on JAX
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m 'not long' -n 2 --dist worksteal \
+	  tests/network tests/ranking tests/training tests/embedding
+
 test-all: $(VENV)/installed  ## the long tests too
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
@@ -41,7 +45,7 @@ format: $(VENV)/installed  ## rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/installed  ## the quick set of the benchmarks
-	@for script in $(filter-out benchmarks/outcome.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
 # What looks at the project's packages lives apart from them, so that it is none of them.
 $(TOOLS)/installed:
