@@ -7,6 +7,7 @@ import sys
 import time
 import types
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -214,3 +215,19 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path):
     assert process.returncode == 130
     assert stderr == "\ndeep-ranking prepare: interrupted; the same command begins anew\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "torch"])
+def test_a_backend_that_is_not_there_is_said(backend):
+    code = (
+        "import sys; sys.modules['torch'] = None; import deep_ranking.cli.quiet_keras as q; q.import_keras()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    said = f"DeepRankingError: KERAS_BACKEND={backend}: Keras cannot be imported"
+    assert said in done.stderr.splitlines()[-1]
