@@ -59,7 +59,7 @@ class Workers:
             scope.cancel()
 
     async def _run(self, limiter: CapacityLimiter, work: Callable[[], T]) -> T:
-        with anyio.move_on_after(self._seconds) as scope:
+        with anyio.move_on_after(0 if self._stopped else self._seconds) as scope:
             self._running.add(scope)
             try:
                 return await anyio.to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +149,7 @@ def test_training_then_indexing(folder):
 
     def some_indexed():
         try:
-            with sqlite3.connect(f"file:{folder}/index/store.sqlite?mode=ro", uri=True) as database:
+            with closing(sqlite3.connect(f"file:{folder}/index/store.sqlite?mode=ro", uri=True)) as database:
                 return database.execute("SELECT count(*) FROM images").fetchone()[0]
         except sqlite3.OperationalError:
             return 0
