@@ -228,7 +228,7 @@ def test_an_index_of_few_or_no_images_is_served(make_client, tmp_path):
             assert get(client, "/compare", a=image["id"], b=image["id"])["distance"] == 0
             get(client, f"/images/{image['id']}/thumbnail", 404)
         asked = get(client, "/ratings/question", 200 if count == 3 else 404, rater="Ann")
-        assert count == 3 or asked["type"] == "/problems/no-question-left"
+        assert count == 3 or asked["type"] == f"/problems/{'too-few-images' if count else 'empty-index'}"
 
 
 def rate(client, rater, answer="a", status=201):
@@ -372,14 +372,6 @@ def test_changes_of_the_index_are_seen_and_a_number_keeps_its_meaning(client, im
     get(client, f"/images/{before[changed]}", 404)
     get(client, f"/images/{before[removed]}/thumbnail", 404)
     assert get(client, "/ratings")["total"] == 1
-
-
-@pytest.mark.parametrize(("count", "kind"), [(0, "empty-index"), (2, "too-few-images")])
-def test_too_few_images_are_no_finished_rating(make_client, tmp_path, count, kind):
-    with Index.create(tmp_path / "small", 12, "pixels") as index:
-        index.add([f"{row}.png" for row in range(count)], np.eye(count, 12))
-    answer = make_client(tmp_path / "small").get("/api/ratings/question?rater=Ann")
-    assert (answer.status_code, answer.json()["type"]) == (404, f"/problems/{kind}")
 
 
 def test_the_index_may_be_deleted_and_made_anew_meanwhile(client, images, index, embedder):
