@@ -1,5 +1,7 @@
 """What the project raises when the input, not the code, is wrong."""
 
+import os
+
 
 class DeepRankingError(ValueError):
     """A problem the user can mend; the message says what was expected, what was found, what to do.
@@ -38,9 +40,15 @@ def expect(name: str, holds: bool, expected: str, found: object) -> None:
 def reason(error: BaseException) -> str:
     """Return the first line of what another library says went wrong, or the error's kind if it says nothing.
 
+    The system's errors are told without their number, after the file that they are about.
+
     Example:
         >>> reason(ValueError("no such layer\\nin a long listing")), reason(KeyError())
         ('no such layer', 'KeyError')
+        >>> reason(PermissionError(13, "Permission denied", "a.txt"))
+        'a.txt: Permission denied'
     """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

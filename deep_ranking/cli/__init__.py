@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from deep_ranking import __version__
 from deep_ranking.cli import stopping
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, reason
 
 COMMANDS = {
     "prepare": "draw or unpack a data set",
@@ -107,7 +107,8 @@ def _run(command: str, argv: Sequence[str], prog: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (DeepRankingError, OSError) as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        told = error if isinstance(error, DeepRankingError) else reason(error)
+        print(f"{prog}: error: {told}", file=sys.stderr)
         return FAILED
     except Exception as error:
         # Each backend has an exception of its own for this; TensorFlow's goes by this name.

@@ -1,12 +1,12 @@
 """A folder that is either whole or not there."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import temporary_folder
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def folder_written_whole(output: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         DeepRankingError: `output` is a file, or a folder that holds something else already.
-        OSError: it cannot be written.
+        WriteError: it cannot be written.
 
     Example:
         >>> import tempfile
@@ -32,17 +32,13 @@ def folder_written_whole(output: str | os.PathLike[str]) -> Iterator[Path]:
     check_free(output)
     target = Path(output).resolve()
     exists = target.exists()
-    temporary = (target if exists else target.parent) / f".{target.name}.{os.getpid()}.tmp"
-    temporary.mkdir(parents=True)
-    try:
+    with temporary_folder(target / target.name if exists else target) as temporary:
         yield temporary
         check_free(output)  # another run may have filled it meanwhile
         if exists:
             _move_all(temporary, target)
         else:
             temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_free(output: str | os.PathLike[str]) -> None:

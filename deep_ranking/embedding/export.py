@@ -1,7 +1,6 @@
 """A saved model in the formats of other runtimes, each checked against the model after writing."""
 
 import os
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from deep_ranking.embedding.embedder import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.files import temporary_folder
 
 LOWEST_COSINE = 0.9999
 """Between what the exported model and the model itself give for the same image."""
@@ -45,8 +45,8 @@ def export(embedder: Embedder, path: str | os.PathLike[str], format: str) -> flo
     images = rng.integers(0, 256, (3, *embedder.size, 3)).astype(np.float32)
     expected = embedder.embed_pixels(images)
     # Beside its place, so that the renames stay on one file system.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder:
-        written = Path(folder) / path.name
+    with temporary_folder(path) as folder:
+        written = folder / path.name
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the converters, about their own dependencies
@@ -62,7 +62,7 @@ def export(embedder: Embedder, path: str | os.PathLike[str], format: str) -> flo
                 f"{LOWEST_COSINE} or more); nothing was written"
             )
         # The part that is opened by name comes last.
-        for part in sorted(Path(folder).iterdir(), key=lambda part: part.name == path.name):
+        for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):
             part.replace(path.parent / part.name)
     return cosine
 

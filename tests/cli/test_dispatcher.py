@@ -52,7 +52,7 @@ def test_done(command, capsys):
     [
         (DeepRankingError("expected a, found b; do c"), "expected a, found b; do c"),
         (MissingExtraError("faiss", "search", "this"), "pip install 'deep-ranking[search]'"),
-        (FileNotFoundError(2, "No such file or directory", "x.jpg"), "No such file or directory: 'x.jpg'"),
+        (FileNotFoundError(2, "No such file or directory", "x.jpg"), "x.jpg: No such file or directory"),
     ],
 )
 def test_what_the_user_can_mend_is_a_message_without_a_traceback(command, capsys, error, message):
