@@ -39,7 +39,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise WriteError(f"{path}: cannot be written there ({error.strerror}); choose another place") from error
+        raise WriteError(
+            f"{path}: cannot be written there ({error.strerror}); choose another place"
+        ) from error
 
 
 @contextmanager
@@ -102,6 +104,19 @@ def temporary_beside(path: str | os.PathLike[str]) -> Path:
                     Path(entry.path).unlink(missing_ok=True)
     unique = f"{_HOST}-{os.getpid()}-{secrets.token_hex(4)}"
     return path.with_name(f".{path.stem[:_LONGEST_STEM]}.{unique}.tmp{path.suffix}")
+
+
+def take_room(path: Path) -> None:
+    """Have the disk keep room for all of a file, which may have holes so far.
+
+    A store into a mapped file, for which a full disk then has no room, would end the process.
+
+    Raises:
+        OSError: there is too little room.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on every system
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _is_alive(process: int) -> bool:

@@ -4,8 +4,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, get_args
@@ -13,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.search.image import path_key
 from deep_ranking.search.stores import folder_of, place_name
-from deep_ranking.search.stores.local import connect
+from deep_ranking.search.stores.sqlite_file import StoreError, connect, has_schema, readable_errors
 
 Answer = Literal["both_similar", "both_dissimilar", "a", "b"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -29,7 +27,11 @@ _TABLES = (
     " a TEXT NOT NULL, b TEXT NOT NULL, answer TEXT NOT NULL, at REAL NOT NULL)",
     "CREATE UNIQUE INDEX one_answer ON ratings (rater, query, min(a, b), max(a, b))",
 )
-_COLUMNS = "id, rater, query, a, b, answer, at"
+_COLUMNS = (
+    "id, CAST(rater AS TEXT), CAST(query AS TEXT), CAST(a AS TEXT), CAST(b AS TEXT), CAST(answer AS TEXT),"
+    " CAST(at AS REAL)"
+)
+_BEGIN_ANEW = "move it away to begin anew"
 
 
 def ratings_file(index: str | os.PathLike[str], ratings: str | os.PathLike[str] | None) -> Path:
@@ -70,10 +72,6 @@ class AnsweredError(DeepRankingError):
     """A rater has answered the question already."""
 
 
-class StoreError(DeepRankingError):
-    """The file cannot be used now; nothing was kept."""
-
-
 class RatingStore:
     """The ratings of one index.
 
@@ -96,7 +94,7 @@ class RatingStore:
         self._lock = threading.Lock()
         if not self.path.parent.is_dir():
             raise DeepRankingError(f"{self.path}: expected a folder to keep it in, found none; make it first")
-        with self._readable_errors():
+        with readable_errors(self.path, _BEGIN_ANEW):
             self._database = connect(self.path)
             self._database.execute("BEGIN IMMEDIATE")
             schema = self._database.execute("PRAGMA user_version").fetchone()[0]
@@ -108,7 +106,8 @@ class RatingStore:
                 schema = SCHEMA
             self._database.execute("COMMIT")
             self._identity = self._on_disk()
-        if schema != SCHEMA or not self._has_ratings():
+            sound = schema == SCHEMA and has_schema(self._database, _TABLES)
+        if not sound:
             self.close()
             raise DeepRankingError(
                 f"{self.path}: expected a file of ratings, found another; choose a new name"
@@ -140,7 +139,8 @@ class RatingStore:
             raise DeepRankingError("a question has three different images, its query and two candidates")
         values = (rater, *map(path_key, (query, a, b)), answer, time.time())
         try:
-            with self._in_use():
+            with self._lock, readable_errors(self.path, _BEGIN_ANEW):
+                self._check_there()
                 (number,) = self._database.execute(
                     "INSERT INTO ratings (rater, query, a, b, answer, at) VALUES"
                     " (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?) RETURNING id",
@@ -153,11 +153,7 @@ class RatingStore:
             ) from None
 
     def undo(self, rater: str) -> Rating | None:
-        """Delete a rater's last answer and return it; None if there is none.
-
-        Raises:
-            StoreError: as of `add`; so do `ratings` and `count`.
-        """
+        """Delete a rater's last answer and return it; None if there is none."""
         found = self._rows(
             "DELETE FROM ratings WHERE id = (SELECT max(id) FROM ratings WHERE rater = ?)"
             f" RETURNING {_COLUMNS}",
@@ -177,24 +173,20 @@ class RatingStore:
 
     def count(self, rater: str | None = None) -> int:
         """Return the number of ratings, of one rater or of all."""
-        with self._in_use():
+        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             query = "SELECT count(*) FROM ratings WHERE ? IS NULL OR rater = ?"
             return int(self._database.execute(query, (rater, rater)).fetchone()[0])
 
     def _rows(self, query: str, *values: object) -> list[Rating]:
-        with self._in_use():
+        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             return [Rating._make(row) for row in self._database.execute(query, values).fetchall()]
 
-    @contextmanager
-    def _in_use(self) -> Iterator[None]:
-        with self._lock, self._readable_errors():
-            # SQLite goes on with a file that has been deleted: what it keeps there is lost, and what it reads
-            # there nobody else sees.
-            if self._on_disk() != self._identity:
-                raise StoreError(
-                    f"{self.path}: it was deleted or replaced while it was open; start the server again"
-                )
-            yield
+    def _check_there(self) -> None:
+        # SQLite goes on writing to a file that has been deleted, and what it keeps there is lost.
+        if self._on_disk() != self._identity:
+            raise StoreError(
+                f"{self.path}: it was deleted or replaced while it was open; start the server again"
+            )
 
     def _on_disk(self) -> tuple[int, int] | None:
         try:
@@ -202,24 +194,6 @@ class RatingStore:
         except OSError:
             return None
         return status.st_dev, status.st_ino
-
-    def _has_ratings(self) -> bool:
-        return bool(self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'ratings'").fetchone())
-
-    @contextmanager
-    def _readable_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.OperationalError as error:
-            raise StoreError(
-                f"{self.path}: SQLite cannot use it now ({error}); check that the folder can be written"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise DeepRankingError(
-                f"{self.path}: damaged, or no SQLite file ({error}); move it away to begin anew"
-            ) from error
 
 
 def check_rater(name: str) -> None:

@@ -71,9 +71,10 @@ class Approximate:
         return built
 
     @classmethod
-    def read(cls, path: Path) -> "Approximate":
-        """Read a structure that `write` wrote."""
-        return cls(_faiss().read_index(str(path)))
+    def read(cls, path: Path, shape: tuple[int, ...]) -> "Approximate | None":
+        """Read a structure that `write` wrote; None if it is not over a matrix of this shape."""
+        structure = _faiss().read_index(str(path))
+        return cls(structure) if (structure.ntotal, structure.d) == shape else None
 
     def write(self, path: Path) -> None:
         """Write the structure, with its `probe`, in FAISS's format."""

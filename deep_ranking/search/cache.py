@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,6 @@ T = TypeVar("T")
 _MARK = b"deep-ranking"
 _TRAILER = len(_MARK) + 4
 _BLOCK = 1 << 16
-_ABANDONED_SECONDS = 3600
 _ATTEMPTS = 5
 
 
@@ -37,18 +35,20 @@ class Caches:
     def __init__(self, folder: Path, identity: str, version: int):
         self._folder, self._identity, self._version = folder, identity, version
 
-    def get(self, name: str, write: Callable[[Path], None], read: Callable[[Path], T]) -> T:
+    def get(self, name: str, write: Callable[[Path], None], read: Callable[[Path], T | None]) -> T:
         """Read the cache `name` (with its ending), after writing it if it is missing, stale or damaged.
+
+        `read` returns None for a file that is whole and not what is wanted; it is written anew too.
 
         Raises:
             DeepRankingError: it is not as it was written, time and again.
-            OSError: it cannot be written.
+            WriteError: it cannot be written.
         """
         path = self._path(name, self._version)
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):  # another process may have cleaned up just now
-                if is_sealed(path):
-                    return read(path)
+                if is_sealed(path) and (found := read(path)) is not None:
+                    return found
             self._folder.mkdir(parents=True, exist_ok=True)
             with written_whole(path) as temporary:
                 write(temporary)
@@ -80,12 +80,7 @@ class Caches:
             for path in self._folder.glob(f"{stem}-*{ending}")
             if not path.name.startswith(f"{stem}-{self._identity}-")
         }
-        abandoned = {  # a killed process cannot remove its temporary file
-            path
-            for path in self._folder.glob(f".{stem}-*.tmp{ending}")
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
-        }
-        for path in {*self._stale(name).values(), *other_stores, *abandoned}:
+        for path in {*self._stale(name).values(), *other_stores}:
             with contextlib.suppress(OSError):  # Windows keeps a file that is open; the next one removes it
                 path.unlink()
 

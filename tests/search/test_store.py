@@ -232,7 +232,7 @@ def test_an_image_whose_vector_is_lost_is_an_error_not_a_row_of_zeros(folder):
     database.close()
     for path in (folder / "cache").iterdir():
         path.unlink()
-    with Index.open(folder) as index, pytest.raises(DeepRankingError, match="has no whole vector"):
+    with Index.open(folder) as index, pytest.raises(DeepRankingError, match="has no vector"):
         index.search(VECTORS[0])
 
 

@@ -1,10 +1,10 @@
 """A store in a folder: one SQLite file in write-ahead mode, which survives a kill at any moment."""
 
 import os
+import re
 import secrets
 import sqlite3
 import threading
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,15 +12,24 @@ from pathlib import Path
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.search.image import Image, as_text, path_key
+from deep_ranking.search.image import Image, path_key
 from deep_ranking.search.store import IndexExistsError, bound_elsewhere
 from deep_ranking.search.stores.local_snapshot import LocalSnapshot
+from deep_ranking.search.stores.sqlite_file import connect, has_schema, readable_errors
 
 FILE_NAME = "store.sqlite"
 SCHEMA = 1
 """The layout's number, in SQLite's `user_version`; 0 is a file that was never finished."""
 
-_PATIENCE = 60  # seconds to wait for other processes
+_BEGIN_ANEW = "delete the folder and index again"
+
+_METADATA = {
+    "version": re.compile("[0-9]{1,18}"),
+    "dimension": re.compile("[1-9][0-9]{0,8}"),  # SQLite holds no larger vector
+    "identity": re.compile("[0-9a-f]{8}"),
+    "fingerprint": re.compile(".*", re.DOTALL),
+}
+"""What every index has, and how it is written."""
 
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -49,7 +58,7 @@ class LocalStore:
                 "make one with: deep-ranking index --model MODEL --images FOLDER --index FOLDER"
             )
         self._lock = threading.RLock()
-        with _readable_errors(self.path):
+        with readable_errors(self.path, _BEGIN_ANEW):
             self._database = connect(self.path)
             schema = self._database.execute("PRAGMA user_version").fetchone()[0]
             if schema != SCHEMA:
@@ -59,7 +68,16 @@ class LocalStore:
                     f"{self.path}: expected an index of layout {SCHEMA}, found {found}; "
                     "delete the folder and index again"
                 )
-            self.metadata: dict[str, str] = dict(self._database.execute("SELECT key, value FROM meta"))
+            if not has_schema(self._database, _TABLES):
+                self._database.close()
+                raise self.damaged("its tables are not those of an index")
+            self.metadata: dict[str, str] = dict(
+                self._database.execute("SELECT key, CAST(value AS TEXT) FROM meta")
+            )
+        for name, kind in _METADATA.items():
+            if not kind.fullmatch(self.metadata.get(name, "")):
+                self._database.close()
+                raise self.damaged(f"{name} is {self.metadata.get(name)!r:.40}")
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], metadata: Mapping[str, str]) -> "LocalStore":
@@ -71,7 +89,7 @@ class LocalStore:
         """
         path = Path(folder) / FILE_NAME
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _readable_errors(path), closing(connect(path)) as database:
+        with readable_errors(path, _BEGIN_ANEW), closing(connect(path)) as database:
             database.execute("BEGIN IMMEDIATE")
             if database.execute("PRAGMA user_version").fetchone()[0]:
                 raise IndexExistsError(
@@ -112,6 +130,10 @@ class LocalStore:
         with self._transaction("BEGIN"):
             yield
 
+    def damaged(self, problem: str) -> DeepRankingError:
+        """Return the error that says what is wrong with the file."""
+        return DeepRankingError(f"{self.path}: damaged, {problem}; {_BEGIN_ANEW}")
+
     def version(self) -> int:
         """Return the number of changes made so far; equal versions mean equal content."""
         return int(self._rows("SELECT value FROM meta WHERE key = 'version'")[0][0])
@@ -122,16 +144,28 @@ class LocalStore:
 
     def images(self) -> list[Image]:
         """Return every image, in order of the path's bytes."""
-        return [
-            Image._make(row)
-            for row in self._rows("SELECT path, hash, size, mtime, label FROM images ORDER BY path")
-        ]
+        # SQLite keeps any type in any column; a damaged or foreign file may hold others than were declared.
+        columns = "CAST(path AS TEXT), CAST(hash AS BLOB), CAST(size AS INTEGER), CAST(mtime AS INTEGER)"
+        rows = self._rows(f"SELECT {columns}, CAST(label AS TEXT) FROM images ORDER BY path")
+        return [Image._make(row) for row in rows]
 
     def vectors(self) -> Iterator[tuple[bytes, np.ndarray]]:
         """Yield `(hash, vector)`; a vector whose images are all gone may be among them."""
-        with _readable_errors(self.path):
+        with readable_errors(self.path, _BEGIN_ANEW):
             for content, blob in self._database.execute("SELECT hash, vector FROM vectors"):
                 yield content, np.frombuffer(blob, np.float32)
+
+    def check_vectors(self) -> None:
+        """Read the sizes of all vectors, none of their bytes.
+
+        Raises:
+            DeepRankingError: one is not of the index's dimension, which then asks for more than there is.
+        """
+        dimension = int(self.metadata["dimension"])
+        others = "SELECT count(*) FROM vectors WHERE typeof(vector) != 'blob' OR length(vector) != ?"
+        ((count,),) = self._rows(others, 4 * dimension)
+        if count:
+            raise self.damaged(f"{count} vectors are not of its {dimension} dimensions")
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return those of the content hashes that have a vector."""
@@ -188,7 +222,7 @@ class LocalStore:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, _readable_errors(self.path):
+        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             self._database.execute(begin)
             try:
                 self._check_identity()
@@ -204,49 +238,10 @@ class LocalStore:
             raise bound_elsewhere(self.name)
 
     def _rows(self, query: str, *values: object) -> list[tuple]:
-        with self._lock, _readable_errors(self.path):
+        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             return self._database.execute(query, values).fetchall()
 
 
 def _put_metadata(database: sqlite3.Connection, values: Mapping[str, str]) -> None:
     put = "INSERT OR REPLACE INTO meta VALUES (?, CAST(? AS TEXT))"  # a value may be the path of a folder
     database.executemany(put, ((name, path_key(value)) for name, value in values.items()))
-
-
-@contextmanager
-def _readable_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise DeepRankingError(
-            f"{path}: SQLite cannot use it now ({error}); if another process is writing, wait for it"
-        ) from error
-    except sqlite3.DatabaseError as error:
-        raise DeepRankingError(
-            f"{path}: damaged, or no SQLite file ({error}); delete the folder and index again"
-        ) from error
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open an SQLite file so that a commit is on the disk, processes wait for each other, any path fits."""
-    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-    database.text_factory = as_text
-    try:
-        _use_write_ahead(database)
-        database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk, not only with the system
-    except sqlite3.DatabaseError:
-        database.close()
-        raise
-    return database
-
-
-def _use_write_ahead(database: sqlite3.Connection) -> None:
-    give_up = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:  # SQLite does not wait itself where two switch a new file
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(0.01)

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import take_room
 from deep_ranking.search.approximate import KINDS, Approximate, Kind
 from deep_ranking.search.cache import Caches
 from deep_ranking.search.exact import Exact, Rows, count, distances
 from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.snapshot import Snapshot
+
+_BLOCK = 4096
 
 if TYPE_CHECKING:
     from deep_ranking.search.stores.local import LocalStore
@@ -41,7 +43,9 @@ class LocalSnapshot(Snapshot):
             dimension = int(store.metadata["dimension"])
             self._matrix = (
                 self._caches.get(
-                    "vectors.npy", lambda path: self._write_matrix(path, store, dimension), _load
+                    "vectors.npy",
+                    lambda path: self._write_matrix(path, store, dimension),
+                    lambda path: _load(path, (len(self.images), dimension)),
                 )
                 if self.images
                 else np.zeros((0, dimension), np.float32)
@@ -97,7 +101,7 @@ class LocalSnapshot(Snapshot):
             self._structures[kind] = self._caches.get(
                 name,
                 lambda path: Approximate.build(kind, self.matrix, self._caches.earlier(name)).write(path),
-                Approximate.read,
+                lambda path: Approximate.read(path, self.matrix.shape),
             )
         return self._structures[kind]
 
@@ -181,21 +185,25 @@ class LocalSnapshot(Snapshot):
         rows: dict[bytes, list[int]] = {}
         for row, image in enumerate(self.images):
             rows.setdefault(image.hash, []).append(row)
+        store.check_vectors()
         matrix = np.lib.format.open_memmap(path, "w+", np.float32, (len(self.images), dimension))
+        take_room(path)
         for content, vector in store.vectors():
-            if len(vector) == dimension:
-                for row in rows.pop(content, ()):
-                    matrix[row] = vector
+            for row in rows.pop(content, ()):
+                matrix[row] = vector
         if rows:
-            lost = self.images[next(iter(rows.values()))[0]]
-            raise DeepRankingError(
-                f"{store.path}: damaged, {lost.path} has no whole vector; delete the folder and index again"
-            )
+            raise store.damaged(f"{self.images[next(iter(rows.values()))[0]].path} has no vector")
+        for start in range(0, len(matrix), _BLOCK):
+            if not np.isfinite(matrix[start : start + _BLOCK]).all():
+                raise store.damaged("a vector is not of finite numbers")
         matrix.flush()
 
 
-def _load(path: Path) -> np.ndarray:
-    return np.asarray(np.load(path, mmap_mode="r" if path.stat().st_size > MAPPED_BYTES else None))
+def _load(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    mapped = np.lib.format.open_memmap(path, mode="r")
+    if mapped.shape != shape or mapped.dtype != np.float32:
+        return None
+    return np.asarray(mapped if mapped.nbytes > MAPPED_BYTES else np.array(mapped))
 
 
 def _start(content: bytes) -> int:
