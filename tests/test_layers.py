@@ -15,7 +15,7 @@ PACKAGE = Path(deep_ranking.__file__).parent
 # A part imports parts of lines above its own only; parts of one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"files", "progress", "shown"},
+    {"arrays", "files", "progress", "shown"},
     {"triplets", "search"},
     {"evaluation", "ratings"},
     {"images", "network", "ranking", "datasets"},
@@ -30,6 +30,7 @@ LAYERS = [
 FORBIDDEN = {("web", "training")}
 KERAS = {"keras", "tensorflow", "jax", "torch"}
 WITHOUT_KERAS = {
+    "arrays",
     "errors",
     "files",
     "progress",

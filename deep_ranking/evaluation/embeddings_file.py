@@ -1,16 +1,14 @@
 """The embeddings file: `.npz` with `paths` and `vectors`, ours or from elsewhere. Nothing is unpickled."""
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deep_ranking.arrays import read_arrays
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics.distances import checked_vectors
 from deep_ranking.files import written_whole
@@ -84,6 +82,7 @@ def write_embeddings(path: str | os.PathLike[str], embeddings: Embeddings) -> No
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "embeddings.npz"
         ...     write_embeddings(path, Embeddings(np.array(["a.jpg"]), np.ones((1, 2), np.float32)))
@@ -101,24 +100,16 @@ def read_embeddings(path: str | os.PathLike[str]) -> Embeddings:
         DeepRankingError: the file is no `.npz`, or holds something else; the message names the file.
         OSError: the file cannot be read.
     """
+    arrays = read_arrays(path)
     try:
-        with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-        missing = {"paths", "vectors"}.difference(names)
+        missing = {"paths", "vectors"}.difference(arrays)
         if missing:
             raise DeepRankingError(
                 f"expected arrays named paths and vectors, missing {' and '.join(sorted(missing))}; "
-                f"found {', '.join(sorted(names)) or 'none'}"
+                f"found {', '.join(sorted(arrays)) or 'none'}"
             )
-        with np.load(path, allow_pickle=False) as arrays:
-            paths, vectors = arrays["paths"], checked_vectors(arrays["vectors"], "vectors")
+        vectors = checked_vectors(arrays["vectors"], "vectors")
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
-            return Embeddings(paths, vectors.astype(np.float32, copy=False))
+            return Embeddings(arrays["paths"], vectors.astype(np.float32, copy=False))
     except DeepRankingError as error:
         raise DeepRankingError(f"{os.fspath(path)}: {error}") from error
-    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DeepRankingError(
-            f"{os.fspath(path)}: expected an .npz file, without Python objects, as "
-            "np.savez(file, paths=np.array(paths, dtype=str), vectors=vectors) writes it; "
-            f"found {str(error) or type(error).__name__}"
-        ) from error

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from deep_ranking.arrays import read_array
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
 
 
@@ -32,8 +34,8 @@ class Cache:
     def get(self, key: str) -> np.ndarray | None:
         """Return the array of a key, or None."""
         try:
-            return np.load(self._path(key), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            return read_array(self._path(key))
+        except (OSError, DeepRankingError):
             return None
 
     def put(self, key: str, array: np.ndarray) -> None:

@@ -4,16 +4,15 @@ import hashlib
 import importlib
 import os
 import warnings
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from PIL import Image
 
+from deep_ranking.arrays import read_arrays
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.files import written_whole
 from deep_ranking.images.decode import read_image
@@ -138,15 +137,13 @@ class CodebookFeature(Feature):
             DeepRankingError: the file is no codebook, or one of other settings.
             OSError: the file cannot be read.
         """
-        try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = dict(archive)
-            settings = str(arrays.pop("settings"))
-        except (ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        if "settings" not in arrays:
             raise DeepRankingError(
-                f"{os.fspath(path)}: expected a codebook as CodebookFeature.save writes it; found {error!r}"
-            ) from error
-        if settings != super().fingerprint():
+                f"{os.fspath(path)}: expected a codebook as CodebookFeature.save writes it; "
+                f"found {', '.join(arrays) or 'no arrays'}"
+            )
+        if str(arrays.pop("settings")) != super().fingerprint():
             raise DeepRankingError(
                 f"{os.fspath(path)}: the codebook of another feature, or of other settings than {self}; "
                 "give its own, or learn one"

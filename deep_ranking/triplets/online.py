@@ -2,15 +2,13 @@
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deep_ranking.arrays import read_arrays
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
 from deep_ranking.triplets.importance import ImportanceSampler
@@ -159,10 +157,10 @@ class OnlineSampler:
             DeepRankingError: the file is not such a one.
             OSError: the file cannot be read.
         """
+        state = read_arrays(path)
         try:
-            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-                return cls.restored(dict(file), relevance)
-        except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            return cls.restored(state, relevance)
+        except (ValueError, TypeError, KeyError) as error:
             raise DeepRankingError(
                 f"{os.fspath(path)}: not the saved state of a sampler ({error})"
             ) from error

@@ -139,7 +139,7 @@ def test_a_codebook_comes_back_from_its_file(unfitted, image_paths, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04broken"])
 def test_a_file_that_is_no_codebook_is_an_error_that_names_it(unfitted, content, tmp_path):
     (tmp_path / "codebook.npz").write_bytes(content)
-    with pytest.raises(DeepRankingError, match=r"codebook\.npz: expected a codebook"):
+    with pytest.raises(DeepRankingError, match=r"codebook\.npz: expected an \.npz file"):
         unfitted.load(tmp_path / "codebook.npz")
 
 

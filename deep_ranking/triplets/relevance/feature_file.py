@@ -1,14 +1,12 @@
 """The file of feature matrices."""
 
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deep_ranking.arrays import read_arrays
 from deep_ranking.errors import DeepRankingError
 
 
@@ -23,11 +21,7 @@ def read_features(path: str | os.PathLike[str], images: Sequence[str]) -> dict[s
         OSError: the file cannot be read.
     """
     name = os.fspath(path)
-    try:
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DeepRankingError(f"{name}: expected an .npz file of arrays ({error})") from error
+    arrays = read_arrays(path)
     if "paths" not in arrays:
         raise DeepRankingError(f"{name}: expected an array `paths`, found {', '.join(arrays) or 'none'}")
     row = {str(image): number for number, image in enumerate(arrays.pop("paths"))}
