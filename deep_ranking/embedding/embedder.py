@@ -13,7 +13,7 @@ import numpy as np
 from deep_ranking.embedding.engines import Engine, KerasEngine, make_engine
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.cache import ImageCache
-from deep_ranking.images.decode import ImageError, read_image
+from deep_ranking.images.decode import MAX_PIXELS, ImageError, read_image
 from deep_ranking.images.loader import load_batches
 from deep_ranking.network.file import load_network
 from deep_ranking.network.network import build_network
@@ -81,6 +81,11 @@ class Embedder:
             raise DeepRankingError(
                 f"{os.fspath(path)}: expected a network with one image input (height, width, 3), "
                 f"found input shape {shape}"
+            )
+        if shape[1] * shape[2] > MAX_PIXELS:
+            raise DeepRankingError(
+                f"{os.fspath(path)}: expected a network for images of up to {MAX_PIXELS:,} pixels, "
+                f"found one for {shape[1]} x {shape[2]}"
             )
         if not isinstance(network.output_shape, tuple) or len(network.output_shape) != 2:
             raise DeepRankingError(

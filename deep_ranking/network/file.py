@@ -20,9 +20,12 @@ import keras
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.files import written_whole
 from deep_ranking.network import layers  # noqa: F401 - registers the layers that a saved model names
+from deep_ranking.network.bounded import at_most_weights
+from deep_ranking.network.hdf5 import opened
 
 _KEY = "deep_ranking"
 _MEMBER = "deep_ranking.json"
+_LONGEST_METADATA = 64 * 2**20  # bytes
 ENDINGS = (".h5", ".keras")
 
 
@@ -57,6 +60,8 @@ def save_network(network: keras.Model, path: str | os.PathLike[str], metadata: d
 def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, Any]]:
     """Load a network and its metadata; nothing from the file is executed (Keras's safe mode).
 
+    A network of more weights than the file has bytes is refused before memory is taken for it.
+
     Returns:
         The model, and what `save_network` was given; an empty dict for a model saved by others.
 
@@ -65,7 +70,8 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
     """
     metadata = read_metadata(path)
     try:
-        with warnings.catch_warnings(), _without_legacy_warning():
+        most = Path(path).stat().st_size
+        with warnings.catch_warnings(), _without_legacy_warning(), at_most_weights(most):
             # Keras builds an optimizer-less model and says so; it is what is wanted here.
             warnings.simplefilter("ignore")
             network = keras.models.load_model(path, compile=False, safe_mode=True)
@@ -89,16 +95,28 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ModelFileError(f"{path}: expected a model file, found nothing; train one with: python train.py")
     try:
         if path.suffix == ".h5":
-            with h5py.File(path, "r") as file:
+            with opened(path, "a .h5 model file", ModelFileError) as file:
                 text = file.attrs.get(_KEY, "{}")
         else:
             with zipfile.ZipFile(path) as archive:
-                text = archive.read(_MEMBER).decode() if _MEMBER in archive.namelist() else "{}"
+                text = _member(archive).decode()
         return dict(json.loads(text))
-    except (OSError, RuntimeError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+    except ModelFileError:
+        raise
+    # A damaged archive raises nearly anything: struct.error, zlib.error, NotImplementedError, ...
+    except Exception as error:
         raise ModelFileError(
-            f"{path}: expected a {path.suffix} model file, found something else or a damaged one ({error})"
+            f"{path}: expected a {path.suffix} model file, found something else or a damaged one "
+            f"({reason(error):.200})"
         ) from error
+
+
+def _member(archive: zipfile.ZipFile) -> bytes:
+    if _MEMBER not in archive.namelist():
+        return b"{}"
+    if archive.getinfo(_MEMBER).file_size > _LONGEST_METADATA:
+        raise ValueError(f"{_MEMBER} is over {_LONGEST_METADATA:,} bytes long")
+    return archive.read(_MEMBER)
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import ModelFileError, load_network
+from deep_ranking.network.hdf5 import opened
 from deep_ranking.network.settings import NetworkSettings
 
 
@@ -91,17 +92,11 @@ def _kind(path: Path) -> str:
     """Return "model" (architecture and weights), "whole" (a blog network's weights) or "backbone"."""
     if path.suffix == ".keras":
         return "model"
-    try:
-        with h5py.File(path, "r") as file:
-            if "model_config" in file.attrs:
-                return "model"
-            # The low-resolution convolutions tell a whole network from a backbone.
-            return "whole" if _holds_shape(file, (8, 8, 3, 96)) else "backbone"
-    except (OSError, RuntimeError) as error:
-        raise ModelFileError(
-            f"{path}: expected an HDF5 file of a model or of weights, found something else or a damaged one "
-            f"({error!s:.200})"
-        ) from error
+    with opened(path, "an HDF5 file of a model or of weights", ModelFileError) as file:
+        if "model_config" in file.attrs:
+            return "model"
+        # The low-resolution convolutions tell a whole network from a backbone.
+        return "whole" if _holds_shape(file, (8, 8, 3, 96)) else "backbone"
 
 
 def _holds_shape(file: h5py.File, shape: tuple[int, ...]) -> bool:
@@ -167,19 +162,14 @@ def _stored_layers(path: str | os.PathLike[str]) -> list[list[np.ndarray]]:
     def text(name: Any) -> str:
         return name.decode() if isinstance(name, bytes) else name
 
-    try:
-        with h5py.File(path, "r") as file:
-            groups = file.get("model_weights", file)
-            stored = [
-                [
-                    np.asarray(groups[text(layer)][text(weight)])
-                    for weight in groups[text(layer)].attrs["weight_names"]
-                ]
-                for layer in groups.attrs["layer_names"]
+    expected = "weights as Keras 2's save_weights wrote them, or a model file that train.py wrote"
+    with opened(path, expected, ModelFileError) as file:
+        groups = file.get("model_weights", file)
+        stored = [
+            [
+                np.asarray(groups[text(layer)][text(weight)])
+                for weight in groups[text(layer)].attrs["weight_names"]
             ]
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ModelFileError(
-            f"{os.fspath(path)}: expected weights as Keras 2's save_weights wrote them, found something else "
-            f"({error!s:.200}); a network trained here is given as the model file that train.py wrote"
-        ) from error
+            for layer in groups.attrs["layer_names"]
+        ]
     return [arrays for arrays in stored if arrays]

@@ -13,6 +13,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
+from deep_ranking.network.hdf5 import opened
 
 logger = logging.getLogger(__name__)
 
@@ -71,28 +72,24 @@ class Checkpoint:
                 f"{self.path}: expected the checkpoint of an unfinished run, found none; "
                 "train without --resume"
             )
-        try:
-            with h5py.File(self.path, "r") as file:
-                if file.attrs["run"] != self.run:
-                    raise DeepRankingError(
-                        f"{self.path}: this checkpoint was written with other settings or triplets; "
-                        "repeat the flags of that run, or train without --resume"
-                    )
-                variables = _variables(model)
-                if len(variables) != len(file):
-                    raise DeepRankingError(
-                        f"{self.path}: expected {len(variables)} arrays, found {len(file)}"
-                    )
-                for number, variable in enumerate(variables):
-                    variable.assign(np.asarray(file[f"{number:05d}"]))
-                stored: dict[str, Any] = json.loads(file.attrs["progress"])
-        except (OSError, KeyError) as error:
-            raise DeepRankingError(
-                f"{self.path}: expected a checkpoint, found something else or a damaged one ({error}); "
-                "train without --resume"
-            ) from error
-        metrics = tuple(stored.get("metrics", ()))
-        return Progress(stored["step"], stored["best"], tuple(stored["history"]), metrics)
+        with opened(self.path, "a checkpoint (without --resume, training starts over)") as file:
+            if file.attrs["run"] != self.run:
+                raise DeepRankingError(
+                    f"{self.path}: this checkpoint was written with other settings or triplets; "
+                    "repeat the flags of that run, or train without --resume"
+                )
+            variables = _variables(model)
+            if len(variables) != len(file):
+                raise DeepRankingError(f"{self.path}: expected {len(variables)} arrays, found {len(file)}")
+            stored: dict[str, Any] = json.loads(file.attrs["progress"])
+            progress = Progress(stored["step"], stored["best"], tuple(stored["history"]), tuple(stored.get("metrics", ())))
+            arrays = [np.asarray(file[f"{number:05d}"]) for number in range(len(variables))]
+            for variable, array in zip(variables, arrays, strict=True):
+                if variable.shape != array.shape or array.dtype.hasobject:
+                    raise ValueError(f"an array of shape {array.shape} for {variable.path}")
+        for variable, array in zip(variables, arrays, strict=True):  # all of them, or none
+            variable.assign(array)
+        return progress
 
     def discard(self) -> None:
         """Remove the file, if there is one."""
