@@ -61,7 +61,9 @@ def export(embedder: Embedder, path: str | os.PathLike[str], format: str) -> flo
                 f"{path}: the exported model differs from the model (cosine {cosine:.5f}, expected "
                 f"{LOWEST_COSINE} or more); nothing was written"
             )
-        # The part that is opened by name comes last.
+        # The part that is opened by name comes last; an earlier one must not be left beside new weights.
+        if ending and len(list(folder.iterdir())) > 1:
+            path.unlink(missing_ok=True)
         for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):
             part.replace(path.parent / part.name)
     return cosine
