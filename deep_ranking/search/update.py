@@ -181,6 +181,10 @@ def _write_chunk(update: Update, root: Path, stamps: Mapping[str, Stamp], embedd
     known = update.index.store.known(set(hashes.values()))
     first = {content: path for path, content in reversed(hashes.items()) if content not in known}
     vectors, unreadable = _embed(embedder, root, first)
+    for content in list(vectors):
+        if not _still_holds(root / first[content], content):  # its vector may be of other bytes
+            del vectors[content]
+            unreadable[content] = "it changed while it was read; the next run takes it in"
     errors |= {path: unreadable[content] for path, content in hashes.items() if content in unreadable}
     images = [
         Image(path, content, *stamps[path], label=label_of(path))
@@ -188,6 +192,13 @@ def _write_chunk(update: Update, root: Path, stamps: Mapping[str, Stamp], embedd
         if path not in errors
     ]
     update.write(images, vectors, errors)
+
+
+def _still_holds(path: Path, content: bytes) -> bool:
+    try:
+        return file_hash(path) == content
+    except OSError:
+        return False
 
 
 def _embed(

@@ -110,6 +110,7 @@ def train(
     model_path = Path(model_path)
     check_ending(model_path)
     check_writable(model_path)
+    _check_log(model_path.with_suffix(".csv"))
     expect("checkpoint_steps", checkpoint_steps >= 1, "1 or more", checkpoint_steps)
     expect("workers", workers >= 1, "1 or more", workers)
     if model_path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
@@ -289,6 +290,14 @@ def _run_identity(
         del parts["epochs"]
     parts["validation"] = validation.fingerprint if validation else None
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _check_log(path: Path) -> None:
+    """Refuse to write over a table that is not the log of an earlier training."""
+    if path.exists() and not path.read_bytes()[:6].startswith(b"epoch"):
+        raise DeepRankingError(
+            f"{path}: the training's log goes there, found another table; move it, or name the model otherwise"
+        )
 
 
 def _write_csv(path: Path, history: History) -> None:

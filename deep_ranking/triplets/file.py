@@ -1,11 +1,12 @@
 """The triplet file: one `query,positive,negative` a line, as the blog wrote it.
 
 UTF-8 text with CSV quoting where a name needs it; blank lines and lines that begin with `#` are passed
-over; compressed where the name ends in `.gz`. Reading and writing stream: memory does not grow with the
+over; compressed where the name ends in `.gz` (read by content, whatever the name). Reading and writing stream: memory does not grow with the
 file. Every file name that an operating system allows comes back as it went in, those that are not UTF-8
 too (kept as surrogate escapes, like `os.fsdecode`).
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -24,6 +25,7 @@ from deep_ranking.triplets.triplet import Triplet
 
 _LONGEST_RECORD = 100_000  # three paths of 4096 bytes are far below; a quote never closed ends here
 _NEEDS_QUOTES = frozenset('",\r\n')
+_GZIP = b"\x1f\x8b"
 _TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": "\n"}
 
 
@@ -55,9 +57,13 @@ def read_triplets(path: str | os.PathLike[str]) -> Iterator[Triplet]:
 
 def numbered_triplets(path: str | os.PathLike[str]) -> Iterator[tuple[int, Triplet]]:
     """Yield `(line number, triplet)`, for those who check the images and must name the line."""
-    with _open(Path(path)) as file:
+    with _opened(Path(path)) as file:
         try:
             for number, record in _records(file):
+                if "\0" in record:
+                    raise TripletFileError(
+                        path, number, "found bytes that no text has; save the file as UTF-8 text"
+                    )
                 names = record.split(",") if '"' not in record else _parse_quoted(path, number, record)
                 if len(names) != 3 or not all(names):
                     raise TripletFileError(path, number, _what_is_wrong(record, names))
@@ -126,9 +132,15 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _open(path: Path) -> IO[str]:
-    binary = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115
-    return io.TextIOWrapper(binary, **_TEXT)  # type: ignore[arg-type]
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[str]]:
+    with path.open("rb") as raw:
+        head = raw.peek(2)[:2]
+        if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise TripletFileError(path, 1, "expected UTF-8 text, found UTF-16; save the file as UTF-8 text")
+        compressed = path.suffix == ".gz" or head == _GZIP
+        with io.TextIOWrapper(gzip.GzipFile(fileobj=raw) if compressed else raw, **_TEXT) as file:  # type: ignore[arg-type]
+            yield file
 
 
 def _records(file: IO[str]) -> Iterator[tuple[int, str]]:
