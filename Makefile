@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TOOLS  := .venv-tools
 LOCKED := .venv-locked
 
-.PHONY: help demo browser test test-jax test-all lint format bench lock licenses sbom audit clean
+.PHONY: help demo browser test test-jax test-all lint format fuzz bench lock licenses sbom audit clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | column -t -s '|'
@@ -43,6 +43,9 @@ lint: $(VENV)/installed  ## format check, lint, types
 format: $(VENV)/installed  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(VENV)/installed  ## bytes and requests from nowhere: over 10,000 to each reader together, new ones each time
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/reliability/test_fuzz.py tests/reliability/test_fuzz_web.py --timeout 7200
 
 bench: $(VENV)/installed  ## the quick set of the benchmarks
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done

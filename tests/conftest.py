@@ -18,7 +18,8 @@ from PIL import Image
 
 # The same examples each time, and no failure because a machine was busy.
 settings.register_profile("project", deadline=None, derandomize=True)
-settings.load_profile("project")
+settings.register_profile("fuzz", deadline=None, max_examples=1500, derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -296,7 +296,7 @@ def _check_log(path: Path) -> None:
     """Refuse to write over a table that is not the log of an earlier training."""
     if path.exists() and not path.read_bytes()[:6].startswith(b"epoch"):
         raise DeepRankingError(
-            f"{path}: the training's log goes there, found another table; move it, or name the model otherwise"
+            f"{path}: the training's log goes there, found another table; move it, or rename the model"
         )
 
 

@@ -1,9 +1,9 @@
 """The triplet file: one `query,positive,negative` a line, as the blog wrote it.
 
 UTF-8 text with CSV quoting where a name needs it; blank lines and lines that begin with `#` are passed
-over; compressed where the name ends in `.gz` (read by content, whatever the name). Reading and writing stream: memory does not grow with the
-file. Every file name that an operating system allows comes back as it went in, those that are not UTF-8
-too (kept as surrogate escapes, like `os.fsdecode`).
+over; compressed where the name ends in `.gz` (in reading, by content too). Reading and writing stream:
+memory does not grow with the file. Every file name that an operating system allows comes back as it went in,
+those that are not UTF-8 too (kept as surrogate escapes, like `os.fsdecode`).
 """
 
 import codecs
