@@ -120,6 +120,8 @@ def _check_members(name: str, members: list[zipfile.ZipInfo]) -> None:
 
 def _what_is_unsafe(member: zipfile.ZipInfo) -> str | None:
     path = member.filename.replace("\\", "/")
+    if not path:
+        return "has no name"
     if path.startswith("/") or _DRIVE.match(path) or ".." in path.split("/"):
         return "would be written outside the output folder"
     kind = stat.S_IFMT(member.external_attr >> 16)

@@ -179,7 +179,10 @@ class RatingStore:
 
     def _rows(self, query: str, *values: object) -> list[Rating]:
         with self._lock, readable_errors(self.path, _BEGIN_ANEW):
-            return [Rating._make(row) for row in self._database.execute(query, values).fetchall()]
+            rows = self._database.execute(query, values).fetchall()
+        if any(None in row for row in rows):
+            raise DeepRankingError(f"{self.path}: damaged, a rating lacks a part; {_BEGIN_ANEW}")
+        return [Rating._make(row) for row in rows]
 
     def _check_there(self) -> None:
         # SQLite goes on writing to a file that has been deleted, and what it keeps there is lost.

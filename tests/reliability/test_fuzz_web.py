@@ -23,7 +23,7 @@ def api(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     index = make_index(folder / "index", make_images(folder / "images"), PixelEmbedder())
     app = create_app(Settings(index=index), PixelEmbedder())
-    yield schemathesis.openapi.from_asgi("/api/openapi.json", app, base_url="http://localhost")
+    yield schemathesis.openapi.from_asgi("/api/openapi.json", app)
     app.state.site.close()
 
 

@@ -147,6 +147,8 @@ class LocalStore:
         # SQLite keeps any type in any column; a damaged or foreign file may hold others than were declared.
         columns = "CAST(path AS TEXT), CAST(hash AS BLOB), CAST(size AS INTEGER), CAST(mtime AS INTEGER)"
         rows = self._rows(f"SELECT {columns}, CAST(label AS TEXT) FROM images ORDER BY path")
+        if any(None in row for row in rows):
+            raise self.damaged("a row of an image lacks a part")
         return [Image._make(row) for row in rows]
 
     def vectors(self) -> Iterator[tuple[bytes, np.ndarray]]:
