@@ -11,7 +11,13 @@ from typing import Literal, NamedTuple, get_args
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.search.image import path_key
 from deep_ranking.search.stores import folder_of, place_name
-from deep_ranking.search.stores.sqlite_file import StoreError, connect, has_schema, readable_errors
+from deep_ranking.search.stores.sqlite_file import (
+    check_there,
+    connect,
+    has_schema,
+    place_on_disk,
+    readable_errors,
+)
 
 Answer = Literal["both_similar", "both_dissimilar", "a", "b"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
@@ -105,7 +111,7 @@ class RatingStore:
                 self._database.execute(f"PRAGMA user_version = {SCHEMA}")
                 schema = SCHEMA
             self._database.execute("COMMIT")
-            self._identity = self._on_disk()
+            self._place = place_on_disk(self.path)
             sound = schema == SCHEMA and has_schema(self._database, _TABLES)
         if not sound:
             self.close()
@@ -140,7 +146,7 @@ class RatingStore:
         values = (rater, *map(path_key, (query, a, b)), answer, time.time())
         try:
             with self._lock, readable_errors(self.path, _BEGIN_ANEW):
-                self._check_there()
+                check_there(self.path, self._place)
                 (number,) = self._database.execute(
                     "INSERT INTO ratings (rater, query, a, b, answer, at) VALUES"
                     " (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?) RETURNING id",
@@ -183,20 +189,6 @@ class RatingStore:
         if any(None in row for row in rows):
             raise DeepRankingError(f"{self.path}: damaged, a rating lacks a part; {_BEGIN_ANEW}")
         return [Rating._make(row) for row in rows]
-
-    def _check_there(self) -> None:
-        # SQLite goes on writing to a file that has been deleted, and what it keeps there is lost.
-        if self._on_disk() != self._identity:
-            raise StoreError(
-                f"{self.path}: it was deleted or replaced while it was open; start the server again"
-            )
-
-    def _on_disk(self) -> tuple[int, int] | None:
-        try:
-            status = self.path.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
 
 
 def check_rater(name: str) -> None:

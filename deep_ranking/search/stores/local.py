@@ -15,7 +15,13 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.image import Image, path_key
 from deep_ranking.search.store import IndexExistsError, bound_elsewhere
 from deep_ranking.search.stores.local_snapshot import LocalSnapshot
-from deep_ranking.search.stores.sqlite_file import connect, has_schema, readable_errors
+from deep_ranking.search.stores.sqlite_file import (
+    check_there,
+    connect,
+    has_schema,
+    place_on_disk,
+    readable_errors,
+)
 
 FILE_NAME = "store.sqlite"
 SCHEMA = 1
@@ -60,6 +66,7 @@ class LocalStore:
         self._lock = threading.RLock()
         with readable_errors(self.path, _BEGIN_ANEW):
             self._database = connect(self.path)
+            self._place = place_on_disk(self.path)
             schema = self._database.execute("PRAGMA user_version").fetchone()[0]
             if schema != SCHEMA:
                 self._database.close()
@@ -227,6 +234,7 @@ class LocalStore:
         with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             self._database.execute(begin)
             try:
+                check_there(self.path, self._place)
                 self._check_identity()
                 yield self._database
             except BaseException:

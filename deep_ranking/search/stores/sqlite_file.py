@@ -47,6 +47,24 @@ def _use_write_ahead(database: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
+def place_on_disk(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another under the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def check_there(path: Path, opened: tuple[int, int] | None) -> None:
+    """Raise a `StoreError` unless the file is the one that was opened, at `place_on_disk`.
+
+    SQLite goes on writing to a file that has been deleted, and what it keeps there is lost.
+    """
+    if place_on_disk(path) != opened:
+        raise StoreError(f"{path}: it was deleted or replaced while it was open; start again")
+
+
 def has_schema(database: sqlite3.Connection, made_by: tuple[str, ...]) -> bool:
     """Tell whether a file holds these tables and no others: a view or a trigger would do what it likes."""
     found = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*'"

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Response
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.ratings import choose_ahead, tally
 from deep_ranking.ratings.export import within
-from deep_ranking.ratings.store import AnsweredError, Rating, StoreError, check_rater
+from deep_ranking.ratings.store import AnsweredError, Rating, check_rater
+from deep_ranking.search.stores.sqlite_file import StoreError
 from deep_ranking.triplets.file import triplet_line
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery
