@@ -1,22 +1,30 @@
 """ZIP archives from elsewhere: checked whole before anything is written, then unpacked within bounds."""
 
+import lzma
 import os
 import re
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.progress import progress
 
 MAX_MEMBERS = 2_000_000
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_TOTAL_BYTES = 16 * 2**30
 """What an archive may unpack to: far above any image data set of this kind, far below a bomb."""
+
+_DAMAGED = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, OverflowError, UnicodeDecodeError),
+)
+"""What `zipfile` raises of archives that are damaged."""
 
 _DRIVE = re.compile("[A-Za-z]:")
 
@@ -43,10 +51,10 @@ def open_archive(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
         if error.filename != name:
             raise
         raise ArchiveError(f"{name}: no such archive; check the path") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise ArchiveError(
-            f"{name}: expected a whole ZIP archive, found one that is damaged or something else ({error}); "
-            "get it again"
+            f"{name}: expected a whole ZIP archive, found one that is damaged or something else "
+            f"({reason(error)}); get it again"
         ) from error
 
 
@@ -89,9 +97,10 @@ def unpack(
                 shutil.copyfileobj(source, file)
         except FileExistsError:
             raise ArchiveError(f"{archive.filename}: two members would be written to {target!r}") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except _DAMAGED as error:
             raise ArchiveError(
-                f"{archive.filename}: the member {member!r} is damaged ({error}); get the archive again"
+                f"{archive.filename}: the member {member!r} is damaged ({reason(error)}); "
+                "get the archive again"
             ) from error
 
 

@@ -36,7 +36,8 @@ def opened(
             yield file
     except DeepRankingError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
+    # Of a damaged file h5py raises nearly anything, SystemError for one.
+    except Exception as error:
         raise kind(
             f"{os.fspath(path)}: expected {expected}, found something else or a damaged one "
             f"({reason(error):.200})"
