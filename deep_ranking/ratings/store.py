@@ -4,6 +4,8 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, get_args
@@ -145,8 +147,7 @@ class RatingStore:
             raise DeepRankingError("a question has three different images, its query and two candidates")
         values = (rater, *map(path_key, (query, a, b)), answer, time.time())
         try:
-            with self._lock, readable_errors(self.path, _BEGIN_ANEW):
-                check_there(self.path, self._place)
+            with self._in_use():
                 (number,) = self._database.execute(
                     "INSERT INTO ratings (rater, query, a, b, answer, at) VALUES"
                     " (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?) RETURNING id",
@@ -159,7 +160,11 @@ class RatingStore:
             ) from None
 
     def undo(self, rater: str) -> Rating | None:
-        """Delete a rater's last answer and return it; None if there is none."""
+        """Delete a rater's last answer and return it; None if there is none.
+
+        Raises:
+            StoreError: as of `add`; so do `ratings` and `count`.
+        """
         found = self._rows(
             "DELETE FROM ratings WHERE id = (SELECT max(id) FROM ratings WHERE rater = ?)"
             f" RETURNING {_COLUMNS}",
@@ -179,16 +184,22 @@ class RatingStore:
 
     def count(self, rater: str | None = None) -> int:
         """Return the number of ratings, of one rater or of all."""
-        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
+        with self._in_use():
             query = "SELECT count(*) FROM ratings WHERE ? IS NULL OR rater = ?"
             return int(self._database.execute(query, (rater, rater)).fetchone()[0])
 
     def _rows(self, query: str, *values: object) -> list[Rating]:
-        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
+        with self._in_use():
             rows = self._database.execute(query, values).fetchall()
         if any(None in row for row in rows):
             raise DeepRankingError(f"{self.path}: damaged, a rating lacks a part; {_BEGIN_ANEW}")
         return [Rating._make(row) for row in rows]
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
+            check_there(self.path, self._place)
+            yield
 
 
 def check_rater(name: str) -> None:

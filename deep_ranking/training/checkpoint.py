@@ -82,7 +82,8 @@ class Checkpoint:
             if len(variables) != len(file):
                 raise DeepRankingError(f"{self.path}: expected {len(variables)} arrays, found {len(file)}")
             stored: dict[str, Any] = json.loads(file.attrs["progress"])
-            progress = Progress(stored["step"], stored["best"], tuple(stored["history"]), tuple(stored.get("metrics", ())))
+            totals = tuple(stored.get("metrics", ()))
+            progress = Progress(stored["step"], stored["best"], tuple(stored["history"]), totals)
             arrays = [np.asarray(file[f"{number:05d}"]) for number in range(len(variables))]
             for variable, array in zip(variables, arrays, strict=True):
                 if variable.shape != array.shape or array.dtype.hasobject:

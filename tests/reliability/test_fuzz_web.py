@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 pytest.importorskip("fastapi", reason="needs the extra web")
-schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis, of the extra dev")
+schemathesis = pytest.importorskip("schemathesis", reason="needs the extra fuzz")
 
 sys.path.append(str(Path(__file__).parents[1] / "web"))
 from served import PixelEmbedder, make_images, make_index  # noqa: E402
