@@ -243,8 +243,8 @@ class LocalStore:
             self._database.execute("COMMIT")
 
     def _check_identity(self) -> None:
-        (found,) = self._database.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
-        if found != self.metadata["identity"]:
+        found = self._database.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
+        if found != (self.metadata["identity"],):
             raise bound_elsewhere(self.name)
 
     def _rows(self, query: str, *values: object) -> list[tuple]:

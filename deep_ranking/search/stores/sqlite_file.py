@@ -90,5 +90,5 @@ def readable_errors(path: Path, begin_anew: str) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         advice = _ADVICE.get(error.sqlite_errorcode & 0xFF, "check that the folder can be written")
         raise StoreError(f"{path}: SQLite cannot use it now ({error}); {advice}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the second: its message quotes the damage
         raise DeepRankingError(f"{path}: damaged, or no SQLite file ({error}); {begin_anew}") from error
