@@ -98,7 +98,7 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
         if getattr(args, name) is not None:
             raise DeepRankingError(f"--{name}: no effect without --ray; leave it out, or add --ray local")
     if "://" in folder:
-        raise DeepRankingError(f"{folder}: a URL is read by the workers of Ray; add --ray local, or an address")
+        raise DeepRankingError(f"{folder}: only --ray reads a URL; add --ray local, or an address")
     return _update_here(args, model, folder)
 
 

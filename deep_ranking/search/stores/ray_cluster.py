@@ -42,7 +42,7 @@ def join_cluster(address: str) -> Any:
     if ray.is_initialized():
         return ray
     try:
-        if re.fullmatch(r"[^/]+:\d+", address):  # where nothing listens, Ray would ask for ten minutes
+        if re.fullmatch(r"[^/]+:\d+", address):  # where nothing listens, Ray asks for minutes
             host, _, port = address.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
         ray.init(
