@@ -205,8 +205,9 @@ def test_dropped_tables_are_told(place, administrator):
     Index.create(place, 2, "test").close()
     schema = place.rpartition("=")[2]
     administrator.execute(f'DROP TABLE "{schema}".images')
-    with pytest.raises(DeepRankingError, match=r"expected the tables of an index .*; drop its schema"):
-        Index.open(place).search(np.zeros(2))
+    message = r"expected the tables of an index .*; drop its schema"
+    with Index.open(place) as index, pytest.raises(DeepRankingError, match=message):
+        index.search(np.zeros(2))
     administrator.execute(f'TRUNCATE "{schema}".meta')
     with pytest.raises(DeepRankingError, match="found layout None"):
         Index.open(place)
