@@ -57,7 +57,7 @@ def our_step(precision: str):
         TrainingSettings(weights="none", precision=precision, augmentation="none")
     )
     targets = np.zeros((3 * TRIPLETS, 1), np.float32)
-    return lambda images, rows: model.train_on_batch([images, rows], targets)
+    return lambda images, rows: model.train_on_batch([rows, images], targets)
 
 
 def batches(count: int):

@@ -92,15 +92,19 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
             f"{place_name(args.index)}: expected --model and --images, which a new index needs; found only "
             f"{'--model' if model else '--images' if folder else 'neither'}"
         )
-    if args.ray:
+    if args.ray is not None:
         return _update_on_cluster(args, model, folder)
     for name in ("ray_workers", "shards", "shard_size"):
         if getattr(args, name) is not None:
             raise DeepRankingError(f"--{name}: no effect without --ray; leave it out, or add --ray local")
+    if "://" in folder:
+        raise DeepRankingError(f"{folder}: only --ray reads a URL; add --ray local, or an address")
     return _update_here(args, model, folder)
 
 
 def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[Index, Report]":
+    from deep_ranking.cluster.sources import CONTAINERS
+    from deep_ranking.errors import DeepRankingError
     from deep_ranking.images.find import find_images
     from deep_ranking.search.update import require_images, update_index
 
@@ -116,6 +120,12 @@ def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[In
     embedder = Embedder.load(model, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
+        for path in broken:
+            if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
+                raise DeepRankingError(
+                    f"{index.store.name}: holds images of {path}, which --ray reads; add --ray local, "
+                    "or an address"
+                )
         return update_index(index, folder, paths, embedder, quiet=args.quiet)
 
     return _updated(args, model, embedder, update, broken)
@@ -143,6 +153,7 @@ def _update_on_cluster(args: argparse.Namespace, model: str, folder: str) -> "tu
     make_embedder = publish(model, embedder.fingerprint, shards, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
+        index.check_model(embedder.fingerprint, embedder.dimension)
         return update_on_cluster(
             index,
             folder,

@@ -50,6 +50,12 @@ def run_together(work: Callable[[argparse.Namespace], None], args: argparse.Name
             process.join()
 
 
+def keep_results_apart() -> None:
+    """Leave standard output to `print`: Gloo's own lines, which go there too, come on standard error."""
+    sys.stdout = os.fdopen(os.dup(1), "w", errors="surrogateescape")
+    os.dup2(2, 1)
+
+
 def _run(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(

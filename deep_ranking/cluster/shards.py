@@ -155,7 +155,9 @@ def to_parquet(result: Result, dimension: int) -> bytes:
     table = pyarrow.table(columns).replace_schema_metadata({"errors": json.dumps(result.errors)})
     file = io.BytesIO()
     # Vectors do not shrink: a dictionary or a codec would cost time for nothing.
-    pyarrow.parquet.write_table(table, file, compression="none", use_dictionary=["label"])
+    pyarrow.parquet.write_table(
+        table, file, compression="none", use_dictionary=["label"], write_page_checksum=True
+    )
     return file.getvalue()
 
 
@@ -168,15 +170,16 @@ def from_parquet(data: bytes) -> Result:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(io.BytesIO(data))
-        errors: Mapping[str, str] = json.loads(table.schema.metadata[b"errors"])
+        table = pyarrow.parquet.read_table(io.BytesIO(data), page_checksum_verification=True)
+        errors: Mapping[str, str] = json.loads((table.schema.metadata or {})[b"errors"])
         vector = table["vector"].combine_chunks()
+        matrix = vector.flatten().to_numpy().reshape(len(table), -1) if len(table) else ()
+        columns = ("path", "hash", "size", "mtime", "label")
+        plain: Sequence[list] = [table[name].to_pylist() for name in columns]
     except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
         raise DeepRankingError(
             f"expected a finished shard, found a damaged file ({reason(error)}); delete it and run again"
         ) from error
-    matrix = vector.flatten().to_numpy().reshape(len(table), -1) if len(table) else ()
-    plain: Sequence[list] = [table[name].to_pylist() for name in ("path", "hash", "size", "mtime", "label")]
     images = [Image(*row) for row in zip(*plain, strict=True)]
     vectors = {image.hash: row for image, row in zip(images, matrix, strict=True)}
     return Result(images, vectors, dict(errors))

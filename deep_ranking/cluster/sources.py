@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.images.find import find_images
+from deep_ranking.search.image import as_text
 from deep_ranking.search.update import label_of
 
 CONTAINERS = (".tar", ".parquet")
@@ -221,9 +222,18 @@ def _read_table(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes, str]]:
         for batch in table.iter_batches(_ROWS, columns=columns):
             for row in batch.to_pylist():
                 found = row[images]
-                content = found.get("bytes") if isinstance(found, dict) else found
-                label = row.get("label")
-                yield str(row.get("path") or number), content or b"", "" if label is None else str(label)
+                content = (found.get("bytes") if isinstance(found, dict) else found) or b""
+                if not isinstance(content, bytes):
+                    kind = type(content).__name__
+                    raise ContainerError(f"{path}: expected encoded images in {images!r}, found {kind}")
+                yield _text(row.get("path")) or str(number), content, _text(row.get("label"))
                 number += 1
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise ContainerError(f"{path}: damaged, or no Parquet file ({reason(error)})") from error
+
+
+def _text(value: Any) -> str:
+    """Return a name or a label of a table, which may be bytes; "" where there is none."""
+    if value is None:
+        return ""
+    return as_text(value) if isinstance(value, bytes) else str(value)

@@ -16,8 +16,9 @@ _EIGHT = 8
 class ImageBatches(keras.utils.PyDataset, ABC):
     """Reads the images of batches; a subclass says which they are.
 
-    An item is `(images, targets)`, or with `distinct=True` `((images, rows), targets)`: each distinct image
-    of the batch once, and for each row of the batch the position of its image. Images are uint8 RGB unless a
+    An item is `(images, targets)`, or with `distinct=True` `((rows, images), targets)`: each distinct image
+    of the batch once, and for each row of the batch the position of its image. Rows come first, since Keras
+    weighs a batch in an epoch's loss by the length of the first input. Images are uint8 RGB unless a
     transform makes them something else. Each distinct image is decoded once a batch. On JAX, where each new
     shape costs a compilation, distinct images are filled up by repeats to a multiple of eight.
 
@@ -88,7 +89,7 @@ class ImageBatches(keras.utils.PyDataset, ABC):
             # XLA compiles a step anew for each shape; repeats, which no row points at, leave few shapes.
             images = images[np.arange(-(-len(images) // _EIGHT) * _EIGHT) % len(images)]
         inverse = inverse.astype(np.int32)
-        return ((images, inverse), targets) if self.distinct else (images[inverse], targets)
+        return ((inverse, images), targets) if self.distinct else (images[inverse], targets)
 
     def decoded(self, positions: np.ndarray) -> np.ndarray:
         """Return images by their positions, (n, height, width, 3) uint8.

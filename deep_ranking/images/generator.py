@@ -105,8 +105,8 @@ class TripletBatches(ImageBatches):
     """Batches of triplets: images in the order q, p, n, q, p, n, ... and zeros as targets.
 
     An item is `(images, targets)`: (3k, height, width, 3) and (3k, 1) float32. With `distinct=True` it is
-    `((images, rows), targets)`: each distinct image of the batch once, (u, height, width, 3), and (3k,)
-    int32 positions in it; a network then runs on u images instead of 3k. See `ImageBatches`.
+    `((rows, images), targets)`: each distinct image of the batch once, (u, height, width, 3), and before them
+    (3k,) int32 positions in it; a network then runs on u images instead of 3k. See `ImageBatches`.
 
     Args:
         table: the triplets: a file's, or a sampler's.

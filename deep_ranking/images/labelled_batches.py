@@ -13,8 +13,8 @@ from deep_ranking.triplets.labelled import LabelledImages
 class LabelledBatches(ImageBatches):
     """The images of `ClassBatches`, with their classes as targets.
 
-    An item is `((images, rows), targets)` as `ImageBatches` has it: (P * K, height, width, 3) uint8, (P * K,)
-    int32 and (P * K, 1) float32. Deals of images differ by a few batches; every epoch has as many as the
+    An item is `((rows, images), targets)` as `ImageBatches` has it: (P * K,) int32, (P * K, height, width, 3)
+    uint8 and (P * K, 1) float32. Deals of images differ by a few batches; every epoch has as many as the
     first.
 
     Args:

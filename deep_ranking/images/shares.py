@@ -63,7 +63,7 @@ class BatchShares(ImageBatches):
         images = [np.resize(self.decoded(parts[i][0]), (size, *self.size, 3)) for i in self.own]
         positions = [parts[i][1] + (0 if self.apart else i * size) for i in self.own]
         own = slice(self.own.start * len(rows) // self.shares, self.own.stop * len(rows) // self.shares)
-        return (np.concatenate(images), np.concatenate(positions).astype(np.int32)), targets[own]
+        return (np.concatenate(positions).astype(np.int32), np.concatenate(images)), targets[own]
 
     def decoded(self, positions: np.ndarray) -> np.ndarray:
         """Return images by their positions, (n, height, width, 3) uint8."""

@@ -22,7 +22,7 @@ class Trainable(NamedTuple):
 
     Attributes:
         network: (batch, height, width, 3) -> (batch, d), which is saved and used.
-        model: [(u, ...) images or activations, (b,) int32 rows] -> (b, d), compiled; b is 3k for triplets.
+        model: [(b,) int32 rows, (u, ...) images or activations] -> (b, d), compiled; b is 3k for triplets.
         frozen: with `train_from`, images -> the activations that the model takes; else None.
     """
 
@@ -64,7 +64,7 @@ def build_training_model(settings: TrainingSettings, classes: int = 0, steps: in
         # The views of frozen layers are varied already.
         for layer in () if frozen else PRESETS[settings.augmentation].layers(settings.seed):
             x = layer(x)
-        inputs, outputs = [images, rows], keras.ops.take(learning(x), rows, axis=0)
+        inputs, outputs = [rows, images], keras.ops.take(learning(x), rows, axis=0)
         if settings.mining == "proxies":
             model = Proxies(inputs, outputs, classes, settings.seed, name="training")
         else:

@@ -95,10 +95,12 @@ def test_tables_of_several_kinds(tmp_path):
         tmp_path / "a.parquet", {"bytes": [png(1), png(2)], "path": ["x/1", "x/2"], "label": [3, None]}
     )
     write_table(tmp_path / "b.parquet", {"image": [{"bytes": png(5), "path": "ignored"}]})
+    write_table(tmp_path / "c.parquet", {"bytes": [png(6)], "path": [b"x/6"], "label": [b"six"]})
     assert read(tmp_path) == [
         ("a.parquet/x/1", png(1), "3"),
         ("a.parquet/x/2", png(2), ""),
         ("b.parquet/0", png(5), ""),
+        ("c.parquet/x/6", png(6), "six"),
     ]
 
 
@@ -107,6 +109,16 @@ def test_tables_of_several_kinds(tmp_path):
     [
         ("a.parquet", lambda path: write_table(path, {"x": [1]}), "named bytes or image, found x"),
         ("a.parquet", lambda path: path.write_bytes(b"nothing"), "damaged, or no Parquet file"),
+        (
+            "a.parquet",
+            lambda path: write_table(path, {"image": ["1.png"]}),
+            "encoded images in 'image', found str",
+        ),
+        (
+            "a.parquet",
+            lambda path: write_table(path, {"image": [b""], "path": pyarrow.array([b"\xff"]).view("string")}),
+            "damaged, or no Parquet file",
+        ),
         ("a.tar", lambda path: path.write_bytes(b"x" * 600), "cut short, or no tar file"),
     ],
 )
@@ -223,6 +235,24 @@ def test_a_shard_comes_back_as_it_was_written():
         assert all(np.array_equal(found.vectors[h], result.vectors[h]) for h in result.vectors)
     with pytest.raises(DeepRankingError, match="expected a finished shard, found a damaged file"):
         from_parquet(to_parquet(result, 5)[:-20])
+
+
+def test_a_damaged_byte_of_a_shard_is_found_wherever_the_vectors_are():
+    vector = np.arange(4, dtype=np.float32)
+    whole = to_parquet(Result([Image("a", bytes(32), 1, 1)], {bytes(32): vector}), 4)
+    start = whole.index(vector.tobytes())
+    for place in range(start, start + vector.nbytes):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        with pytest.raises(DeepRankingError, match="expected a finished shard, found a damaged file"):
+            from_parquet(bytes(damaged))
+
+
+def test_a_table_that_is_no_shard_is_told():
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"x": [1]}), file)
+    with pytest.raises(DeepRankingError, match="expected a finished shard, found a damaged file"):
+        from_parquet(file.getvalue())
 
 
 def test_odd_images_are_told_and_the_rest_embedded(tmp_path):

@@ -1,10 +1,12 @@
 """What runs on a cluster comes with an extra, and with nothing else."""
 
 import re
+import socket
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +60,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
             ["--index", "i", "--model", "m", "--images", "x", "--shards", "s"],
             "--shards: no effect with",
         ),
+        ("index", ["--index", "i", "--model", "m", "--images", "s3://x"], "s3://x: only --ray reads a URL"),
         ("train", ["--process", "0"], "--process: no effect without --processes"),
         ("train", ["--coordinator", "a:1"], "--coordinator: no effect without --processes"),
     ],
@@ -65,6 +68,15 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 def test_flags_without_effect_are_refused(command, flags, message, capsys):
     assert run_command(command, flags, "x") == 1
     assert message in capsys.readouterr().err
+
+
+def test_an_address_where_nothing_listens_is_told_at_once(monkeypatch):
+    unasked = SimpleNamespace(is_initialized=lambda: False, shutdown=lambda: None)  # it has no `init`
+    monkeypatch.setitem(sys.modules, "ray", unasked)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(DeepRankingError, match=r"expected a cluster .*refused.*; start one with"):
+            join_cluster(f"127.0.0.1:{free.getsockname()[1]}")
 
 
 def test_settings_are_checked():

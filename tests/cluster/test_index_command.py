@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deep_ranking.cli import run_command
 from deep_ranking.images.find import find_images
 from deep_ranking.network.file import save_network
 from deep_ranking.network.network import build_network
@@ -89,6 +90,22 @@ def test_the_command_gives_the_index_of_one_process(tmp_path, striped_classes, i
     assert {**there, "index": here["index"]} == here
     assert list(here["skipped"]) == ["across/broken.png"]
     assert_same(tmp_path, 18)
+
+
+def test_what_an_index_cannot_take_is_refused(tmp_path, striped_classes, model, monkeypatch, capsys):
+    """Vectors of another network, and, without Ray, a folder of whose containers it holds the images."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr("deep_ranking.search.stores.ray_cluster.join_cluster", lambda address: None)
+    (striped_classes / "a.tar").write_bytes(bytes(1024))
+    with Index.create(tmp_path / "other", 16, "other") as index:
+        index.add(["a.tar/1.png"], [[0] * 16])
+    command = ["--index", str(tmp_path / "other"), "--model", str(model), "--images", str(striped_classes)]
+    for flags, message in (
+        (["--ray", "local"], "made with the model other"),
+        ([], "images of a.tar, which --ray"),
+    ):
+        assert run_command("index", [*command, *flags], "index") == 1
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.long

@@ -54,7 +54,7 @@ def test_distinct_images_and_rows_give_the_plain_batch(table):
     plain = TripletBatches(table, 24, SIZE)
     distinct = TripletBatches(table, 24, SIZE, distinct=True)
     for index in range(len(plain)):
-        (images, rows), _ = distinct[index]
+        (rows, images), _ = distinct[index]
         np.testing.assert_array_equal(images[rows], plain[index][0])
         count = len({image.tobytes() for image in images})
         assert count == rows.max() + 1 < len(rows)
@@ -88,7 +88,7 @@ def test_a_stream_goes_on_across_epochs_from_any_step(table):
     batches = TripletBatches(table, 24, SIZE, shuffle=True, distinct=True)
     stream = BatchStream(batches, start=7)
     for index, (epoch, within) in enumerate([(0, 7), (0, 8), (1, 0), (1, 1)]):
-        np.testing.assert_array_equal(stream[index][0][1], batches.batch(epoch, within)[0][1])
+        np.testing.assert_array_equal(stream[index][0][0], batches.batch(epoch, within)[0][0])
 
 
 @pytest.mark.parametrize("size", [0, 1, 8, 25, -3])

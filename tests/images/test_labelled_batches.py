@@ -20,7 +20,7 @@ def test_images_and_classes_of_each_batch_belong_together(striped_classes):
     for epoch in range(20):
         for index in range(len(batches)):
             positions, _ = batches.rows(epoch, index)
-            (images, rows), labels = batches.batch(epoch, index)
+            (rows, images), labels = batches.batch(epoch, index)
             assert images.shape == (4, 20, 24, 3)
             assert labels.shape == (4, 1)
             np.testing.assert_array_equal(np.unique(labels, return_counts=True)[1], [2, 2])

@@ -46,20 +46,20 @@ def test_all_shares_together_are_the_batch(shares, per_share, count, data):
     )
     for index in range(len(processes[0])):
         parts = [process.batch(0, index) for process in processes]
-        images = np.concatenate([images for (images, _), _ in parts])
-        rows = np.concatenate([rows for (_, rows), _ in parts])
+        images = np.concatenate([images for (_, images), _ in parts])
+        rows = np.concatenate([rows for (rows, _), _ in parts])
         targets = np.concatenate([targets for _, targets in parts])
         expected = Numbered(triplets, batch).rows(0, index)[0][: len(rows)]
         assert np.array_equal(images[rows, 0, 0, 0], expected)
         assert np.array_equal(targets[:, 0], expected)
-        assert len({len(part) for (part, _), _ in parts}) == 1
+        assert len({len(part) for (_, part), _ in parts}) == 1
         # A process reads what its own triplets name, and nothing else.
         for number, process in enumerate(processes):
             own = np.split(expected, shares)[number]
             assert process.whole.noted == set(own.tolist())
             process.whole.noted.clear()
         # One process with all the shares has the same batch.
-        (whole, positions), _ = BatchShares(Numbered(triplets, batch), shares, range(shares)).batch(0, index)
+        (positions, whole), _ = BatchShares(Numbered(triplets, batch), shares, range(shares)).batch(0, index)
         assert np.array_equal(whole, images)
         assert np.array_equal(positions, rows)
 
@@ -67,7 +67,7 @@ def test_all_shares_together_are_the_batch(shares, per_share, count, data):
 def test_few_numbers_of_images_occur():
     rng = np.random.default_rng(0)
     shares = BatchShares(Numbered(rng.integers(0, 30, (800, 3)), 16), 2, range(1))
-    assert len({len(shares.batch(0, i)[0][0]) for i in range(len(shares))}) <= 4
+    assert len({len(shares.batch(0, i)[0][1]) for i in range(len(shares))}) <= 4
 
 
 def test_a_batch_that_cannot_be_shared_is_an_error():

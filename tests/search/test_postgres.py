@@ -201,6 +201,18 @@ def test_an_index_of_another_layout_is_refused(place):
         Index.open(place)
 
 
+def test_dropped_tables_are_told(place, administrator):
+    Index.create(place, 2, "test").close()
+    schema = place.rpartition("=")[2]
+    administrator.execute(f'DROP TABLE "{schema}".images')
+    message = r"expected the tables of an index .*; drop its schema"
+    with Index.open(place) as index, pytest.raises(DeepRankingError, match=message):
+        index.search(np.zeros(2))
+    administrator.execute(f'TRUNCATE "{schema}".meta')
+    with pytest.raises(DeepRankingError, match="found layout None"):
+        Index.open(place)
+
+
 def test_many_that_make_an_index_at_once(place):
     """Of four processes one makes it, and all go on in it."""
     code = (

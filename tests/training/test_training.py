@@ -55,7 +55,7 @@ def test_distinct_images_give_the_plain_loss_and_gradient(table):
     start = network.get_weights()
     plain_images, targets = TripletBatches(table, 24, (32, 32))[1]
     inputs, _ = TripletBatches(table, 24, (32, 32), distinct=True)[1]
-    assert len(inputs[0]) < len(plain_images)
+    assert len(inputs[1]) < len(plain_images)
     results = []
     for learner, batch in ((network, plain_images), (model, inputs)):
         network.set_weights(start)

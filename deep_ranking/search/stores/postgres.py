@@ -69,10 +69,10 @@ class PostgresStore:
             self.metadata: dict[str, str] = {
                 key: as_text(value) for key, value in database.execute("SELECT key, value FROM meta")
             }
-        if self.metadata["layout"] != LAYOUT:
+        if (layout := self.metadata.get("layout")) != LAYOUT:
             self.close()
             raise DeepRankingError(
-                f"{self.name}: expected an index of layout {LAYOUT}, found layout {self.metadata['layout']}; "
+                f"{self.name}: expected an index of layout {LAYOUT}, found layout {layout}; "
                 "drop its schema and index again"
             )
 
@@ -275,6 +275,11 @@ def _explained(url: PostgresURL) -> Iterator[None]:
     except psycopg.errors.ForeignKeyViolation:
         raise DeepRankingError(
             f"{url.name}: another process removed an image whose copy was just written; run this again"
+        ) from None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise DeepRankingError(
+            f"{url.name}: expected the tables of an index ({url.explain(error)}); drop its schema and index "
+            "again, or name another by ?index="
         ) from None
     except psycopg.OperationalError as error:
         raise DeepRankingError(

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 import secrets
+import socket
 import sys
 from typing import Any
 
@@ -10,6 +12,8 @@ from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 
 LOCAL = "local"
 """The address of a cluster that is started on this machine, and ends with the process."""
+
+_PATIENCE = 10  # seconds to reach a cluster's machine
 
 
 def join_cluster(address: str) -> Any:
@@ -38,6 +42,9 @@ def join_cluster(address: str) -> Any:
     if ray.is_initialized():
         return ray
     try:
+        if re.fullmatch(r"[^/]+:\d+", address):  # where nothing listens, Ray asks for minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
         ray.init(
             address=address,
             include_dashboard=False if own else None,
