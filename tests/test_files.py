@@ -3,7 +3,7 @@
 import pytest
 
 from deep_ranking.errors import DeepRankingError, MissingExtraError
-from deep_ranking.files import written_whole
+from deep_ranking.files import WriteError, written_whole
 
 
 def names(folder):
@@ -40,7 +40,8 @@ def test_an_error_leaves_what_was_there(tmp_path, error, earlier):
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError), written_whole(tmp_path / "gone/a.txt") as temporary:
+    says = r"gone/a\.txt: cannot be written \(No such file or directory\)"
+    with pytest.raises(WriteError, match=says), written_whole(tmp_path / "gone/a.txt") as temporary:
         temporary.write_bytes(b"")
 
 

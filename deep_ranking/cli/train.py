@@ -202,9 +202,9 @@ def _train(args: argparse.Namespace) -> None:
 
     settings = _settings(args)
     if processes is not None:
-        processes.join()
         if processes.count > 1:
             together.keep_results_apart()
+        processes.join()
     if not args.quiet and not args.process:
         _tell(settings)
     learn = partial(
