@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deep_ranking.embedding.engines import Engine
@@ -79,7 +80,7 @@ class Views:
     """The activations of each image, and of varied views of it, in a file that goes when this does.
 
     The first view is the image itself, the others are draws of the augmentation. A batch takes one of each
-    image's views at random, by seed and number of the batch alone.
+    image's views at random, and of it a window, by seed and number of the batch alone.
 
     Args:
         lower: what gives the activations; see `Halves`.
@@ -90,6 +91,7 @@ class Views:
         views: of each image, 1 or more.
         seed: of the draws.
         quiet: no progress bar.
+        window: (height, width) in positions that a batch takes of each view; None takes all.
 
     Raises:
         DeepRankingError: an image cannot be read.
@@ -105,8 +107,9 @@ class Views:
         views: int = 1,
         seed: int = 0,
         quiet: bool = True,
+        window: tuple[int, int] | None = None,
     ):
-        self.seed = seed
+        self.seed, self.window = seed, window
         with progress((), "frozen layers", "images", total=len(images), quiet=quiet) as bar:
             for batch in load_batches(images, size, _BATCH):
                 if batch.failures:
@@ -126,10 +129,14 @@ class Views:
 
     def __call__(self, positions: NDArray[np.int64], batch: int) -> NDArray[np.float16]:
         """Return the activations of some images, a view of each, for a batch with this running number."""
-        views = np.random.default_rng([self.seed, batch]).integers(
-            self.activations.shape[1], size=len(positions)
-        )
-        return self.activations[positions, views]
+        generator = np.random.default_rng([self.seed, batch])
+        views = generator.integers(self.activations.shape[1], size=len(positions))
+        chosen = self.activations[positions, views]
+        if self.window is None:
+            return chosen
+        windows = sliding_window_view(chosen, self.window, axis=(1, 2))
+        rows, columns = (generator.integers(windows.shape[axis], size=len(positions)) for axis in (1, 2))
+        return np.moveaxis(windows[np.arange(len(positions)), rows, columns], 1, -1)
 
 
 def _some(names: list[str]) -> str:

@@ -48,6 +48,8 @@ class TrainingSettings:
             once for each image, so that a step costs the layers behind it alone; "" computes all of it
             anew. See `training.frozen`.
         views: with `train_from`, of each image: itself and draws of the augmentation, 1 or more.
+        crop: with `train_from`, a step sees a window of each image's activations, at a place drawn anew, as
+            large as an image of so many pixels gives; 0 sees the whole.
         engine: with `train_from`, what runs the frozen layers: "keras", "openvino" or "openvino-bfloat16".
         precision: number type of the computation, "float32", "bfloat16" or "float16"; weights are float32 in
             any case, and so is the network that is saved.
@@ -79,6 +81,7 @@ class TrainingSettings:
     backbone_rate: float | None = None
     train_from: str = ""
     views: int = 1
+    crop: int = 0
     engine: str = "keras"
     precision: str = "float32"
     jit: str = "auto"
@@ -104,6 +107,8 @@ class TrainingSettings:
         expect("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}", self.schedule)
         expect("warmup", 0 <= self.warmup < 1, "a share of 0 or more and below 1", self.warmup)
         expect("views", self.views >= 1, "1 or more", self.views)
+        fits = self.crop == 0 or (self.train_from != "" and 32 <= self.crop <= self.network.image_size)
+        expect("crop", fits, "32 pixels to the image size, and train_from; or 0", self.crop)
         expect("engine", self.engine in ENGINES, f"one of {', '.join(ENGINES)}", self.engine)
         expect("momentum", 0 <= self.momentum < 1, "0 or more and below 1", self.momentum)
         expect("weight_decay", self.weight_decay >= 0, "0 or more", self.weight_decay)
