@@ -92,9 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weight_decay", type=float, metavar="L", help="the paper's lambda (default: 0.001; blog: 0)")
     add(
         "--augmentation",
-        choices=("paper", "mirror", "blog", "none"),
-        help="paper: random pixel shift; mirror: the same, and left for right; blog: flips, zoom, shear, "
-        "rotation (default: the preset's)",
+        choices=("paper", "mirror", "flip", "blog", "none"),
+        help="paper: random pixel shift; mirror: the same, and left for right; flip: that alone; blog: flips, "
+        "zoom, shear, rotation (default: the preset's)",
     )
     add(
         "--freeze_normalization",

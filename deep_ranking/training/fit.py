@@ -234,7 +234,7 @@ def _views(
         images,
         (settings.network.image_size,) * 2,
         folder,
-        PRESETS[settings.augmentation].layers(settings.seed),
+        PRESETS[settings.augmentation],
         settings.views,
         settings.seed,
         quiet,

@@ -38,8 +38,8 @@ class TrainingSettings:
         warmup: share of the run's steps in which the rate rises from 0 first, 0 or more and below 1.
         momentum: 0 or more and below 1.
         weight_decay: the paper's lambda; on kernels, not on biases or normalization.
-        augmentation: "paper" (pixel shift), "mirror" (the same and left for right), "blog" (flips, zoom,
-            shear, rotation) or "none".
+        augmentation: "paper" (pixel shift), "mirror" (the same and left for right), "flip" (that alone),
+            "blog" (flips, zoom, shear, rotation) or "none".
         freeze_normalization: batch normalization keeps its pretrained statistics and scales; None does so
             whenever training starts from pretrained weights.
         backbone_rate: the backbone learns at this share, 0..1, of the learning rate; 0 freezes it, which is
