@@ -93,8 +93,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--augmentation",
         choices=("paper", "mirror", "flip", "blog", "none"),
-        help="paper: random pixel shift; mirror: the same, and left for right; flip: that alone; blog: flips, "
-        "zoom, shear, rotation (default: the preset's)",
+        help="paper: random pixel shift; mirror: the same, and left for right; flip: that alone; blog: "
+        "flips, zoom, shear, rotation (default: the preset's)",
     )
     add(
         "--freeze_normalization",
@@ -128,9 +128,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "as an image of so many pixels gives (default: 0, the whole)",
     )
     add(
+        "--discriminants",
+        type=float,
+        metavar="SHRINKAGE",
+        help="with --mining: in the end replace the linear layer by the linear discriminants of the training "
+        "images, shrunk by so much (try 0.3; default: 0, keep what was learned)",
+    )
+    add(
         "--engine",
         choices=("keras", "openvino", "openvino-bfloat16"),
-        help="with --train_from: what runs the frozen layers (default: keras)",
+        help="what runs the frozen layers of --train_from, and all for --discriminants (default: keras)",
     )
     add(
         "--mixed_precision",

@@ -143,7 +143,7 @@ def jit_pays() -> bool:
 
 
 def as_used(network: keras.Model, settings: TrainingSettings) -> keras.Model:
-    """Return a network in float32 and for whole images, with the same weights: itself, if it is so already."""
+    """Return a network in float32, for whole images, with the same weights: itself, if it is so already."""
     if settings.precision == "float32" and not settings.crop:
         return network
     copy = build_network(settings.network, settings.backbone_share)

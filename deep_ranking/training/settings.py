@@ -50,7 +50,10 @@ class TrainingSettings:
         views: with `train_from`, of each image: itself and draws of the augmentation, 1 or more.
         crop: with `train_from`, a step sees a window of each image's activations, at a place drawn anew, as
             large as an image of so many pixels gives; 0 sees the whole.
-        engine: with `train_from`, what runs the frozen layers: "keras", "openvino" or "openvino-bfloat16".
+        discriminants: above 0, the embedding's linear layer is replaced in the end by the linear
+            discriminants of the training images, shrunk by so much (`training.refit`). 0 keeps it.
+        engine: what runs the frozen layers of `train_from`, and the network for the discriminants: "keras",
+            "openvino" or "openvino-bfloat16".
         precision: number type of the computation, "float32", "bfloat16" or "float16"; weights are float32 in
             any case, and so is the network that is saved.
         jit: compile the step by XLA, "on" or "off"; "auto" does where it pays, see `training.model`.
@@ -82,6 +85,7 @@ class TrainingSettings:
     train_from: str = ""
     views: int = 1
     crop: int = 0
+    discriminants: float = 0.0
     engine: str = "keras"
     precision: str = "float32"
     jit: str = "auto"
@@ -109,6 +113,8 @@ class TrainingSettings:
         expect("views", self.views >= 1, "1 or more", self.views)
         fits = self.crop == 0 or (self.train_from != "" and 32 <= self.crop <= self.network.image_size)
         expect("crop", fits, "32 pixels to the image size, and train_from; or 0", self.crop)
+        known = 0 <= self.discriminants < math.inf and (not self.discriminants or self.mining != "none")
+        expect("discriminants", known, "a shrinkage above 0 and classes to mine in; or 0", self.discriminants)
         expect("engine", self.engine in ENGINES, f"one of {', '.join(ENGINES)}", self.engine)
         expect("momentum", 0 <= self.momentum < 1, "0 or more and below 1", self.momentum)
         expect("weight_decay", self.weight_decay >= 0, "0 or more", self.weight_decay)
