@@ -68,4 +68,4 @@ class Discriminants:
 
     def __call__(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
         """Map (n, d) to (n, k) float32."""
-        return (np.asarray(vectors, np.float32) - self.mean) @ self.axes
+        return ((np.asarray(vectors, np.float32) - self.mean) @ self.axes).astype(np.float32)
