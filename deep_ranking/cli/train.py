@@ -121,13 +121,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --train_from: of each image, itself and draws of the augmentation (default: 1)",
     )
     add(
-        "--crop",
-        type=int,
-        metavar="PIXELS",
-        help="with --train_from: learn from windows of the activations, each at a random place and as large "
-        "as an image of so many pixels gives (default: 0, the whole)",
-    )
-    add(
         "--discriminants",
         type=float,
         metavar="SHRINKAGE",

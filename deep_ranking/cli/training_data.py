@@ -150,7 +150,7 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
         (given("batch_size") if mining else [], f"with --mining, whose batches are {own_batches}"),
         ([] if mining else given(*_MINING, "discriminants"), "without --mining"),
         ([] if args.mining == "proxies" else given("scale", "smoothing"), "without --mining proxies"),
-        ([] if args.train_from else given("views", "crop"), "without --train_from"),
+        ([] if args.train_from else given("views"), "without --train_from"),
         (
             [] if args.train_from or args.discriminants else given("engine"),
             "without --train_from or --discriminants",

@@ -64,7 +64,7 @@ class ProgressBar(keras.callbacks.Callback):
 
 
 class CopyWeights(keras.callbacks.Callback):
-    """Brings a network's weights into the copy that is used, before what is measured or saved of it."""
+    """Brings a network's weights into its copy in float32, before what is measured or saved of it."""
 
     def __init__(self, network: keras.Model, copy: keras.Model):
         super().__init__()

@@ -29,7 +29,7 @@ from deep_ranking.network.file import check_ending, save_network
 from deep_ranking.training import callbacks
 from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
 from deep_ranking.training.frozen import Views
-from deep_ranking.training.model import as_used, build_training_model
+from deep_ranking.training.model import build_training_model, float32_copy
 from deep_ranking.training.processes import Processes
 from deep_ranking.training.refit import refit_embedding
 from deep_ranking.training.settings import TrainingSettings
@@ -136,10 +136,9 @@ def train(
     classes = int(training.labels.max()) + 1 if isinstance(training, LabelledImages) else 0
     with processes.scope() if processes else nullcontext():
         learning, model, frozen = build_training_model(settings, classes, len(batches) * settings.epochs)
-        network = as_used(learning, settings)
+        network = float32_copy(learning, settings)
     if frozen is not None and settings.epochs:
-        window = model.input_shape[1][1:3] if settings.crop else None
-        batches.fetch = _views(settings, frozen, batches.images, model_path.parent, quiet, window)
+        batches.fetch = _views(settings, frozen, batches.images, model_path.parent, quiet)
     watched = [callbacks.StopOnNaN(), callbacks.CollapseAlarm(settings.gap)]
     if network is not learning:
         watched.append(callbacks.CopyWeights(learning, network))
@@ -234,12 +233,7 @@ def _batches(
 
 
 def _views(
-    settings: TrainingSettings,
-    frozen: keras.Model,
-    images: Sequence[str],
-    folder: Path,
-    quiet: bool,
-    window: tuple[int, int] | None,
+    settings: TrainingSettings, frozen: keras.Model, images: Sequence[str], folder: Path, quiet: bool
 ) -> Views:
     engine, _, precision = settings.engine.partition("-")
     return Views(
@@ -251,7 +245,6 @@ def _views(
         settings.views,
         settings.seed,
         quiet,
-        window,
     )
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deep_ranking.embedding.engines import Engine
@@ -82,8 +81,8 @@ class Views:
     """The activations of each image, and of varied views of it, in a file that goes when this does.
 
     The first view is the image itself, the others are draws of the augmentation; if that mirrors left for
-    right, it mirrors every other view instead of by chance. A batch takes one of each
-    image's views at random, and of it a window, by seed and number of the batch alone.
+    right, it mirrors every other view instead of by chance. A batch takes one of each image's views at random,
+    by seed and number of the batch alone.
 
     Args:
         lower: what gives the activations; see `Halves`.
@@ -94,7 +93,6 @@ class Views:
         views: of each image, 1 or more.
         seed: of the draws.
         quiet: no progress bar.
-        window: (height, width) in positions that a batch takes of each view; None takes all.
 
     Raises:
         DeepRankingError: an image cannot be read.
@@ -110,9 +108,8 @@ class Views:
         views: int = 1,
         seed: int = 0,
         quiet: bool = True,
-        window: tuple[int, int] | None = None,
     ):
-        self.seed, self.window = seed, window
+        self.seed = seed
         layers = replace(augmentation, horizontal_flip=False).layers(seed)
         with progress((), "frozen layers", "images", total=len(images), quiet=quiet) as bar:
             for batch in load_batches(images, size, _BATCH):
@@ -134,14 +131,10 @@ class Views:
 
     def __call__(self, positions: NDArray[np.int64], batch: int) -> NDArray[np.float16]:
         """Return the activations of some images, a view of each, for a batch with this running number."""
-        generator = np.random.default_rng([self.seed, batch])
-        views = generator.integers(self.activations.shape[1], size=len(positions))
-        chosen = self.activations[positions, views]
-        if self.window is None:
-            return chosen
-        windows = sliding_window_view(chosen, self.window, axis=(1, 2))
-        rows, columns = (generator.integers(windows.shape[axis], size=len(positions)) for axis in (1, 2))
-        return np.moveaxis(windows[np.arange(len(positions)), rows, columns], 1, -1)
+        views = np.random.default_rng([self.seed, batch]).integers(
+            self.activations.shape[1], size=len(positions)
+        )
+        return self.activations[positions, views]
 
 
 def _some(names: list[str]) -> str:

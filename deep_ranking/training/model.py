@@ -1,12 +1,10 @@
 """The network inside what `fit` trains: augmentation before it, the triplets' rows after it."""
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
 
 from deep_ranking.embedding.machine import has_accelerator, multiplies_bfloat16
-from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import PRESETS
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.network import build_network
@@ -23,7 +21,7 @@ class Trainable(NamedTuple):
     """A network and what surrounds it while it learns.
 
     Attributes:
-        network: (batch, height, width, 3) -> (batch, d); with a crop, for images of that size.
+        network: (batch, height, width, 3) -> (batch, d), which is saved and used.
         model: [(b,) int32 rows, (u, ...) images or activations] -> (b, d), compiled; b is 3k for triplets.
         frozen: with `train_from`, images -> the activations that the model takes; else None.
     """
@@ -53,21 +51,13 @@ def build_training_model(settings: TrainingSettings, classes: int = 0, steps: in
         "float32" if settings.precision == "float32" else f"mixed_{settings.precision}"
     )
     try:
-        shape = replace(settings.network, image_size=settings.crop or settings.network.image_size)
-        network = build_network(shape, settings.backbone_share)
-        load_weights(network, shape, settings.weights)
+        network = build_network(settings.network, settings.backbone_share)
+        load_weights(network, settings.network, settings.weights)
         if settings.freezes_normalization:
             _freeze_normalization(network)
         frozen, learning = None, network
         if settings.train_from:
             frozen, learning = split_network(network, settings.train_from)
-        if settings.crop:
-            if len(learning.input_shape) != 4 or not BACKBONES[settings.network.backbone].pooling:
-                raise DeepRankingError(
-                    "crop: expected positions that are averaged behind the layer to train from, found none; "
-                    "leave out --crop, or train from an earlier layer of a backbone that averages"
-                )
-            frozen = split_network(as_used(network, settings), settings.train_from).lower
         images = keras.Input(learning.input_shape[1:], name="images")
         rows = keras.Input((), dtype="int32", name="rows")
         x = images
@@ -142,9 +132,9 @@ def jit_pays() -> bool:
     return backend == "jax" or (backend == "tensorflow" and has_accelerator())
 
 
-def as_used(network: keras.Model, settings: TrainingSettings) -> keras.Model:
-    """Return a network in float32, for whole images, with the same weights: itself, if it is so already."""
-    if settings.precision == "float32" and not settings.crop:
+def float32_copy(network: keras.Model, settings: TrainingSettings) -> keras.Model:
+    """Return a network in float32 with the same weights: itself, if it computes so already."""
+    if settings.precision == "float32":
         return network
     copy = build_network(settings.network, settings.backbone_share)
     copy.set_weights(network.get_weights())

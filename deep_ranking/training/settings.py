@@ -48,8 +48,6 @@ class TrainingSettings:
             once for each image, so that a step costs the layers behind it alone; "" computes all of it
             anew. See `training.frozen`.
         views: with `train_from`, of each image: itself and draws of the augmentation, 1 or more.
-        crop: with `train_from`, a step sees a window of each image's activations, at a place drawn anew, as
-            large as an image of so many pixels gives; 0 sees the whole.
         discriminants: above 0, the embedding's linear layer is replaced in the end by the linear
             discriminants of the training images, shrunk by so much (`training.refit`). 0 keeps it.
         engine: what runs the frozen layers of `train_from`, and the network for the discriminants: "keras",
@@ -84,7 +82,6 @@ class TrainingSettings:
     backbone_rate: float | None = None
     train_from: str = ""
     views: int = 1
-    crop: int = 0
     discriminants: float = 0.0
     engine: str = "keras"
     precision: str = "float32"
@@ -111,8 +108,6 @@ class TrainingSettings:
         expect("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}", self.schedule)
         expect("warmup", 0 <= self.warmup < 1, "a share of 0 or more and below 1", self.warmup)
         expect("views", self.views >= 1, "1 or more", self.views)
-        fits = self.crop == 0 or (self.train_from != "" and 32 <= self.crop <= self.network.image_size)
-        expect("crop", fits, "32 pixels to the image size, and train_from; or 0", self.crop)
         known = 0 <= self.discriminants < math.inf and (not self.discriminants or self.mining != "none")
         expect("discriminants", known, "a shrinkage above 0 and classes to mine in; or 0", self.discriminants)
         expect("engine", self.engine in ENGINES, f"one of {', '.join(ENGINES)}", self.engine)

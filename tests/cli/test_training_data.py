@@ -69,7 +69,7 @@ def test_mining_takes_the_class_folders(read):
             "--mining hard --scale 9 --smoothing 0.1",
             "--scale, --smoothing: no effect without --mining proxies",
         ),
-        ("--views 2 --crop 160", "--views, --crop: no effect without --train_from"),
+        ("--views 2", "--views: no effect without --train_from"),
         ("--mining all --engine openvino", "--engine: no effect without --train_from or --discriminants"),
         ("--discriminants 0.3", "--discriminants: no effect without --mining"),
         ("--triplets_per_epoch 9", "--triplets_per_epoch: no effect without --sampling online"),

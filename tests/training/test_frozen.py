@@ -119,48 +119,6 @@ def test_views_are_the_image_and_draws_of_the_augmentation(labelled, tmp_path):
     assert not list(tmp_path.glob("tmp*"))
 
 
-def test_a_window_lies_anywhere_in_a_view(labelled, tmp_path):
-    lower = split_network(build_network(NETWORK), "convolution_3").lower
-    views = Views(KerasEngine(lower), labelled.images, (32, 32), tmp_path, window=(3, 2))
-    whole = views.activations[:, 0]
-    assert whole.shape[1:3] == (4, 4)
-    positions = np.arange(18)
-    places = set()
-    for batch in range(20):
-        drawn = views(positions, batch)
-        assert drawn.shape == (18, 3, 2, whole.shape[-1])
-        for one, image in zip(drawn, whole, strict=True):
-            found = [(r, c) for r in range(2) for c in range(3) if (image[r : r + 3, c : c + 2] == one).all()]
-            assert found
-            places.add(found[0])
-    assert len(places) == 6
-    np.testing.assert_array_equal(views(positions, 7), views(positions, 7))
-
-
-def test_windows_teach_a_network_for_whole_images(labelled, start, tmp_path):
-    network = replace(NETWORK, image_size=64)
-    settings = replace(SETTINGS, network=network, weights=start, train_from="convolution_2")
-    whole = train(settings, labelled, tmp_path / "whole.h5")
-    same = train(replace(settings, crop=64), labelled, tmp_path / "same.h5")
-    for a, b in zip(whole.network.get_weights(), same.network.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    half = train(replace(settings, crop=32), labelled, tmp_path / "half.h5")
-    assert half.history[-1]["loss"] < half.history[1]["loss"]
-    assert half.network.input_shape == (None, 64, 64, 3)
-    model = build_training_model(replace(settings, crop=32), 3).model
-    assert model.input_shape[1] == (None, 8, 8, 64)
-    saved = Embedder.load(tmp_path / "half.h5").embed_all(labelled.images)
-    np.testing.assert_allclose(saved, Embedder(half.network).embed_all(labelled.images), atol=1e-6)
-
-
-def test_a_crop_without_positions_to_average_is_refused():
-    settings = replace(SETTINGS, train_from="convolution_4", crop=32)
-    with pytest.raises(DeepRankingError, match="crop: expected positions that are averaged"):
-        build_training_model(settings, 3)
-    with pytest.raises(DeepRankingError, match="crop: expected 32 pixels to the image size"):
-        replace(SETTINGS, crop=32)
-
-
 def test_an_unreadable_image_is_told(labelled, tmp_path, striped_classes):
     (striped_classes / "down/3.png").write_bytes(b"nothing")
     with pytest.raises(DeepRankingError, match=r"down/3\.png: cannot be read"):
