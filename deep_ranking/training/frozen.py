@@ -81,8 +81,8 @@ class Views:
     """The activations of each image, and of varied views of it, in a file that goes when this does.
 
     The first view is the image itself, the others are draws of the augmentation; if that mirrors left for
-    right, it mirrors every other view instead of by chance. A batch takes one of each image's views at random,
-    by seed and number of the batch alone.
+    right, it mirrors every other view instead of by chance. A batch takes one of each image's views at
+    random, by seed and number of the batch alone.
 
     Args:
         lower: what gives the activations; see `Halves`.
