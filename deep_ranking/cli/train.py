@@ -92,9 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weight_decay", type=float, metavar="L", help="the paper's lambda (default: 0.001; blog: 0)")
     add(
         "--augmentation",
-        choices=("paper", "mirror", "blog", "none"),
-        help="paper: random pixel shift; mirror: the same, and left for right; blog: flips, zoom, shear, "
-        "rotation (default: the preset's)",
+        choices=("paper", "mirror", "flip", "blog", "none"),
+        help="paper: random pixel shift; mirror: the same, and left for right; flip: that alone; blog: "
+        "flips, zoom, shear, rotation (default: the preset's)",
     )
     add(
         "--freeze_normalization",
@@ -121,9 +121,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --train_from: of each image, itself and draws of the augmentation (default: 1)",
     )
     add(
+        "--discriminants",
+        type=float,
+        metavar="SHRINKAGE",
+        help="with --mining: in the end replace the linear layer by the linear discriminants of the training "
+        "images, shrunk by so much (try 0.3; default: 0, keep what was learned)",
+    )
+    add(
         "--engine",
         choices=("keras", "openvino", "openvino-bfloat16"),
-        help="with --train_from: what runs the frozen layers (default: keras)",
+        help="what runs the frozen layers of --train_from, and all for --discriminants (default: keras)",
     )
     add(
         "--mixed_precision",

@@ -148,9 +148,13 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
     for names, why in (
         (given("triplets") if online or mining else [], "with --sampling online or --mining"),
         (given("batch_size") if mining else [], f"with --mining, whose batches are {own_batches}"),
-        ([] if mining else given(*_MINING), "without --mining"),
+        ([] if mining else given(*_MINING, "discriminants"), "without --mining"),
         ([] if args.mining == "proxies" else given("scale", "smoothing"), "without --mining proxies"),
-        ([] if args.train_from else given("views", "engine"), "without --train_from"),
+        ([] if args.train_from else given("views"), "without --train_from"),
+        (
+            [] if args.train_from or args.discriminants else given("engine"),
+            "without --train_from or --discriminants",
+        ),
         (
             [] if args.validation_metrics else given("validation_images_per_class"),
             "without --validation_metrics",

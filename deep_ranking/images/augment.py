@@ -91,7 +91,10 @@ BLOG = Augmentation(
 MIRROR = Augmentation(pixel_shift=8, horizontal_flip=True)
 """The paper's shift, and every other image mirrored: for photographs, which have no left and right."""
 
-PRESETS = {"paper": PAPER, "blog": BLOG, "mirror": MIRROR, "none": Augmentation()}
+FLIP = Augmentation(horizontal_flip=True)
+"""Every other image mirrored, and nothing else."""
+
+PRESETS = {"paper": PAPER, "blog": BLOG, "mirror": MIRROR, "flip": FLIP, "none": Augmentation()}
 
 
 @keras.saving.register_keras_serializable("deep_ranking")

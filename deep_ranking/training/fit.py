@@ -31,6 +31,7 @@ from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_pa
 from deep_ranking.training.frozen import Views
 from deep_ranking.training.model import build_training_model, float32_copy
 from deep_ranking.training.processes import Processes
+from deep_ranking.training.refit import refit_embedding
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.training.validation import Validation
 from deep_ranking.triplets.class_batches import ClassBatches
@@ -120,8 +121,13 @@ def train(
     cache = None
     if image_cache_size:
         cache = ImageCache((settings.network.image_size,) * 2, image_cache, image_cache_size)
-    if processes is not None and settings.train_from:
-        raise DeepRankingError("train_from: frozen layers are kept by one process; leave out --processes")
+    if settings.discriminants and validation is not None:
+        raise DeepRankingError(
+            "discriminants: the network is changed after its last epoch, so none can be chosen by validation "
+            "triplets; leave them out"
+        )
+    if processes is not None and (settings.train_from or settings.discriminants):
+        raise DeepRankingError("train_from, discriminants: work in one process; leave out --processes")
     batches = _batches(settings, training, workers, cache)
     writes = processes is None or processes.writes
     if processes is not None:
@@ -165,9 +171,14 @@ def train(
             _write_csv(model_path.with_suffix(".csv"), history)
             watch(history)
 
+    def finish(logs: dict[str, float]) -> None:
+        if settings.discriminants and isinstance(training, LabelledImages):
+            refit_embedding(network, training, settings.discriminants, settings.engine, quiet)
+        save(logs)
+
     watch(start.history)
     if not settings.epochs:
-        save(start.history[0])
+        finish(start.history[0])
         return Trained(network, start.history)
     keeper = callbacks.Keeper(save, log, checkpoint, checkpoint_steps, len(batches), start)
     bar = callbacks.ProgressBar(batches, start.step, settings.epochs, quiet)
@@ -179,6 +190,8 @@ def train(
         raise
     finally:
         bar.close()
+    if settings.discriminants:
+        finish(keeper.state.history[-1])
     checkpoint.discard()
     return Trained(network, keeper.state.history)
 
@@ -228,7 +241,7 @@ def _views(
         images,
         (settings.network.image_size,) * 2,
         folder,
-        PRESETS[settings.augmentation].layers(settings.seed),
+        PRESETS[settings.augmentation],
         settings.views,
         settings.seed,
         quiet,

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from deep_ranking.embedding.engines import Engine
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.augment import PRESETS, Augmentation
 from deep_ranking.images.loader import load_batches
 from deep_ranking.progress import progress
 
@@ -78,15 +80,16 @@ def split_network(network: keras.Model, layer: str) -> Halves:
 class Views:
     """The activations of each image, and of varied views of it, in a file that goes when this does.
 
-    The first view is the image itself, the others are draws of the augmentation. A batch takes one of each
-    image's views at random, by seed and number of the batch alone.
+    The first view is the image itself, the others are draws of the augmentation; if that mirrors left for
+    right, it mirrors every other view instead of by chance. A batch takes one of each image's views at
+    random, by seed and number of the batch alone.
 
     Args:
         lower: what gives the activations; see `Halves`.
         images: path of each image.
         size: (height, width) in pixels that they are resized to.
         folder: where the file goes: float16, images x views x the size of an activation.
-        variations: augmentation layers; none of them leaves one view to compute.
+        augmentation: what the other views are drawn by.
         views: of each image, 1 or more.
         seed: of the draws.
         quiet: no progress bar.
@@ -101,19 +104,21 @@ class Views:
         images: Sequence[str],
         size: tuple[int, int],
         folder: Path,
-        variations: Sequence[keras.layers.Layer] = (),
+        augmentation: Augmentation = PRESETS["none"],
         views: int = 1,
         seed: int = 0,
         quiet: bool = True,
     ):
         self.seed = seed
+        layers = replace(augmentation, horizontal_flip=False).layers(seed)
         with progress((), "frozen layers", "images", total=len(images), quiet=quiet) as bar:
             for batch in load_batches(images, size, _BATCH):
                 if batch.failures:
                     raise batch.failures[0][1]
                 for view in range(views):
-                    pixels = batch.images
-                    for layer in variations if view else ():
+                    mirrored = view % 2 and augmentation.horizontal_flip
+                    pixels = batch.images[:, :, ::-1] if mirrored else batch.images
+                    for layer in layers if view else ():
                         pixels = np.asarray(layer(pixels, training=True))
                     found = lower(pixels)
                     if not bar.n and not view:

@@ -38,8 +38,8 @@ class TrainingSettings:
         warmup: share of the run's steps in which the rate rises from 0 first, 0 or more and below 1.
         momentum: 0 or more and below 1.
         weight_decay: the paper's lambda; on kernels, not on biases or normalization.
-        augmentation: "paper" (pixel shift), "mirror" (the same and left for right), "blog" (flips, zoom,
-            shear, rotation) or "none".
+        augmentation: "paper" (pixel shift), "mirror" (the same and left for right), "flip" (that alone),
+            "blog" (flips, zoom, shear, rotation) or "none".
         freeze_normalization: batch normalization keeps its pretrained statistics and scales; None does so
             whenever training starts from pretrained weights.
         backbone_rate: the backbone learns at this share, 0..1, of the learning rate; 0 freezes it, which is
@@ -48,7 +48,10 @@ class TrainingSettings:
             once for each image, so that a step costs the layers behind it alone; "" computes all of it
             anew. See `training.frozen`.
         views: with `train_from`, of each image: itself and draws of the augmentation, 1 or more.
-        engine: with `train_from`, what runs the frozen layers: "keras", "openvino" or "openvino-bfloat16".
+        discriminants: above 0, the embedding's linear layer is replaced in the end by the linear
+            discriminants of the training images, shrunk by so much (`training.refit`). 0 keeps it.
+        engine: what runs the frozen layers of `train_from`, and the network for the discriminants: "keras",
+            "openvino" or "openvino-bfloat16".
         precision: number type of the computation, "float32", "bfloat16" or "float16"; weights are float32 in
             any case, and so is the network that is saved.
         jit: compile the step by XLA, "on" or "off"; "auto" does where it pays, see `training.model`.
@@ -79,6 +82,7 @@ class TrainingSettings:
     backbone_rate: float | None = None
     train_from: str = ""
     views: int = 1
+    discriminants: float = 0.0
     engine: str = "keras"
     precision: str = "float32"
     jit: str = "auto"
@@ -104,6 +108,8 @@ class TrainingSettings:
         expect("schedule", self.schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}", self.schedule)
         expect("warmup", 0 <= self.warmup < 1, "a share of 0 or more and below 1", self.warmup)
         expect("views", self.views >= 1, "1 or more", self.views)
+        known = 0 <= self.discriminants < math.inf and (not self.discriminants or self.mining != "none")
+        expect("discriminants", known, "a shrinkage above 0 and classes to mine in; or 0", self.discriminants)
         expect("engine", self.engine in ENGINES, f"one of {', '.join(ENGINES)}", self.engine)
         expect("momentum", 0 <= self.momentum < 1, "0 or more and below 1", self.momentum)
         expect("weight_decay", self.weight_decay >= 0, "0 or more", self.weight_decay)

@@ -100,7 +100,7 @@ def test_layers_behind_the_cut_learn_and_those_before_do_not(labelled, start, tm
 def test_views_are_the_image_and_draws_of_the_augmentation(labelled, tmp_path):
     network = build_network(NETWORK)
     lower = split_network(network, "convolution_1").lower
-    views = Views(KerasEngine(lower), labelled.images, (32, 32), tmp_path, MIRROR.layers(3), views=3)
+    views = Views(KerasEngine(lower), labelled.images, (32, 32), tmp_path, MIRROR, views=3)
     assert views.activations.shape == (18, 3, 16, 16, 32)
     images = np.stack([read_image(path, (32, 32)) for path in labelled.images])
     np.testing.assert_allclose(views.activations[:, 0], lower.predict_on_batch(images), atol=0.02)

@@ -121,6 +121,7 @@ def test_pretrained_weights_decide_rate_and_normalization():
         ("schedule", "linear"),
         ("warmup", 1.5),
         ("views", 0),
+        ("discriminants", -1),
         ("engine", "onnx"),
     ],
 )

@@ -1,0 +1,47 @@
+"""The last linear layer in closed form, from all training images at once."""
+
+import keras
+import numpy as np
+
+from deep_ranking.embedding import Embedder
+from deep_ranking.embedding.engines import make_engine
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.features.discriminants import Discriminants
+from deep_ranking.triplets.labelled import LabelledImages
+
+
+def refit_embedding(
+    network: keras.Model,
+    labelled: LabelledImages,
+    shrinkage: float,
+    engine: str = "keras",
+    quiet: bool = True,
+) -> None:
+    """Make a network's embedding the linear discriminants of the features that it is made from.
+
+    The network keeps its layers; the kernel and the bias of "embedding" are replaced. Of more classes than
+    the embedding has numbers the leading discriminants are taken; of fewer, the other numbers are 0.
+
+    Args:
+        network: what `build_network` gave.
+        labelled: images of two classes or more.
+        shrinkage: above 0; see `features.discriminants`.
+        engine: what runs the layers before: "keras", "openvino" or "openvino-bfloat16".
+        quiet: no progress bar.
+
+    Raises:
+        DeepRankingError: the network has no linear layer, or an image cannot be read.
+    """
+    if "embedding" not in [layer.name for layer in network.layers]:
+        raise DeepRankingError(
+            "discriminants: expected a network with a linear layer, found none; give --embedding_size"
+        )
+    layer = network.get_layer("embedding")
+    before = keras.Model(network.input, layer.input)
+    name, _, precision = engine.partition("-")
+    embedder = Embedder(before, engine=make_engine(name, before, precision or "float32"))
+    features = embedder.embed_all(labelled.images, quiet=quiet)
+    found = Discriminants.fit(features, labelled.labels, layer.units, shrinkage)
+    kernel = np.zeros(layer.kernel.shape, np.float32)
+    kernel[:, : found.axes.shape[1]] = found.axes
+    layer.set_weights([kernel, -found.mean @ kernel])
