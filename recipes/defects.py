@@ -7,7 +7,7 @@ given. Learned: the backbone `simple` with the paper's low-resolution paths, fro
 MobileNetV2's ImageNet weights are given, a layer on its frozen features, for what concerns those.
 Measured on images that share none with the training ones: the share of triplets ranked right, and the nearest
 neighbour's class in the gallery of training images.
-Takes 12 minutes of processor time on 2 cores. docs/experiments.md has the tables and what to think of them.
+Takes 12 minutes of processor time or more on 2 cores; not yet run to its end.
 
     python recipes/defects.py --archive tiny-imagenet-200.zip --weights mobilenet_v2_1.0_224_no_top.weights.h5
 """
