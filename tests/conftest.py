@@ -113,7 +113,13 @@ sys.stdin.read()
 
 
 @pytest.fixture(scope="session")
-def ray_holder():
+def environment():
+    """Of Ray's processes and the drivers': where modules are, to their workers too."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, RAY_MODULES))}
+
+
+@pytest.fixture(scope="session")
+def ray_holder(environment):
     """Start a Ray cluster of this machine alone, once a session; who holds it, and its address."""
     pytest.importorskip("ray", reason="needs the extra cluster")
     for _ in range(4):  # Ray gives itself 30 seconds to start, which on a busy machine is too few
@@ -123,7 +129,7 @@ def ray_holder():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, RAY_MODULES))},
+            env=environment,
             start_new_session=True,  # a start that failed has taken its whole process group with it
         )
         if address := holder.stdout.readline().strip():

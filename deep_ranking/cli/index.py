@@ -176,6 +176,7 @@ def _updated(
     update: "Callable[[Index], Report]",
     broken: list[str],
 ) -> "tuple[Index, Report]":
+    from deep_ranking.images.find import is_named_as_image
     from deep_ranking.search.index import Index
     from deep_ranking.search.store import IndexExistsError
 
@@ -187,7 +188,7 @@ def _updated(
     try:
         index.rebind(embedder.fingerprint, embedder.dimension, metadata)
         report = update(index)
-        for path in filter(_looks_like_image, broken):
+        for path in filter(is_named_as_image, broken):
             report.skipped.setdefault(path, "named as an image, but its content is none")
         index.write(metadata=metadata)
         index.snapshot.warm()
@@ -195,12 +196,6 @@ def _updated(
     except BaseException:
         index.close()
         raise
-
-
-def _looks_like_image(path: str) -> bool:
-    import mimetypes
-
-    return (mimetypes.guess_type(path)[0] or "").startswith("image/")
 
 
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:

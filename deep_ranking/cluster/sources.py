@@ -1,7 +1,6 @@
 """Where images come from on a cluster: files, tar and Parquet files of many images, here or behind a URL."""
 
 import hashlib
-import mimetypes
 import os
 import tarfile
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
-from deep_ranking.images.find import find_images
+from deep_ranking.images.find import find_images, is_named_as_image
 from deep_ranking.search.image import as_text
 from deep_ranking.search.update import label_of
 
@@ -155,7 +154,7 @@ def _below_url(root: str, on_skip: Callable[[str], None] | None) -> Iterator[Sou
         path = place.removeprefix(base).lstrip("/")
         if any(part.startswith(".") for part in path.split("/")):
             continue
-        if path.endswith(CONTAINERS) or (mimetypes.guess_type(path)[0] or "").startswith("image/"):
+        if path.endswith(CONTAINERS) or is_named_as_image(path):
             yield Source(path, int(info["size"] or 0), _changed(info))
         elif on_skip is not None:
             on_skip(path)
@@ -187,7 +186,7 @@ def _read_tar(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes, str]]:
                     key, label, waiting = _key(name), "", []
                 if name.endswith(".cls"):
                     label = _content(archive, member).decode("utf-8", "replace").strip()
-                elif (mimetypes.guess_type(name)[0] or "").startswith("image/"):
+                elif is_named_as_image(name):
                     waiting.append((name, _content(archive, member)))
     except (tarfile.TarError, EOFError) as error:
         raise ContainerError(f"{path}: damaged, or no tar file ({reason(error)})") from error

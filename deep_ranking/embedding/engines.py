@@ -156,6 +156,16 @@ def make_engine(name: str, network: keras.Model, precision: str = "float32") -> 
     return KerasEngine(network)
 
 
+def named_engine(name: str, network: keras.Model) -> Engine:
+    """Return the engine whose name holds its number type: "keras", "openvino" or "openvino-bfloat16".
+
+    Raises:
+        DeepRankingError, MissingExtraError: as of `make_engine`.
+    """
+    engine, _, precision = name.partition("-")
+    return make_engine(engine, network, precision or "float32")
+
+
 def _concrete_function(network: keras.Model) -> Any:
     """Trace the forward pass; OpenVINO reads TensorFlow's graphs, so this works on that backend alone."""
     if keras.backend.backend() != "tensorflow":

@@ -14,7 +14,7 @@ import keras
 
 from deep_ranking import __version__
 from deep_ranking.embedding import Embedder
-from deep_ranking.embedding.engines import ReplicaEngine, make_engine
+from deep_ranking.embedding.engines import ReplicaEngine, named_engine
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.files import check_writable, written_whole
@@ -235,9 +235,8 @@ def _batches(
 def _views(
     settings: TrainingSettings, frozen: keras.Model, images: Sequence[str], folder: Path, quiet: bool
 ) -> Views:
-    engine, _, precision = settings.engine.partition("-")
     return Views(
-        make_engine(engine, frozen, precision or "float32"),
+        named_engine(settings.engine, frozen),
         images,
         (settings.network.image_size,) * 2,
         folder,

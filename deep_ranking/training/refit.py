@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from deep_ranking.embedding import Embedder
-from deep_ranking.embedding.engines import make_engine
+from deep_ranking.embedding.engines import named_engine
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.features.discriminants import Discriminants
 from deep_ranking.triplets.labelled import LabelledImages
@@ -38,8 +38,7 @@ def refit_embedding(
         )
     layer = network.get_layer("embedding")
     before = keras.Model(network.input, layer.input)
-    name, _, precision = engine.partition("-")
-    embedder = Embedder(before, engine=make_engine(name, before, precision or "float32"))
+    embedder = Embedder(before, engine=named_engine(engine, before))
     features = embedder.embed_all(labelled.images, quiet=quiet)
     found = Discriminants.fit(features, labelled.labels, layer.units, shrinkage)
     kernel = np.zeros(layer.kernel.shape, np.float32)

@@ -1,17 +1,6 @@
-"""What drivers and workers of the tests of the cluster need."""
+"""The tests of the cluster use the samples of search."""
 
-import os
 import sys
 from pathlib import Path
 
-import pytest
-
-HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "search"))  # for its samples
-
-
-@pytest.fixture(scope="session")
-def environment():
-    """Of the drivers: where modules are, to their workers too."""
-    folders = map(str, [HERE.parents[1], HERE.parent / "search", HERE])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+sys.path.append(str(Path(__file__).parents[1] / "search"))

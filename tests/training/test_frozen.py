@@ -11,7 +11,6 @@ from deep_ranking.embedding.engines import KerasEngine
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import MIRROR
 from deep_ranking.images.decode import read_image
-from deep_ranking.images.find import find_classes
 from deep_ranking.network.file import load_network
 from deep_ranking.network.network import build_network
 from deep_ranking.network.settings import NetworkSettings
@@ -19,7 +18,6 @@ from deep_ranking.training.fit import train
 from deep_ranking.training.frozen import Views, split_network
 from deep_ranking.training.model import build_training_model
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.labelled import LabelledImages
 
 NETWORK = NetworkSettings("simple", image_size=32, embedding_size=8, low_resolution="none")
 SETTINGS = TrainingSettings(
@@ -32,11 +30,6 @@ SETTINGS = TrainingSettings(
     learning_rate=0.05,
     epochs=4,
 )
-
-
-@pytest.fixture
-def labelled(striped_classes):
-    return LabelledImages.of(find_classes(striped_classes), striped_classes)
 
 
 @pytest.fixture

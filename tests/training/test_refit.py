@@ -8,12 +8,10 @@ import pytest
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.features.discriminants import Discriminants
-from deep_ranking.images.find import find_classes
 from deep_ranking.network.network import build_network
 from deep_ranking.network.settings import NetworkSettings
 from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.labelled import LabelledImages
 from deep_ranking.triplets.table import TripletTable
 
 NETWORK = NetworkSettings("simple", image_size=32, embedding_size=8, low_resolution="none")
@@ -27,11 +25,6 @@ SETTINGS = TrainingSettings(
     discriminants=0.3,
     epochs=1,
 )
-
-
-@pytest.fixture
-def labelled(striped_classes):
-    return LabelledImages.of(find_classes(striped_classes), striped_classes)
 
 
 @pytest.mark.parametrize("epochs", [0, 1])

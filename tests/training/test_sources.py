@@ -15,7 +15,6 @@ from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.training.validation import Validation
 from deep_ranking.triplets.importance_settings import ImportanceSettings
-from deep_ranking.triplets.labelled import LabelledImages
 from deep_ranking.triplets.passes import OnlineTriplets
 from deep_ranking.triplets.relevance import FeatureRelevance, LabelRelevance
 from deep_ranking.triplets.sampler import UniformSampler
@@ -36,11 +35,6 @@ FROZEN = replace(
     views=3,
 )
 MINING = replace(SETTINGS, mining="semi-hard", classes_per_batch=2, images_per_class=2)
-
-
-@pytest.fixture
-def labelled(striped_classes):
-    return LabelledImages.of(find_classes(striped_classes), striped_classes)
 
 
 @pytest.fixture
