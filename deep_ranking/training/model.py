@@ -85,9 +85,22 @@ def build_training_model(settings: TrainingSettings, classes: int = 0, steps: in
             jit_compile={"on": True, "off": False, "auto": "auto" if jit_pays() else False}[settings.jit],
         )
         optimizer.build(model.trainable_variables)
+        _build_loss_and_metrics(model)
     finally:
         keras.config.set_dtype_policy(policy)
     return Trainable(network, model, frozen)
+
+
+def _build_loss_and_metrics(model: keras.Model) -> None:
+    """Make the variables of the compiled loss and metrics, so that `fit` has nothing left to build.
+
+    Off TensorFlow it would look at the first batch for that; and from a stream without an end, which threads
+    read ahead, a batch that was looked at does not come again.
+    """
+    targets, outputs = keras.ops.zeros((3, 1)), keras.ops.zeros((3, *model.output_shape[1:]))  # a triplet
+    with keras.StatelessScope():  # what the variables come to in it is forgotten
+        model.compute_loss(y=targets, y_pred=outputs)
+        model.compute_metrics(None, targets, outputs)
 
 
 def _loss(settings: TrainingSettings) -> keras.losses.Loss:
