@@ -24,7 +24,7 @@ def paper_paths(image: Any) -> list[Any]:
     flat = []
     for ratio, pool, stride in ((4, 7, 4), (8, 3, 2)):
         x = layers.AveragePooling2D(ratio, padding="same", name=f"average_{ratio}")(image)
-        x = layers.Conv2D(96, 8, strides=4, padding="same", name=f"convolution_{ratio}")(x)
+        x = layers.Conv2D(96, 8, strides=4, padding="same", name=f"low_resolution_{ratio}")(x)
         x = layers.MaxPooling2D(pool, stride, padding="same", name=f"max_{ratio}")(x)
         flat.append(layers.Flatten(name=f"flat_{ratio}")(x))
     both = layers.Concatenate(name="low_resolution")(flat)
@@ -46,7 +46,7 @@ def blog_paths(image: Any) -> list[Any]:
     image = layers.Rescaling(1 / 255, name="low_resolution_scale")(image)
     branches = []
     for step, pool, stride in ((16, 3, 4), (32, 7, 2)):
-        x = layers.Conv2D(96, 8, strides=step, padding="same", name=f"convolution_{step}")(image)
+        x = layers.Conv2D(96, 8, strides=step, padding="same", name=f"low_resolution_{step}")(image)
         x = layers.MaxPooling2D(pool, stride, padding="same", name=f"max_{step}")(x)
         x = layers.Flatten(name=f"flat_{step}")(x)
         branches.append(layers.UnitNormalization(name=f"unit_{step}", dtype="float32")(x))

@@ -39,15 +39,22 @@ def test_the_papers_figure_3():
     network = build_network(NetworkSettings("alexnet", image_size=225))
     shape = {layer.name: layer.output.shape[1:] for layer in network.layers}
     assert shape["average_4"] == (57, 57, 3)
-    assert shape["convolution_4"] == (15, 15, 96)
+    assert shape["low_resolution_4"] == (15, 15, 96)
     assert shape["max_4"] == (4, 4, 96)
     assert shape["average_8"] == (29, 29, 3)
-    assert shape["convolution_8"] == (8, 8, 96)
+    assert shape["low_resolution_8"] == (8, 8, 96)
     assert shape["max_8"] == (4, 4, 96)
     assert shape["low_resolution_unit"] == (3072,)
     assert shape["convnet_unit"] == (4096,)
     assert shape["embedding"] == (4096,)
     assert network.get_layer("dropout_1").rate == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("low_resolution", ["paper", "blog"])
+def test_every_variable_has_a_path_of_its_own(low_resolution):
+    """On Torch, Keras clears the gradients of one variable a path: those of others would add up step by step."""
+    paths = [variable.path for variable in small(low_resolution=low_resolution).variables]
+    assert len(set(paths)) == len(paths)
 
 
 def test_each_branch_is_normalized_before_the_merge():
