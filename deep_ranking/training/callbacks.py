@@ -134,7 +134,7 @@ class Keeper(keras.callbacks.Callback):
         self.checkpoint.save(self.model, self.state)
 
     def _add_metrics(self, before: tuple[float, ...]) -> None:
-        """Add what the epoch's metrics summed up before it was cut; Keras makes them in the first step."""
+        """Add what the epoch's metrics summed up before it was cut; `fit` began with none."""
         synchronize(self.model)
         for total, value in zip(self.model.metrics_variables, before, strict=True):
             total.assign(total + value)

@@ -52,7 +52,7 @@ def test_the_papers_figure_3():
 
 @pytest.mark.parametrize("low_resolution", ["paper", "blog"])
 def test_every_variable_has_a_path_of_its_own(low_resolution):
-    """On Torch, Keras clears the gradients of one variable a path: those of others would add up step by step."""
+    """On Torch, Keras clears the gradients of one variable a path; those of others would add up."""
     paths = [variable.path for variable in small(low_resolution=low_resolution).variables]
     assert len(set(paths)) == len(paths)
 

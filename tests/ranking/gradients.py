@@ -27,4 +27,4 @@ def value_and_gradient(function: Callable[[Any], Any], at: np.ndarray) -> tuple[
     place = torch.tensor(at, requires_grad=True)
     value = function(place)
     value.backward()
-    return float(value), place.grad.numpy()
+    return float(value.detach()), place.grad.numpy()

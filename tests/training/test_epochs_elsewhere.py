@@ -31,8 +31,8 @@ assert run_command("train", [*flags.split(), "--quiet", "--json"], "train.py") =
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_each_epoch_trains_on_its_own_batches(striped_classes, tmp_path, backend):
-    """As on TensorFlow. A batch's targets, which the loss does not read, are a power of four by its step, so that an epoch's
-    mean of them tells which batches it was trained on, and how often.
+    """A batch's targets, which the loss does not read, are a power of four by its step: an epoch's mean of
+    them tells which batches it was trained on, and how often.
     """
     pytest.importorskip(backend, reason="of an extra, or not installed")
     names = [f"{name}/{number}.png" for number in range(6) for name in ("across", "down")]
