@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -54,7 +55,9 @@ def machine() -> dict[str, str | int]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         found["processor"] = next(line for line in lines if "model name" in line).partition(": ")[2]
     found |= {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
-    for package in ("keras", "tensorflow", "numpy", "pillow", "simplejpeg", "openvino", "faiss-cpu"):
+    if "jax" in sys.modules:
+        found["device"] = sys.modules["jax"].devices()[0].device_kind
+    for package in ("keras", "tensorflow", "jax", "numpy", "pillow", "simplejpeg", "openvino", "faiss-cpu"):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

@@ -128,6 +128,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images, shrunk by so much (try 0.3; default: 0, keep what was learned)",
     )
     add(
+        "--average_mirror",
+        action="store_true",
+        default=None,
+        help="save a network that embeds an image by the mean of itself and its mirror image, in twice the "
+        "time",
+    )
+    add(
         "--engine",
         choices=("keras", "openvino", "openvino-bfloat16"),
         help="what runs the frozen layers of --train_from, and all for --discriminants (default: keras)",

@@ -8,6 +8,7 @@ import numpy as np
 
 from deep_ranking.embedding.embedder import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.network.mirror import average_mirror, one_side
 from deep_ranking.network.network import build_network
 from deep_ranking.network.settings import NetworkSettings
 from deep_ranking.network.weights import load_weights
@@ -56,7 +57,7 @@ def untrained(embedder: Embedder) -> Embed:
     keras.utils.set_random_seed(training["seed"])
     network = build_network(settings)
     load_weights(network, settings, training["weights"])
-    return Embedder(network).embed_all
+    return Embedder(average_mirror(network) if training.get("average_mirror") else network).embed_all
 
 
 def single_scale(embedder: Embedder) -> Embed:
@@ -65,7 +66,7 @@ def single_scale(embedder: Embedder) -> Embed:
     Raises:
         DeepRankingError: the network has no low-resolution path, or is of other code.
     """
-    network = embedder.network
+    network = one_side(embedder.network)
     names = {layer.name for layer in network.layers}
     if not {"convnet_unit", "merge"} <= names:
         raise DeepRankingError("the network has no low-resolution path beside its ConvNet")

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from deep_ranking.errors import expect
-from deep_ranking.network import colour, pooling  # noqa: F401 - registered with those here
+from deep_ranking.network import colour, mirror, pooling  # noqa: F401 - registered with those here
 
 
 @keras.saving.register_keras_serializable("deep_ranking")

@@ -26,6 +26,7 @@ from deep_ranking.images.labelled_batches import LabelledBatches
 from deep_ranking.images.shares import BatchShares
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import check_ending, save_network
+from deep_ranking.network.mirror import average_mirror
 from deep_ranking.training import callbacks
 from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
 from deep_ranking.training.frozen import Views
@@ -137,6 +138,7 @@ def train(
     with processes.scope() if processes else nullcontext():
         learning, model, frozen = build_training_model(settings, classes, len(batches) * settings.epochs)
         network = float32_copy(learning, settings)
+        used = average_mirror(network) if settings.average_mirror else network
     if frozen is not None and settings.epochs:
         batches.fetch = _views(settings, frozen, batches.images, model_path.parent, quiet)
     watched = [callbacks.StopOnNaN(), callbacks.CollapseAlarm(settings.gap)]
@@ -144,8 +146,8 @@ def train(
         watched.append(callbacks.CopyWeights(learning, network))
     measured = None
     if validation is not None:
-        engine = ReplicaEngine(network) if processes else None
-        embedder = Embedder(network, engine=engine, cache=cache)
+        engine = ReplicaEngine(used) if processes else None
+        embedder = Embedder(used, engine=engine, cache=cache)
         measured = Validation(embedder, validation, settings.gap, settings.distance, evaluation)
         watched.append(callbacks.Validate(measured))
     if tensorboard is not None:
@@ -164,7 +166,7 @@ def train(
 
     def save(logs: dict[str, float]) -> None:
         if writes:
-            save_network(network, model_path, _metadata(settings, training, start.history[0], logs))
+            save_network(used, model_path, _metadata(settings, training, start.history[0], logs))
 
     def log(history: History) -> None:
         if writes:
@@ -179,7 +181,7 @@ def train(
     watch(start.history)
     if not settings.epochs:
         finish(start.history[0])
-        return Trained(network, start.history)
+        return Trained(used, start.history)
     keeper = callbacks.Keeper(save, log, checkpoint, checkpoint_steps, len(batches), start)
     bar = callbacks.ProgressBar(batches, start.step, settings.epochs, quiet)
     try:
@@ -193,7 +195,7 @@ def train(
     if settings.discriminants:
         finish(keeper.state.history[-1])
     checkpoint.discard()
-    return Trained(network, keeper.state.history)
+    return Trained(used, keeper.state.history)
 
 
 def _batches(

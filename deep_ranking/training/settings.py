@@ -50,6 +50,8 @@ class TrainingSettings:
         views: with `train_from`, of each image: itself and draws of the augmentation, 1 or more.
         discriminants: above 0, the embedding's linear layer is replaced in the end by the linear
             discriminants of the training images, shrunk by so much (`training.refit`). 0 keeps it.
+        average_mirror: what is measured and saved embeds an image by the mean of itself and its mirror image,
+            in twice the time (`network.mirror`); what is learned is the same.
         engine: what runs the frozen layers of `train_from`, and the network for the discriminants: "keras",
             "openvino" or "openvino-bfloat16".
         precision: number type of the computation, "float32", "bfloat16" or "float16"; weights are float32 in
@@ -83,6 +85,7 @@ class TrainingSettings:
     train_from: str = ""
     views: int = 1
     discriminants: float = 0.0
+    average_mirror: bool = False
     engine: str = "keras"
     precision: str = "float32"
     jit: str = "auto"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -253,3 +254,16 @@ def test_wrong_validation_metrics_are_said_before_keras(table, run):
         done = run("train.py", *flags)
         assert done.returncode == 1
         assert message in done.stderr
+
+
+def test_average_mirror_changes_what_is_saved_and_measured_not_what_is_learned(table, tmp_path):
+    plain = train(replace(SETTINGS, epochs=1), table, tmp_path / "plain.h5", table)
+    both = train(replace(SETTINGS, epochs=1, average_mirror=True), table, tmp_path / "both.h5", table)
+    for a, b in zip(plain.network.get_weights(), both.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    saved = Embedder.load(tmp_path / "both.h5")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *saved.network.input_shape[1:]), np.uint8)
+    np.testing.assert_allclose(saved.embed_pixels(pixels), saved.embed_pixels(pixels[:, :, ::-1]), atol=1e-6)
+    history = plain.history[1], both.history[1]
+    assert history[0]["loss"] == history[1]["loss"]
+    assert history[0]["val_loss"] != history[1]["val_loss"]
