@@ -24,6 +24,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,10 @@ def learn(table: TripletTable, output: Path, args: argparse.Namespace) -> dict[s
         say(name, right[name])
     right["blend"] = ranked_right(found, triplets, groups, settings, FOLDS)
     say("blend", right["blend"])
-    pairs = [("blend", "untrained"), ("blend", "no low-resolution path")]
+    one_side = Described.of(table.images, replace(reading, average_mirror=False), quiet=False)
+    right["blend, one side"] = ranked_right(one_side.descriptions, triplets, groups, settings, FOLDS)
+    say("blend, one side", right["blend, one side"])
+    pairs = [("blend", "untrained"), ("blend", "no low-resolution path"), ("blend", "blend, one side")]
     names = ["untrained", *ABLATION][:-2]
     pairs += [(name, before) for before, name in pairwise(names)]
     pairs += [(names[-1], "no low-resolution path"), ("no low-resolution path", "no colour either")]

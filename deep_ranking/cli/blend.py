@@ -27,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="learn a metric on the weighted whole (default: yes)",
     )
+    add(
+        "--average_mirror",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="describe an image by the mean of itself and its mirror image, in twice the time (default: yes)",
+    )
     add("--folds", type=int, default=5, metavar="N", help="of the cross-validation (default: 5)")
     add(
         "--engine", choices=("auto", "keras", "openvino"), default="auto", help="(default: auto, the fastest)"
@@ -56,7 +62,9 @@ def run(args: argparse.Namespace) -> None:
 
     check_ending(args.model)
     groups = text_query_groups(table.images, table.rows)
-    reading = ReadSettings(args.backbone, args.weights, args.image_size, args.engine, args.seed)
+    reading = ReadSettings(
+        args.backbone, args.weights, args.image_size, args.engine, args.seed, args.average_mirror
+    )
     described = Described.of(table.images, reading, args.quiet)
     metric = MahalanobisMetric() if args.metric else None
     settings = described.settings(BlendSettings(args.components, metric=metric, seed=args.seed))
@@ -67,7 +75,12 @@ def run(args: argparse.Namespace) -> None:
     network = described.network(blend)
     metadata: dict[str, Any] = {
         "version": __version__,
-        "blend": {"backbone": args.backbone, "weights": blend.weights, "components": args.components},
+        "blend": {
+            "backbone": args.backbone,
+            "weights": blend.weights,
+            "components": args.components,
+            "average_mirror": args.average_mirror,
+        },
         "triplets": table.description,
         "metrics": {"cross_validated_precision": precision._asdict()},
     }

@@ -13,6 +13,7 @@ from keras import layers
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.network.colour import ColourHistogram, LabColour
+from deep_ranking.network.mirror import Mirror
 from deep_ranking.network.network import build_network
 from deep_ranking.network.pooling import Quadrants, SecondMoments, SignedRoot, Spread
 from deep_ranking.network.settings import NetworkSettings
@@ -92,7 +93,10 @@ def frozen_backbone(backbone: str, image_size: int, weights: str, seed: int = 0)
 
 
 def build_descriptions(
-    frozen: keras.Model, readings: Mapping[str, Reading], reductions: Mapping[str, Affine]
+    frozen: keras.Model,
+    readings: Mapping[str, Reading],
+    reductions: Mapping[str, Affine],
+    average_mirror: bool = False,
 ) -> tuple[keras.Model, dict[str, slice]]:
     """Build the network that describes images.
 
@@ -100,17 +104,18 @@ def build_descriptions(
         frozen: what `frozen_backbone` gave.
         readings: one for each of its outputs.
         reductions: the channels' principal components of the readings that want them.
+        average_mirror: each description is the mean of the image's and its mirror image's, of unit length.
 
     Returns:
         A model from images to all descriptions one after the other, and where each lies.
     """
-    found = _descriptions(frozen, readings, reductions)
+    image, found = _descriptions(frozen, readings, reductions, average_mirror)
     places, end = {}, 0
     for name, description in found.items():
         places[name] = slice(end, end + description.shape[-1])
         end += description.shape[-1]
     joined = layers.Concatenate(name="descriptions")(list(found.values()))
-    return keras.Model(frozen.input, joined, name="descriptions"), places
+    return keras.Model(image, joined, name="descriptions"), places
 
 
 def build_blend(
@@ -120,6 +125,7 @@ def build_blend(
     components: Mapping[str, Affine],
     weights: Mapping[str, float],
     metric: Affine,
+    average_mirror: bool = False,
 ) -> keras.Model:
     """Build the whole: descriptions, their components, weights, metric, unit length.
 
@@ -130,6 +136,7 @@ def build_blend(
         components: of each description that is used.
         weights: of their squared distances.
         metric: on the weighted whole.
+        average_mirror: as of `build_descriptions`.
 
     Returns:
         A model from (b, size, size, 3), RGB 0..255, to (b, d) float32 of unit length.
@@ -137,7 +144,7 @@ def build_blend(
     Raises:
         DeepRankingError: a weight is given for what is not described.
     """
-    found = _descriptions(frozen, readings, reductions)
+    image, found = _descriptions(frozen, readings, reductions, average_mirror)
     if unknown := set(weights) - set(found):
         raise DeepRankingError(f"weights: expected some of {', '.join(found)}, found {', '.join(unknown)}")
     parts = []
@@ -148,12 +155,16 @@ def build_blend(
     x = layers.Concatenate(name="merge")(parts) if len(parts) > 1 else parts[0]
     x = _affine(metric, "embedding")(x)
     x = layers.UnitNormalization(name="unit", dtype="float32")(x)
-    return keras.Model(frozen.input, x, name="deep_ranking")
+    return keras.Model(image, x, name="deep_ranking")
 
 
 def _descriptions(
-    frozen: keras.Model, readings: Mapping[str, Reading], reductions: Mapping[str, Affine]
-) -> dict[str, Any]:
+    frozen: keras.Model,
+    readings: Mapping[str, Reading],
+    reductions: Mapping[str, Affine],
+    average_mirror: bool,
+) -> tuple[Any, dict[str, Any]]:
+    """Return the image that is described, and its descriptions."""
     found = {}
     for (name, reading), x in zip(readings.items(), frozen.outputs, strict=True):
         if reading.channels:
@@ -166,7 +177,19 @@ def _descriptions(
     for name, x in found.items():
         x = SignedRoot(name=f"{name}_root")(x)
         found[name] = layers.UnitNormalization(name=f"{name}_unit", dtype="float32")(x)
-    return found
+    if not average_mirror:
+        return frozen.input, found
+    side = keras.Model(frozen.input, list(found.values()), name="side")
+    image = keras.Input(frozen.input_shape[1:], name="image")
+    sides = zip(side(image), side(Mirror(name="mirror")(image)), strict=True)
+    means = {
+        name: layers.Average(name=f"{name}_average_mirror")(both)
+        for name, both in zip(found, sides, strict=True)
+    }
+    return image, {
+        name: layers.UnitNormalization(name=f"{name}_both_unit", dtype="float32")(x)
+        for name, x in means.items()
+    }
 
 
 def _affine(map_: Affine, name: str) -> layers.Dense:

@@ -43,6 +43,7 @@ class ReadSettings:
         image_size: in pixels, a multiple of 32.
         engine: "keras" or "openvino"; the latter is several times faster on processors.
         seed: of samples, and of random weights.
+        average_mirror: describe an image by the mean of itself and its mirror image, in twice the time.
     """
 
     backbone: str = "mobilenetv2"
@@ -50,6 +51,7 @@ class ReadSettings:
     image_size: int = 224
     engine: str = "keras"
     seed: int = 0
+    average_mirror: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +63,14 @@ class Described:
         readings: what is read from it.
         reductions: channels' principal components of the readings that want them.
         descriptions: by name, (images, d_name) float32 of unit length.
+        average_mirror: they are means of the image's and its mirror image's.
     """
 
     frozen: keras.Model
     readings: dict[str, Reading]
     reductions: dict[str, Affine]
     descriptions: dict[str, np.ndarray] = field(repr=False)
+    average_mirror: bool = False
 
     @classmethod
     def of(cls, paths: Sequence[str], settings: ReadSettings, quiet: bool = True) -> "Described":
@@ -78,10 +82,11 @@ class Described:
         readings = READINGS.get(settings.backbone, {})
         frozen = frozen_backbone(settings.backbone, settings.image_size, settings.weights, settings.seed)
         reductions = _reductions(frozen, readings, paths, settings.seed)
-        network, places = build_descriptions(frozen, readings, reductions)
+        network, places = build_descriptions(frozen, readings, reductions, settings.average_mirror)
         embedder = Embedder(network, engine=make_engine(settings.engine, network))
         vectors = embedder.embed_all(paths, quiet=quiet)
-        return cls(frozen, readings, reductions, {name: vectors[:, place] for name, place in places.items()})
+        descriptions = {name: vectors[:, place] for name, place in places.items()}
+        return cls(frozen, readings, reductions, descriptions, settings.average_mirror)
 
     def settings(self, settings: BlendSettings) -> BlendSettings:
         """Return settings with the readings' own powers."""
@@ -91,7 +96,15 @@ class Described:
         """Return the whole network with what was learned."""
         components = {name: (found.mean, found.axes) for name, found in blend.components.items()}
         metric = (blend.mean, blend.matrix)
-        return build_blend(self.frozen, self.readings, self.reductions, components, blend.weights, metric)
+        return build_blend(
+            self.frozen,
+            self.readings,
+            self.reductions,
+            components,
+            blend.weights,
+            metric,
+            self.average_mirror,
+        )
 
 
 def ranked_right(

@@ -1,6 +1,7 @@
 """The command `blend` from images to the model file, and that the file does what was cross-validated."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from deep_ranking.cli import main
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.features.blend import Blend, BlendSettings
+from deep_ranking.images.decode import read_image
 from deep_ranking.network.blend import READINGS, build_blend, frozen_backbone
 from deep_ranking.training.blend import Described, ReadSettings, ranked_right, text_query_groups
 from deep_ranking.triplets.table import TripletTable
@@ -54,14 +56,21 @@ def test_the_saved_model_embeds_as_the_blend_does(drawn, described, tmp_path, ca
 
 
 def test_the_readings_are_those_of_the_backbone(described):
-    """Of the last layer, without Keras's pooling and normalization."""
+    """Of the last layer, without Keras's pooling and normalization; of both sides, and of one."""
     table, found = described
     maps = Embedder(keras.Model(found.frozen.input, keras.layers.Flatten()(found.frozen.outputs[0])))
-    last = maps.embed_all(table.images[:3]).reshape(3, 4, 1280)  # 2x2 positions are the quadrants themselves
-    last = last.reshape(3, -1)
-    rooted = last / np.sqrt(last + 1e-6)
-    expected = rooted / np.linalg.norm(rooted, axis=1, keepdims=True)
+    pixels = np.stack([read_image(path, (64, 64)) for path in table.images[:3]])
+
+    def side(pixels):
+        last = maps.embed_pixels(pixels).reshape(3, -1)  # 2x2 positions are the quadrants themselves
+        rooted = last / np.sqrt(last + 1e-6)
+        return rooted / np.linalg.norm(rooted, axis=1, keepdims=True)
+
+    both = side(pixels) + side(pixels[:, :, ::-1])
+    expected = both / np.linalg.norm(both, axis=1, keepdims=True)
     np.testing.assert_allclose(found.descriptions["layout"][:3], expected, atol=2e-3)
+    alone = Described.of(table.images[:3], replace(READING, average_mirror=False))
+    np.testing.assert_allclose(alone.descriptions["layout"], side(pixels), atol=2e-3)
 
 
 def test_text_queries_stay_on_one_side(described):
