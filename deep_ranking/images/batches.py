@@ -87,7 +87,9 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         images = self.fetch(distinct, epoch * len(self) + index)
         if self.distinct and keras.backend.backend() == "jax":
             # XLA compiles a step anew for each shape; repeats, which no row points at, leave few shapes.
-            images = images[np.arange(-(-len(images) // _EIGHT) * _EIGHT) % len(images)]
+            missing = -len(images) % _EIGHT
+            if missing:
+                images = np.resize(images, (len(images) + missing, *images.shape[1:]))
         inverse = inverse.astype(np.int32)
         return ((inverse, images), targets) if self.distinct else (images[inverse], targets)
 
