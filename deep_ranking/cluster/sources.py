@@ -227,7 +227,7 @@ def _read_table(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes, str]]:
                     raise ContainerError(f"{path}: expected encoded images in {images!r}, found {kind}")
                 yield _text(row.get("path")) or str(number), content, _text(row.get("label"))
                 number += 1
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # Arrow's own are OSErrors too
         raise ContainerError(f"{path}: damaged, or no Parquet file ({reason(error)})") from error
 
 
