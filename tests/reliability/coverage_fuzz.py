@@ -1,11 +1,11 @@
-"""Broken files chosen by what they reach: Atheris keeps those that run lines of a reader that none ran before.
+"""Broken files chosen by what they reach: Atheris keeps those that run lines of a reader not run before.
 
     python tests/reliability/coverage_fuzz.py [RUNS [READER ...]]
 
 Gives each of the `READERS`, or those that are named, so many files (10,000; a slow one gets a tenth), grown
-from its sound ones, each reader in a process of its own. Stops at the first crash, an input that takes two minutes
-or a process of 4 GB, with the traceback; the input stays in the working folder as `crash-...`, its first byte the
-number of the file's name. Needs the extra `fuzz`.
+from its sound ones, each reader in a process of its own. Stops at the first crash, at an input that takes
+two minutes, or at a process of 4 GB, with the traceback; the input stays in the working folder as
+`crash-...`, its first byte the number of the file's name. Needs the extra `fuzz`.
 """
 
 import random

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sqlite3
+import tarfile
 import tempfile
 import warnings
 import zipfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import h5py
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from readers import READERS, Reader, repacked
@@ -101,17 +103,68 @@ def test_any_bytes(kind):
     ("kind", "name", "found"),
     [
         ("checkpoint", "c.checkpoint", [(0.1484375, "set", b"X")]),  # of which h5py raises a SystemError
+        ("drawn images", "relevance.csv", b"\x80"),
+        ("drawn images", "relevance.csv", b'path,class,hue,size,angle\n"'),
+        ("drawn images", "relevance.csv", b"path,class,hue,size,angle\na,b,nan,0,0"),
+        ("golden feature", "g.json", b"[" * 100_000),
+        ("golden feature", "g.json", b'{"golden_feature": {"hog": 1' + b"0" * 400 + b"}}"),
+        ("hierarchy", "h.json", b"[" * 100_000),
         ("index", "store.sqlite", [(0.3125, "set", b"a")]),  # tables that are read and no longer searched
+        ("index", "store.sqlite", [(0.373870849609375, "set", b"a")]),  # a version that is no longer found
+        ("pairs", "p.parquet", [(0.0, "put", b"\0")]),
+        ("table", "t.parquet", [(0.0, "put", b"\0")]),
         ("triplets", "t.txt", '"a,b\nc'.encode("utf-16")),
         ("triplets", "t.txt", "a.jpg,b.jpg,c.jpg".encode("utf-16-le")),
         ("triplets", "t.txt", b"\x1f\x8b\x08\x00broken"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_was_found(kind, name, found):
     """The smallest input of each crash that was found: bytes, or what is done to a sound file."""
     data = found if isinstance(found, bytes) else damaged(sound(kind)[name], found)
     reader_of(kind).ask(name, data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "array"),
+    [
+        ("embeddings", "paths", np.array("a.jpg")),
+        ("embeddings", "vectors", np.array([["x"], ["y"]])),
+        ("embeddings", "vectors", np.full((2, 2), np.nan)),
+        ("sampler", "categories", np.full(6, 2)),
+        ("sampler", "categories", np.full(6, -1)),
+        ("sampler", "counts", np.ones(2)),
+        ("sampler", "drawn", np.array(np.inf)),
+        ("sampler", "ids", np.arange(5)),
+        ("sampler", "settings", np.array("[" * 100_000)),
+        ("sampler", "thresholds", np.array(1.0)),
+        ("sampler", "weights", np.full(6, np.nan)),
+        ("sampler", "carried.colour", np.ones((5, 2))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_arrays_that_do_not_fit_one_another(kind, name, array):
+    ((file, data),) = sound(kind).items()
+    changed = io.BytesIO()
+    np.savez(changed, **{**np.load(io.BytesIO(data)), name: array})
+    READERS[kind].ask(file, changed.getvalue())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.map": "0,0", "GNU.sparse.size": "1000000000000"},
+        {"GNU.sparse.map": "x,y", "GNU.sparse.size": "1"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1"},
+    ],
+)
+def test_a_tar_file_of_a_sparse_image(headers):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a.jpg")
+        info.pax_headers = headers
+        archive.addfile(info)
+    reader_of("tar").ask("t.tar", data.getvalue())
 
 
 NAMES = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1, max_size=9)
