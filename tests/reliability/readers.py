@@ -27,7 +27,6 @@ MEMORY = Path("/dev/shm")
 class Reader:
     """Something that reads a file."""
 
-    slow = False  # over ten milliseconds a file
     needs: tuple[str, ...] = ()  # optional packages
 
     def sound(self) -> Mapping[str, bytes]:
@@ -499,8 +498,6 @@ class Model(Reader):
 class Network(Model):
     """A model file, from which the network is built."""
 
-    slow = True
-
     def read(self, path: Path) -> None:
         from deep_ranking.network.file import load_network
 
@@ -509,8 +506,6 @@ class Network(Model):
 
 class Checkpoints(Reader):
     """The checkpoint of a training."""
-
-    slow = True
 
     def __init__(self) -> None:
         self._model = None
