@@ -265,6 +265,7 @@ class Ratings(Reader):
 
         with RatingStore(path) as store:
             assert all(isinstance(rating.query, str) for rating in store.ratings())
+            assert all(isinstance(rating.query, str) for rating in store.stream())
             store.add("Bob", "q.jpg", "a.jpg", "b.jpg", "b")
             store.undo("Bob")
 
