@@ -7,6 +7,7 @@ import re
 import tracemalloc
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import keras
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 from deep_ranking.embedding import Embedder
+from deep_ranking.embedding.baselines import untrained
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.evaluation.report.page import _facts
 from deep_ranking.network.bounded import at_most_weights
 from deep_ranking.network.file import ModelFileError, load_network, read_metadata, save_network
 from deep_ranking.training.checkpoint import Checkpoint
@@ -130,6 +133,32 @@ def test_an_input_of_terabytes_is_refused(tmp_path):
     save_network(keras.Sequential([keras.Input((10**6, 10**6, 3)), pooled]), tmp_path / "m.keras", {})
     with pytest.raises(DeepRankingError, match="found one for 1000000 x 1000000"):
         Embedder.load(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        None,
+        [],
+        {},
+        {"network": {}, "weights": "none"},
+        {"network": {"backbone": []}, "seed": 1, "weights": "none"},
+        {"network": {"backbone": "simple", "image_size": "x"}, "seed": 1, "weights": "none"},
+        {"network": {"backbone": "simple", "image_size": 32}, "seed": "x", "weights": "none"},
+        {
+            "network": {"backbone": "simple", "image_size": 32, "embedding_size": 10**10},
+            "seed": 1,
+            "weights": "none",
+        },
+    ],
+    ids=str,
+)
+def test_a_model_that_says_of_itself_what_cannot_be(sound, settings):
+    network, _ = load_network(sound / "model.h5")
+    with pytest.raises(DeepRankingError, match=r"does not say how the network was made|asks for .* weights"):
+        untrained(Embedder(network, {"settings": settings}))
+    told = SimpleNamespace(embedder=Embedder(network, {"settings": settings, "metrics": {}, "triplets": 1}))
+    assert _facts(told) == ["8 x 8 pixels", "4 numbers an image"]
 
 
 @pytest.mark.parametrize("how", ["array", "external", "virtual", "link"])
