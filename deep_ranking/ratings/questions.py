@@ -86,12 +86,13 @@ class _Asked:
 
 
 def _take_in(asked: dict[Key, _Asked], rating: Rating, rater: str) -> None:
-    question = asked.setdefault(
-        key(rating.query, rating.a, rating.b), _Asked(0, preferred(rating), answered=False)
-    )
+    name, favourite = key(rating.query, rating.a, rating.b), preferred(rating)
+    question = asked.get(name)
+    if question is None:
+        question = asked[name] = _Asked(0, favourite, answered=False)
     question.raters += 1
     question.answered |= rating.rater == rater
-    if preferred(rating) != question.favourite:
+    if favourite != question.favourite:
         question.favourite = None
 
 
