@@ -500,9 +500,11 @@ class Network(Model):
     """A model file, from which the network is built."""
 
     def read(self, path: Path) -> None:
-        from deep_ranking.network.file import load_network
+        from deep_ranking.embedding import Embedder
 
-        load_network(path)
+        embedder = Embedder.load(path)
+        assert embedder.dimension >= 1
+        assert min(embedder.size) >= 1
 
 
 class Checkpoints(Reader):

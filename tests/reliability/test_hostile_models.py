@@ -115,6 +115,47 @@ def test_a_network_of_terabytes_is_refused_before_memory_is_taken(sound, tmp_pat
     assert load_network(sound / f"model{ending}")[1] == {"made": "here"}  # and the next is loaded as ever
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("no model", lambda config: {**config["config"]["layers"][1]}),
+        ("no model", lambda config: {"module": "keras.optimizers", "class_name": "SGD", "config": {}}),
+        ("no shape", lambda config: shapeless(config)),
+        ("no pixels", lambda config: of_no_pixels(config)),
+    ],
+)
+def test_a_file_of_something_else_that_keras_makes(sound, tmp_path, name, change):
+    path = described(
+        sound / "model.keras", tmp_path / "m.keras", lambda text: json.dumps(change(json.loads(text)))
+    )
+    found = {
+        "no model": "expected a model, found a (Flatten|SGD)",
+        "no shape": "found input shape None",
+        "no pixels": r"found input shape \(None, 0, 8, 3\)",
+    }[name]
+    with pytest.raises(DeepRankingError, match=rf"m\.keras: .*{found}"):
+        Embedder.load(path)
+
+
+def shapeless(config):
+    """Take away what says which images a network is given."""
+    del config["build_config"], config["config"]["build_input_shape"], config["config"]["layers"][0]
+    return config
+
+
+def of_no_pixels(config):
+    """Let the network pool images of no height."""
+    shapeless(config)
+    pooling = {"module": "keras.layers", "class_name": "GlobalAveragePooling2D", "config": {"name": "pool"}}
+    images = {
+        "module": "keras.layers",
+        "class_name": "InputLayer",
+        "config": {"batch_shape": [None, 0, 8, 3]},
+    }
+    config["config"]["layers"] = [images, pooling]
+    return config
+
+
 def test_the_bound_counts_all_layers_and_ends_with_the_block():
     def build():
         return keras.Sequential([keras.Input((4,)), keras.layers.Dense(5), keras.layers.Dense(2)])
