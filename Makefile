@@ -44,9 +44,10 @@ format: $(VENV)/installed  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-fuzz: $(VENV)/installed  ## bytes and requests from nowhere: over 10,000 inputs in all, new ones each time
+fuzz: $(VENV)/installed  ## bytes and requests from nowhere: some 300,000 in all, new ones each time
 	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/reliability/test_fuzz.py tests/reliability/test_fuzz_web.py --timeout 7200
+	$(BIN)/python tests/reliability/coverage_fuzz.py
 
 bench: $(VENV)/installed  ## the quick set of the benchmarks
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done

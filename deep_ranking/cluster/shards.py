@@ -170,19 +170,20 @@ def from_parquet(data: bytes) -> Result:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(io.BytesIO(data), page_checksum_verification=True)
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(data), page_checksum_verification=True)
         errors: Mapping[str, str] = json.loads((table.schema.metadata or {})[b"errors"])
         vector = table["vector"].combine_chunks()
         matrix = vector.flatten().to_numpy().reshape(len(table), -1) if len(table) else ()
         columns = ("path", "hash", "size", "mtime", "label")
         plain: Sequence[list] = [table[name].to_pylist() for name in columns]
-    except (pyarrow.ArrowException, OSError, KeyError, ValueError) as error:
+        images = [Image(*row) for row in zip(*plain, strict=True)]
+        vectors = {image.hash: row for image, row in zip(images, matrix, strict=True)}
+        return Result(images, vectors, dict(errors))
+    # A table of other types has other methods.
+    except (pyarrow.ArrowException, AttributeError, OSError, KeyError, TypeError, ValueError) as error:
         raise DeepRankingError(
             f"expected a finished shard, found a damaged file ({reason(error)}); delete it and run again"
         ) from error
-    images = [Image(*row) for row in zip(*plain, strict=True)]
-    vectors = {image.hash: row for image, row in zip(images, matrix, strict=True)}
-    return Result(images, vectors, dict(errors))
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -181,6 +181,8 @@ def _read_tar(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes, str]]:
                 if not member.isreg():
                     continue
                 name = member.name.removeprefix("./")
+                if member.issparse():  # of any size that its header tells, whatever the file holds
+                    raise ContainerError(f"{path}: {name!r} is sparse; pack it without --sparse")
                 if _key(name) != key:  # members of one key stand together
                     yield from ((n, content, label or label_of(n)) for n, content in waiting)
                     key, label, waiting = _key(name), "", []
@@ -188,7 +190,9 @@ def _read_tar(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes, str]]:
                     label = _content(archive, member).decode("utf-8", "replace").strip()
                 elif is_named_as_image(name):
                     waiting.append((name, _content(archive, member)))
-    except (tarfile.TarError, EOFError) as error:
+    except ContainerError:
+        raise
+    except (tarfile.TarError, EOFError, ValueError) as error:  # the last: of numbers that are none
         raise ContainerError(f"{path}: damaged, or no tar file ({reason(error)})") from error
     yield from ((n, content, label or label_of(n)) for n, content in waiting)
 
@@ -227,7 +231,7 @@ def _read_table(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes, str]]:
                     raise ContainerError(f"{path}: expected encoded images in {images!r}, found {kind}")
                 yield _text(row.get("path")) or str(number), content, _text(row.get("label"))
                 number += 1
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # Arrow's own are OSErrors too
         raise ContainerError(f"{path}: damaged, or no Parquet file ({reason(error)})") from error
 
 

@@ -1,6 +1,7 @@
 """What is known about each drawn image, and the triplets within a class that follow from it."""
 
 import csv
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -120,17 +121,22 @@ def read_relevance(path: str | os.PathLike[str]) -> list[Appearance]:
         DeepRankingError: a line is not `path,class,hue,size,angle`; the message names it.
         OSError: the file cannot be read.
     """
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        if (header := next(rows, None)) != _HEADER:
-            raise DeepRankingError(f"{path}, line 1: expected {','.join(_HEADER)}, found {header}")
-        items = []
-        for row in rows:
-            try:
-                name, category, hue, size, angle = row
-                items.append(Appearance(name, category, float(hue), float(size), float(angle)))
-            except ValueError:
-                raise DeepRankingError(
-                    f"{path}, line {rows.line_num}: expected a path, a class and three numbers, found {row}"
-                ) from None
-    return items
+    with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            if (header := next(rows, None)) != _HEADER:
+                raise DeepRankingError(f"{path}, line 1: expected {','.join(_HEADER)}, found {header}")
+            return [_appearance(row, f"{path}, line {rows.line_num}") for row in rows]
+        except csv.Error as error:
+            raise DeepRankingError(f"{path}, line {rows.line_num}: not CSV ({error})") from error
+
+
+def _appearance(row: list[str], place: str) -> Appearance:
+    try:
+        name, category, *numbers = row
+        hue, size, angle = map(float, numbers)
+        if not all(map(math.isfinite, (hue, size, angle))):
+            raise ValueError
+    except ValueError:
+        raise DeepRankingError(f"{place}: expected a path, a class and three numbers, found {row}") from None
+    return Appearance(name, category, hue, size, angle)

@@ -7,13 +7,16 @@ import keras
 import numpy as np
 
 from deep_ranking.embedding.embedder import Embedder
-from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
+from deep_ranking.network.bounded import at_most_weights
 from deep_ranking.network.mirror import average_mirror, one_side
 from deep_ranking.network.network import build_network
 from deep_ranking.network.settings import NetworkSettings
 from deep_ranking.network.weights import load_weights
 
 logger = logging.getLogger(__name__)
+
+_MOST_TIMES = 4  # as many weights as the model has: one that was refitted began with others
 
 Embed = Callable[[Sequence[str], bool], np.ndarray]
 """Called with the paths of n images and `quiet`, gives (n, d) float32 or raises `DeepRankingError`."""
@@ -48,16 +51,27 @@ def untrained(embedder: Embedder) -> Embed:
     """Return the network as its training began: the same settings, seed and starting weights.
 
     Raises:
-        DeepRankingError: the model does not say how it was made, or the starting weights are gone.
+        DeepRankingError: the model does not say how it was made, or says what makes no network of its size;
+            or the starting weights are gone.
     """
     if "settings" not in embedder.metadata:
         raise DeepRankingError("the model file does not say how the network was made")
     training = embedder.metadata["settings"]
-    settings = NetworkSettings(**training["network"])
-    keras.utils.set_random_seed(training["seed"])
-    network = build_network(settings)
-    load_weights(network, settings, training["weights"])
-    return Embedder(average_mirror(network) if training.get("average_mirror") else network).embed_all
+    try:
+        settings = NetworkSettings(**training["network"])
+        keras.utils.set_random_seed(training["seed"])
+        with at_most_weights(_MOST_TIMES * embedder.network.count_params()):
+            network = build_network(settings)
+        load_weights(network, settings, training["weights"])
+        network = average_mirror(network) if training.get("average_mirror") else network
+    except DeepRankingError:
+        raise
+    except Exception as error:  # the file may be a stranger's, and say anything
+        raise DeepRankingError(
+            "the model file does not say how the network was made; it says "
+            f"{training!r:.100} ({reason(error):.100})"
+        ) from error
+    return Embedder(network).embed_all
 
 
 def single_scale(embedder: Embedder) -> Embed:

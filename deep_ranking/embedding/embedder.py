@@ -76,8 +76,9 @@ class Embedder:
             load_blog_weights(network, path)
         else:
             network, metadata = load_network(path)
-        shape = network.input_shape
-        if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3 or None in shape[1:]:
+        # A model that was never told what it will be given has no shapes.
+        shape, output = (getattr(network, name, None) for name in ("input_shape", "output_shape"))
+        if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3 or not all(shape[1:]):
             raise DeepRankingError(
                 f"{os.fspath(path)}: expected a network with one image input (height, width, 3), "
                 f"found input shape {shape}"
@@ -87,10 +88,10 @@ class Embedder:
                 f"{os.fspath(path)}: expected a network for images of up to {MAX_PIXELS:,} pixels, "
                 f"found one for {shape[1]} x {shape[2]}"
             )
-        if not isinstance(network.output_shape, tuple) or len(network.output_shape) != 2:
+        if not isinstance(output, tuple) or len(output) != 2 or not output[1]:
             raise DeepRankingError(
                 f"{os.fspath(path)}: expected a network that gives one vector an image, "
-                f"found output shape {network.output_shape}"
+                f"found output shape {output}"
             )
         with Path(path).open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()

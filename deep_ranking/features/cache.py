@@ -15,7 +15,7 @@ from deep_ranking.files import written_whole
 class Cache:
     """A folder of `.npy` files; a file's name is the digest of what its array was computed from.
 
-    Any file may be deleted at any time; one that is damaged is computed again.
+    Any file may be deleted at any time; one that is cut short or no array is computed again.
 
     Args:
         folder: made when it is first written to.

@@ -107,7 +107,7 @@ class GoldenFeature:
         try:
             weights = json.loads(Path(path).read_text("utf-8"))["golden_feature"]
             return cls({str(name): float(weight) for name, weight in weights.items()})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise DeepRankingError(
                 f'{os.fspath(path)}: expected JSON such as {{"golden_feature": {{"color": 0.5}}}}, '
                 f"as GoldenFeature.save writes it; found {error}"

@@ -75,6 +75,8 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
             # Keras builds an optimizer-less model and says so; it is what is wanted here.
             warnings.simplefilter("ignore")
             network = keras.models.load_model(path, compile=False, safe_mode=True)
+        if not isinstance(network, keras.Model):  # the file may describe whatever Keras can make
+            raise TypeError(f"expected a model, found a {type(network).__name__}")
     # Keras raises whatever its parsers raise on a foreign or damaged file.
     except Exception as error:
         raise ModelFileError(

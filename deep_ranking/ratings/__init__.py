@@ -4,7 +4,7 @@ Source: Wang et al. 2014, section 6.1.
 """
 
 from deep_ranking.ratings.export import Tally, tally
-from deep_ranking.ratings.questions import Question, choose, choose_ahead
+from deep_ranking.ratings.questions import Question, choose
 from deep_ranking.ratings.store import ANSWERS, Answer, Rating, RatingStore
 
 __all__ = [
@@ -15,6 +15,5 @@ __all__ = [
     "RatingStore",
     "Tally",
     "choose",
-    "choose_ahead",
     "tally",
 ]

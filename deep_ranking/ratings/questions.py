@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,7 +40,9 @@ class Question:
     remaining: int
 
 
-def choose(snapshot: Snapshot, ratings: Sequence[Rating], rater: str, seed: int = 0) -> Question | None:
+def choose(
+    snapshot: Snapshot, ratings: Iterable[Rating], rater: str, seed: int = 0, skip: int = 0
+) -> Question | None:
     """Return the next question for a rater, or None when none is left.
 
     1. Questions that others have answered and that can still become unanimous (all of them prefer the
@@ -62,37 +64,49 @@ def choose(snapshot: Snapshot, ratings: Sequence[Rating], rater: str, seed: int 
         ratings: all that were given so far, in order of time.
         rater: who is asked.
         seed: of the order of the queries and candidates.
+        skip: choose the question that comes after so many more answers of this rater.
     """
-    answers: dict[Key, list[Rating]] = {}
+    asked: dict[Key, _Asked] = {}
     for rating in ratings:
-        answers.setdefault(key(rating.query, rating.a, rating.b), []).append(rating)
-    opened = list(_open(snapshot, answers.values(), rater))
-    asked = Counter(query for query, _, _ in answers)
-    done = sum(min(ROUNDS, times) for path, times in asked.items() if snapshot.row(path) is not None)
+        _take_in(asked, rating, rater)
+    while (chosen := _next(snapshot, asked, rater, seed)) is not None and skip:
+        query, a, b = (snapshot.images[row].path for row in (chosen.query, chosen.a, chosen.b))
+        _take_in(asked, Rating(0, rater, query, a, b, "both_similar", 0.0), rater)
+        skip -= 1
+    return chosen
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What there is to know of a question's ratings: far less than they are, where there are many."""
+
+    raters: int
+    favourite: str | None  # the path of the candidate that all preferred
+    answered: bool  # by the rater who is asked now
+
+
+def _take_in(asked: dict[Key, _Asked], rating: Rating, rater: str) -> None:
+    name, favourite = key(rating.query, rating.a, rating.b), preferred(rating)
+    question = asked.get(name)
+    if question is None:
+        question = asked[name] = _Asked(0, favourite, answered=False)
+    question.raters += 1
+    question.answered |= rating.rater == rater
+    if favourite != question.favourite:
+        question.favourite = None
+
+
+def _next(snapshot: Snapshot, asked: dict[Key, _Asked], rater: str, seed: int) -> Question | None:
+    opened = list(_open(snapshot, asked))
+    times = Counter(query for query, _, _ in asked)
+    done = sum(min(ROUNDS, count) for path, count in times.items() if snapshot.row(path) is not None)
     remaining = len(opened) + ROUNDS * len(snapshot.images) - done
     if opened:
         query, a, b = max(opened, key=lambda question: question.raters).rows  # of equals, the oldest
         return _shown(snapshot, query, (a, b), rater, seed, remaining)
-    for query, pair in _new(snapshot, answers.keys(), asked, seed):
+    for query, pair in _new(snapshot, asked.keys(), times, seed):
         return _shown(snapshot, query, pair, rater, seed, remaining)
     return None
-
-
-def choose_ahead(
-    snapshot: Snapshot, ratings: Sequence[Rating], rater: str, seed: int = 0, skip: int = 0
-) -> Question | None:
-    """Return the question that comes after `skip` more answers of this rater, or None.
-
-    Args:
-        snapshot, ratings, rater, seed: as for `choose`.
-        skip: 0 for the next question.
-    """
-    answers = list(ratings)
-    while (chosen := choose(snapshot, answers, rater, seed)) is not None and skip:
-        query, a, b = (snapshot.images[row].path for row in (chosen.query, chosen.a, chosen.b))
-        answers.append(Rating(0, rater, query, a, b, "both_similar", 0.0))
-        skip -= 1
-    return chosen
 
 
 class _Open(NamedTuple):
@@ -102,14 +116,12 @@ class _Open(NamedTuple):
     rows: tuple[int, int, int]
 
 
-def _open(snapshot: Snapshot, answers: Iterable[list[Rating]], rater: str) -> Iterator[_Open]:
-    for given in answers:
-        first = preferred(given[0])
-        unsettled = len(given) < RATERS and first is not None
-        if unsettled and all(rating.rater != rater and preferred(rating) == first for rating in given):
-            query, a, b = (snapshot.row(path) for path in (given[0].query, given[0].a, given[0].b))
+def _open(snapshot: Snapshot, asked: dict[Key, _Asked]) -> Iterator[_Open]:
+    for paths, question in asked.items():
+        if question.raters < RATERS and question.favourite is not None and not question.answered:
+            query, a, b = map(snapshot.row, paths)
             if query is not None and a is not None and b is not None:
-                yield _Open(len(given), (query, a, b))
+                yield _Open(question.raters, (query, a, b))
 
 
 def _new(

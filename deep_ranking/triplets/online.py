@@ -133,7 +133,7 @@ class OnlineSampler:
         """Make the sampler whose `state` it is; it draws on as if nothing had happened.
 
         Raises:
-            DeepRankingError: an array is missing.
+            DeepRankingError: an array is missing, or does not fit the others.
         """
         missing = [name for name in ("drawn", "settings") if name not in state]
         if missing:
@@ -160,7 +160,7 @@ class OnlineSampler:
         state = read_arrays(path)
         try:
             return cls.restored(state, relevance)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise DeepRankingError(
                 f"{os.fspath(path)}: not the saved state of a sampler ({error})"
             ) from error

@@ -10,8 +10,9 @@ from deep_ranking.triplets.uniforms import uniforms
 
 _KEY = 1 << 32  # apart from the purposes of the draws, which share the seed
 _FAINT = 1e-300  # stands for a weight of 0: behind every other weight, yet in random order
-_STATE = ("ids", "categories", "weights", "ranks")
-_COUNTS = ("thresholds", "counts", "weight_sums")
+_STATE = {"ids": "i", "categories": "i", "weights": "f", "ranks": "f"}
+_COUNTS = {"thresholds": "f", "counts": "i", "weight_sums": "f"}
+"""The arrays of a row an image, and of a row a category, and the kinds of their numbers."""
 
 
 class Reservoirs:
@@ -133,11 +134,12 @@ class Reservoirs:
         """Make the reservoirs whose `state` it is.
 
         Raises:
-            DeepRankingError: an array is missing.
+            DeepRankingError: an array is missing, or they do not fit one another.
         """
         missing = [name for name in ("capacity", "seed", *_STATE, *_COUNTS) if name not in state]
         if missing:
             raise DeepRankingError(f"the state of reservoirs lacks {', '.join(missing)}; was it saved whole?")
+        _check_state(state)
         made = cls(int(state["capacity"]), int(str(state["seed"])))
         names = {name: name.removeprefix("carried.") for name in state if name.startswith("carried.")}
         made._carried = tuple(names.values())
@@ -246,3 +248,22 @@ class Reservoirs:
                 f"image {ids[place]} of category {categories[place]} came twice; each image comes once, "
                 "and another pass over the stream takes new reservoirs with another seed"
             )
+
+
+def _check_state(state: Mapping[str, NDArray]) -> None:
+    """Raise a DeepRankingError unless arrays fit one another as those of a `state` do."""
+    images, categories = state["ids"].size, state["counts"].size
+    expected = dict.fromkeys(_STATE, images) | dict.fromkeys(_COUNTS, categories)
+    for name, kind in (_STATE | _COUNTS).items():
+        values = state[name]
+        if values.shape != (expected[name],) or values.dtype.kind != kind:
+            raise DeepRankingError(
+                f"{name}: expected {expected[name]} numbers, found {values.dtype} of shape {values.shape}"
+            )
+        if name != "ids" and not (values >= 0).all():
+            raise DeepRankingError(f"{name}: expected numbers of 0 or more, found others")
+    if (state["categories"] >= categories).any():
+        raise DeepRankingError(f"categories: expected numbers below {categories}, found larger ones")
+    for name, values in state.items():
+        if name.startswith("carried.") and values.shape[:1] != (images,):
+            raise DeepRankingError(f"{name}: expected {images} rows, found the shape {values.shape}")

@@ -30,11 +30,15 @@ class Gallery:
     Args:
         snapshot: the images and vectors.
         metadata: of the index; `images` is the folder of the images, `model` the file of the network.
+
+    Attributes:
+        sizes: width and height in pixels of the images whose files were looked at, by number.
     """
 
     def __init__(self, snapshot: Snapshot, metadata: dict[str, str]):
         self.snapshot, self.metadata = snapshot, metadata
         self.ids: list[int] = []
+        self.sizes: dict[int, tuple[int, int]] = {}
         self._rows: dict[int, int] = {}
         for row, image in enumerate(snapshot.images):
             number = image_id(image)
@@ -55,6 +59,10 @@ class Gallery:
         """
         with Index.open(place) as index:
             return cls(index.snapshot, dict(index.metadata))
+
+    def take_over(self, earlier: "Gallery") -> None:
+        """Remember what an earlier version knew of the images that are still there."""
+        self.sizes |= {number: size for number, size in dict(earlier.sizes).items() if number in self._rows}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -166,7 +174,9 @@ class CurrentGallery:
     def _load(self) -> None:
         try:
             if self._key() != self._gallery.key:
-                self._gallery = self._read()
+                newest = self._read()
+                newest.take_over(self._gallery)
+                self._gallery = newest
         except (DeepRankingError, OSError) as error:
             logger.warning("the index cannot be read now, its earlier version is served: %s", error)
         finally:

@@ -62,7 +62,6 @@ class Site:
         self.workers = Workers(settings.request_seconds)
         self.pairs = OncePerVersion(lambda gallery: PairDistances(gallery.snapshot.matrix, settings.seed))
         self.map = OncePerVersion(lambda gallery: make_map(gallery, settings.seed))
-        self.sizes: dict[int, tuple[int, int]] = {}
         self.started = time.monotonic()
 
     def close(self) -> None:
@@ -79,7 +78,7 @@ class Site:
     def image(self, gallery: Gallery, row: int) -> schema.Image:
         """Describe an image by its row."""
         number, image = gallery.ids[row], gallery.snapshot.images[row]
-        width, height = self.sizes.get(number, (None, None))
+        width, height = gallery.sizes.get(number, (None, None))
         label = shown(image.label) or None
         return schema.Image(id=number, path=shown(image.path), label=label, width=width, height=height)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -97,6 +98,24 @@ def test_a_question_nearer_to_its_third_rater_comes_first(snapshot):
     ratings.insert(3, Rating(0, "Fay", *second[2:5], second.answer, 0.0))  # settled by three
     third = choose(snapshot, ratings, "Cid")
     assert key(*paths(snapshot, third)) == key(*first[2:5])
+
+
+def test_memory_grows_with_the_questions_not_with_their_ratings(snapshot):
+    question = choose(snapshot, [], "Ann")
+    tracemalloc.start()
+    ratings = (answered(snapshot, question, f"rater {number}", "a") for number in range(20_000))
+    assert choose(snapshot, ratings, "Zoe") is not None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_looking_ahead_gives_the_questions_that_come(snapshot):
+    ratings, ahead = [], [choose(snapshot, [], "Ann", skip=number) for number in range(10)]
+    for expected in ahead:
+        question = choose(snapshot, ratings, "Ann")
+        assert question == expected
+        ratings.append(answered(snapshot, question, "Ann", "both_similar"))
 
 
 @pytest.mark.parametrize("answer", ["both_similar", "both_dissimilar"])

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,22 @@ def test_ratings_come_back_in_order_of_time_by_rater_and_by_page(store):
     assert (store.count(), store.count("Ann"), store.count("Eve")) == (4, 3, 0)
     times = [r.at for r in store.ratings()]
     assert times == sorted(times)
+
+
+def test_many_ratings_pass_by_in_order_and_take_little_memory(store):
+    with sqlite3.connect(store.path) as database:
+        database.executemany(
+            "INSERT INTO ratings (rater, query, a, b, answer, at) VALUES (?, 'q', 'x', 'y', 'a', 0)",
+            ((f"rater {number}",) for number in range(20_000)),
+        )
+    store.undo("rater 7")
+    tracemalloc.start()
+    seen = sum(rating.id != 8 for rating in store.stream())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seen == store.count() == 19_999
+    assert peak < 2 * 2**20  # all at once take ten megabytes
+    assert list(store.stream()) == store.ratings()
 
 
 def test_what_is_kept_is_there_for_the_next_process_and_for_another_at_once(store):

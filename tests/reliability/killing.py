@@ -92,6 +92,8 @@ def main(name: str, folder: str, times: str, seed: str) -> None:
         killed += status == -signal.SIGKILL
         acknowledged |= set(told.decode().split("\n")[:-1])
         sound(partial(task.check, acknowledged))
+        if status == 0:  # it had ended before that line
+            sound(partial(task.finished, attempt))
     sound(lambda: task.work(int(times) + 1))
     sound(lambda: task.finished(int(times) + 1))
     print(json.dumps({"killed": killed, "lines": total, "acknowledged": len(acknowledged)}))

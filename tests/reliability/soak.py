@@ -6,8 +6,8 @@ One process changes a folder of images and brings its index up to date, again an
 answers four clients that search, ask for thumbnails and rate. Each five seconds both processes' memory and
 open files are read. The first third of the time is for warming; the most of the last third is compared
 with the most of the second. Ends with 1 if memory grew by over 5%, if files did by more than one a client,
-or if a request failed. A client rates in one of twenty turns: a question is chosen from all ratings, so the
-server's memory grows with their number, by about 1.6 kB each.
+or if a request failed. A client rates in one of twenty turns: the server's memory grows with the questions
+that were asked, by half a kilobyte each, up to two an image.
 """
 
 import json

@@ -454,6 +454,16 @@ def test_an_archive_that_cannot_be_unpacked_for_want_of_room(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "[", "[" * 100_000, "[]", "{}", '{"layout": 1, "shards": "2"}', '{"layout": 1, "shards": -1}'],
+)
+def test_the_file_that_tells_of_shards_is_damaged(tmp_path, text):
+    (tmp_path / "shards.json").write_text(text)
+    with pytest.raises(DeepRankingError, match=r"shards\.json: damaged .* write into it"):
+        Index.open(f"ray://local{tmp_path}")
+
+
 def test_the_limit_raises_and_does_not_kill():
     """The tests above rest on it: Python ignores the signal, so that a write fails."""
     assert signal.getsignal(signal.SIGXFSZ) == signal.SIG_IGN

@@ -4,9 +4,12 @@ By default a few dozen inputs each, always the same; `make fuzz` gives each some
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
+import sqlite3
+import tarfile
 import tempfile
 import warnings
 import zipfile
@@ -14,38 +17,31 @@ from pathlib import Path
 
 import h5py
 import hypothesis.strategies as st
-import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from PIL import Image
+from hypothesis import HealthCheck, given, settings
+from readers import READERS, Reader, repacked
 
-from deep_ranking.arrays import read_array, read_arrays
-from deep_ranking.datasets.archive import open_archive, unpack
-from deep_ranking.errors import DeepRankingError
-from deep_ranking.images.decode import read_image, read_size, read_thumbnail
-from deep_ranking.network.file import load_network, read_metadata, save_network
-from deep_ranking.network.weights import is_weights_only, load_blog_weights
-from deep_ranking.ratings.store import RatingStore
-from deep_ranking.search import Index
-from deep_ranking.training.checkpoint import Checkpoint, Progress
 from deep_ranking.triplets import Triplet, read_triplets, write_triplets
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 few = settings(max_examples=1500 if LONG else 40, suppress_health_check=list(HealthCheck))
 fewer = settings(max_examples=300 if LONG else 12, suppress_health_check=list(HealthCheck))
+most = settings(max_examples=3000 if LONG else 200, suppress_health_check=list(HealthCheck))
+TIMES = {"image": most, "network": fewer}
 
-refused = contextlib.suppress(DeepRankingError)
+of_each_reader = pytest.mark.parametrize("kind", READERS)
 
 
-class Sound:
-    """A sound file's bytes, which no report of a failure spells out."""
+def reader_of(kind: str) -> Reader:
+    if missing := READERS[kind].missing():
+        pytest.skip(f"needs {', '.join(missing)}")
+    return READERS[kind]
 
-    def __init__(self, data: bytes):
-        self.data = data
 
-    def __repr__(self):
-        return f"<{len(self.data)} bytes>"
+@functools.cache
+def sound(kind: str) -> dict[str, bytes]:
+    return dict(READERS[kind].sound())
 
 
 @st.composite
@@ -73,24 +69,102 @@ def damaged(data: bytes, changes) -> bytes:
     return bytes(result)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("fuzz")
+MEMBERS = st.none() | st.integers(0, 9)
+"""Which member of an archive is damaged, so that its checksum hides the damage; None: the file as it is."""
 
 
-@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode), st.sampled_from([".txt", ".txt.gz"]))
-@example('"a,b\nc'.encode("utf-16"), ".txt")
-@example("a.jpg,b.jpg,c.jpg".encode("utf-16-le"), ".txt")
-@example(b"\x1f\x8b\x08\x00broken", ".txt")
-@few
-def test_any_bytes_as_triplets(folder, data, ending):
-    path = folder / f"any{ending}"
-    path.write_bytes(data)
-    with refused:
-        for triplet in read_triplets(path):
-            assert len(triplet) == 3
-            assert all(triplet)
-            assert not any("\0" in name for name in triplet)
+@of_each_reader
+def test_any_damage(kind):
+    reader = reader_of(kind)
+
+    @TIMES.get(kind, few)
+    @given(st.sampled_from(sorted(sound(kind))), damages(), MEMBERS)
+    def ask(name, changes, member):
+        reader.ask(name, repacked(sound(kind)[name], member, lambda data: damaged(data, changes)))
+
+    ask()
+
+
+@of_each_reader
+def test_any_bytes(kind):
+    reader = reader_of(kind)
+
+    @few
+    @given(
+        st.sampled_from(sorted(sound(kind))), st.binary(max_size=200) | st.text(max_size=200).map(str.encode)
+    )
+    def ask(name, data):
+        reader.ask(name, data)
+
+    ask()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "found"),
+    [
+        ("checkpoint", "c.checkpoint", [(0.1484375, "set", b"X")]),  # of which h5py raises a SystemError
+        ("drawn images", "relevance.csv", b"\x80"),
+        ("drawn images", "relevance.csv", b'path,class,hue,size,angle\n"'),
+        ("drawn images", "relevance.csv", b"path,class,hue,size,angle\na,b,nan,0,0"),
+        ("golden feature", "g.json", b"[" * 100_000),
+        ("golden feature", "g.json", b'{"golden_feature": {"hog": 1' + b"0" * 400 + b"}}"),
+        ("hierarchy", "h.json", b"[" * 100_000),
+        ("index", "store.sqlite", [(0.3125, "set", b"a")]),  # tables that are read and no longer searched
+        ("index", "store.sqlite", [(0.373870849609375, "set", b"a")]),  # a version that is no longer found
+        ("pairs", "p.parquet", [(0.0, "put", b"\0")]),
+        ("table", "t.parquet", [(0.0, "put", b"\0")]),
+        ("triplets", "t.txt", '"a,b\nc'.encode("utf-16")),
+        ("triplets", "t.txt", "a.jpg,b.jpg,c.jpg".encode("utf-16-le")),
+        ("triplets", "t.txt", b"\x1f\x8b\x08\x00broken"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_was_found(kind, name, found):
+    """The smallest input of each crash that was found: bytes, or what is done to a sound file."""
+    data = found if isinstance(found, bytes) else damaged(sound(kind)[name], found)
+    reader_of(kind).ask(name, data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "array"),
+    [
+        ("embeddings", "paths", np.array("a.jpg")),
+        ("embeddings", "vectors", np.array([["x"], ["y"]])),
+        ("embeddings", "vectors", np.full((2, 2), np.nan)),
+        ("sampler", "categories", np.full(6, 2)),
+        ("sampler", "categories", np.full(6, -1)),
+        ("sampler", "counts", np.ones(2)),
+        ("sampler", "drawn", np.array(np.inf)),
+        ("sampler", "ids", np.arange(5)),
+        ("sampler", "settings", np.array("[" * 100_000)),
+        ("sampler", "thresholds", np.array(1.0)),
+        ("sampler", "weights", np.full(6, np.nan)),
+        ("sampler", "carried.colour", np.ones((5, 2))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_arrays_that_do_not_fit_one_another(kind, name, array):
+    ((file, data),) = sound(kind).items()
+    changed = io.BytesIO()
+    np.savez(changed, **{**np.load(io.BytesIO(data)), name: array})
+    READERS[kind].ask(file, changed.getvalue())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.map": "0,0", "GNU.sparse.size": "1000000000000"},
+        {"GNU.sparse.map": "x,y", "GNU.sparse.size": "1"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "1"},
+    ],
+)
+def test_a_tar_file_of_a_sparse_image(headers):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("a.jpg")
+        info.pax_headers = headers
+        archive.addfile(info)
+    reader_of("tar").ask("t.tar", data.getvalue())
 
 
 NAMES = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size=1, max_size=9)
@@ -98,76 +172,10 @@ NAMES = st.text(st.characters(exclude_characters="\0/", codec="utf-8"), min_size
 
 @given(st.lists(st.builds(Triplet, NAMES, NAMES, NAMES), max_size=9), st.sampled_from([".txt", ".txt.gz"]))
 @few
-def test_any_names_come_back_as_they_went_in(folder, triplets, ending):
-    path = folder / f"names{ending}"
+def test_any_names_come_back_as_they_went_in(tmp_path_factory, triplets, ending):
+    path = tmp_path_factory.getbasetemp() / f"names{ending}"
     write_triplets(path, triplets)
     assert list(read_triplets(path)) == triplets
-
-
-def picture(kind: str) -> bytes:
-    noise = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
-    image, data = Image.fromarray(noise), io.BytesIO()
-    if kind == "GIF":
-        image.save(data, kind, save_all=True, append_images=[image.rotate(90)] * 2)
-    elif kind == "JPEG":
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        image.convert("CMYK").save(data, kind, exif=exif)
-    elif kind == "PNG":
-        image.quantize(9).save(data, kind, transparency=1)
-    elif kind == "TIFF":
-        Image.fromarray(noise[..., 0].astype(np.uint16) * 256).save(data, kind)
-    else:
-        image.save(data, kind)
-    return data.getvalue()
-
-
-PICTURES = {kind: picture(kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")}
-
-
-@given(st.sampled_from(sorted(PICTURES)), damages(), st.sampled_from([None, (8, 8)]))
-@settings(few, max_examples=3000 if LONG else 200)
-def test_any_image(kind, changes, size):
-    data = damaged(PICTURES[kind], changes)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        with refused:
-            pixels = read_image(data, size)
-            assert pixels.dtype == np.uint8
-            assert pixels.ndim == 3
-            assert pixels.shape[2] == 3
-            assert size is None or pixels.shape == (*size, 3)
-        with refused:
-            assert max(read_thumbnail(data, 10).size) <= 10
-        with refused:
-            assert min(read_size(data)) >= 1
-
-
-@pytest.fixture(scope="module")
-def archive():
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as opened:
-        for number in range(3):
-            opened.writestr(f"folder/{number}.txt", b"content " * 50)
-    return Sound(data.getvalue())
-
-
-def unpack_all(path: Path) -> None:
-    with tempfile.TemporaryDirectory() as inside:
-        target = Path(inside) / "target"
-        target.mkdir()
-        with contextlib.suppress(DeepRankingError, OSError), open_archive(path) as opened:
-            targets = {m.filename: m.filename for m in opened.infolist() if not m.is_dir()}
-            unpack(opened, targets, target, "", quiet=True)
-        assert [entry.name for entry in Path(inside).iterdir()] == ["target"]
-        assert sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) < 10**6
-
-
-@given(damages())
-@few
-def test_any_archive(folder, archive, changes):
-    (folder / "any.zip").write_bytes(damaged(archive.data, changes))
-    unpack_all(folder / "any.zip")
 
 
 PARTS = st.sampled_from(
@@ -177,130 +185,64 @@ PARTS = st.sampled_from(
 
 @given(st.lists(st.lists(PARTS, min_size=1, max_size=4).map("/".join), max_size=4), st.integers(0, 0xFFFF))
 @few
-def test_an_archive_of_any_names(folder, names, mode):
-    with warnings.catch_warnings(), zipfile.ZipFile(folder / "names.zip", "w") as made:
+def test_an_archive_of_any_names(names, mode):
+    data = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(data, "w") as made:
         warnings.simplefilter("ignore")
         for name in names:
             info = zipfile.ZipInfo(name.encode("utf-8", "replace").decode())
             info.external_attr = mode << 16
             made.writestr(info, b"content")
-    unpack_all(folder / "names.zip")
-
-
-@given(damages())
-@few
-def test_any_arrays(folder, changes):
-    data = io.BytesIO()
-    np.savez(data, paths=np.array(["a.jpg", "b.jpg"]), vectors=np.eye(2, 9))
-    (folder / "any.npz").write_bytes(damaged(data.getvalue(), changes))
-    with refused, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert all(isinstance(array, np.ndarray) for array in read_arrays(folder / "any.npz").values())
-    data = io.BytesIO()
-    np.save(data, np.eye(2, 9))
-    (folder / "any.npy").write_bytes(damaged(data.getvalue(), changes))
-    with refused, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert not read_array(folder / "any.npy").dtype.hasobject
-
-
-@pytest.fixture(scope="module")
-def store(folder):
-    with Index.create(folder / "sound", 3, "by hand") as index:
-        index.add(["a/1.jpg", "a/2.jpg", "b/1.jpg"], np.eye(3), ["a", "a", "b"])
-    return Sound((folder / "sound/store.sqlite").read_bytes())
-
-
-@given(damages())
-@example([(0.3125, "set", b"a")])  # tables that can be read and no longer searched
-@few
-def test_any_index(store, changes):
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "store.sqlite").write_bytes(damaged(store.data, changes))
-        with refused, Index.open(place) as index:
-            for hit in index.search(np.ones(3, np.float32), 2):
-                assert isinstance(hit.path, str)
-                assert np.isfinite(hit.distance)
-            index.add(["c.jpg"], np.ones((1, 3)), [""])
+    READERS["archive"].ask("names.zip", data.getvalue())
 
 
 VALUES = (
     st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=9) | st.binary(max_size=16)
 )
-COLUMNS = [("meta", "value"), ("vectors", "vector"), ("vectors", "hash")]
-COLUMNS += [("images", name) for name in ("path", "hash", "size", "mtime", "label")]
+COLUMNS = {
+    "index": [
+        *(("meta", "value"), ("vectors", "vector"), ("vectors", "hash")),
+        *(("images", name) for name in ("path", "hash", "size", "mtime", "label")),
+    ],
+    "ratings": [("ratings", name) for name in ("rater", "query", "a", "b", "answer", "at")],
+}
 
 
-@given(st.sampled_from(COLUMNS), VALUES, st.integers(1, 4))
-@example(("meta", "value"), "100000000000", 1)
-@example(("meta", "value"), "999999999", 1)
-@example(("images", "path"), None, 1)
-@few
-def test_an_index_of_any_values(store, column, value, row):
-    import sqlite3
-
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "store.sqlite"
-        path.write_bytes(store.data)
+def with_value(kind: str, column: tuple[str, str], value: object, row: int) -> tuple[str, bytes]:
+    """Return the name and the bytes of a database in which a value stands that none of ours would write."""
+    ((name, data),) = sound(kind).items()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(data)
         database = sqlite3.connect(path)
         with contextlib.suppress(sqlite3.IntegrityError), database:
-            table, name = column
-            database.execute(f"UPDATE {table} SET {name} = ? WHERE rowid = ?", (value, row))
+            table, of = column
+            database.execute(f"UPDATE {table} SET {of} = ? WHERE rowid = ?", (value, row))
         database.close()
-        with refused, Index.open(place) as index:
-            for hit in index.search(np.ones(3, np.float32), 2):
-                assert isinstance(hit.path, str)
-                assert np.isfinite(hit.distance)
+        return name, path.read_bytes()
 
 
-@given(damages())
-@few
-def test_any_ratings(folder, changes):
-    sound = folder / "ratings.sqlite"
-    if not sound.exists():
-        with RatingStore(sound) as store:
-            for number in range(9):
-                store.add("Ann", f"{number}.jpg", "a.jpg", "b.jpg", "a")
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "r.sqlite"
-        path.write_bytes(damaged(sound.read_bytes(), changes))
-        with refused, RatingStore(path) as store:
-            assert all(isinstance(rating.query, str) for rating in store.ratings())
-            store.add("Bob", "q.jpg", "a.jpg", "b.jpg", "b")
-            store.undo("Bob")
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_any_value_in_a_database(kind):
+    @few
+    @given(st.sampled_from(COLUMNS[kind]), VALUES, st.integers(1, 4))
+    def ask(column, value, row):
+        READERS[kind].ask(*with_value(kind, column, value, row))
+
+    ask()
 
 
-@pytest.fixture(scope="module")
-def models(folder):
-    """A small network's files."""
-    network = keras.Sequential(
-        [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2, name="head")]
-    )
-    for ending in (".h5", ".keras"):
-        save_network(network, folder / f"sound{ending}", {"made": "here"})
-    return {ending: Sound((folder / f"sound{ending}").read_bytes()) for ending in (".h5", ".keras")}
-
-
-@given(st.sampled_from([".h5", ".keras"]), damages())
-@few
-def test_any_bytes_as_a_model(folder, models, ending, changes):
-    path = folder / f"any{ending}"
-    path.write_bytes(damaged(models[ending].data, changes))
-    with refused:
-        assert isinstance(read_metadata(path), dict)
-    with refused:
-        is_weights_only(path)
-    with refused:
-        load_blog_weights(keras.Sequential([keras.Input((2,))]), path)
-
-
-@given(st.sampled_from([".h5", ".keras"]), damages())
-@fewer
-def test_any_bytes_as_a_network(folder, models, ending, changes):
-    path = folder / f"any{ending}"
-    path.write_bytes(damaged(models[ending].data, changes))
-    with refused:
-        load_network(path)
+@pytest.mark.parametrize(
+    ("kind", "column", "value"),
+    [
+        ("index", ("meta", "value"), "100000000000"),
+        ("index", ("meta", "value"), "999999999"),
+        ("index", ("images", "path"), None),
+    ],
+    ids=str,
+)
+def test_what_was_found_in_a_database(kind, column, value):
+    READERS[kind].ask(*with_value(kind, column, value, 1))
 
 
 JSON = st.recursive(
@@ -310,33 +252,36 @@ JSON = st.recursive(
 )
 
 
+def changed(description, value, data) -> None:
+    """Put a value into a description, at a place that is drawn."""
+    place = description
+    while True:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
+            place[key] = value
+            return
+        place = place[key]
+
+
 @given(st.data(), JSON)
 @fewer
-def test_any_description_of_a_network(folder, models, data, value):
-    path = folder / "described.h5"
-    path.write_bytes(models[".h5"].data)
+def test_any_description_of_a_network(tmp_path_factory, data, value):
+    path = tmp_path_factory.getbasetemp() / "described.h5"
+    path.write_bytes(sound("network")["m.h5"])
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
-        place = config
-        while True:
-            key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
-            if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
-                break
-            place = place[key]
-        place[key] = value
+        changed(config, value, data)
         file.attrs["model_config"] = json.dumps(config)
-    with refused:
-        load_network(path)
+    READERS["network"].ask("m.h5", path.read_bytes())
 
 
-@given(damages())
-@example([(0.1484375, "set", b"X")])  # of which h5py raises a SystemError
-@few
-def test_any_checkpoint(folder, changes):
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    model.compile("sgd", "mse")
-    checkpoint = Checkpoint(folder / "any.checkpoint", "run")
-    checkpoint.save(model, Progress(3, 0.5, ({"epoch": 0},)))
-    checkpoint.path.write_bytes(damaged(checkpoint.path.read_bytes(), changes))
-    with refused:
-        assert isinstance(checkpoint.restore(model), Progress)
+@pytest.mark.parametrize(("kind", "name"), [("golden feature", "g.json"), ("hierarchy", "h.json")])
+def test_any_json(kind, name):
+    @few
+    @given(st.data(), JSON)
+    def ask(data, value):
+        description = [json.loads(sound(kind)[name])]
+        changed(description, value, data)
+        READERS[kind].ask(name, json.dumps(description[0]).encode())
+
+    ask()

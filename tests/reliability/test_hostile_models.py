@@ -7,6 +7,7 @@ import re
 import tracemalloc
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import keras
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 from deep_ranking.embedding import Embedder
+from deep_ranking.embedding.baselines import untrained
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.evaluation.report.page import _facts
 from deep_ranking.network.bounded import at_most_weights
 from deep_ranking.network.file import ModelFileError, load_network, read_metadata, save_network
 from deep_ranking.training.checkpoint import Checkpoint
@@ -112,6 +115,47 @@ def test_a_network_of_terabytes_is_refused_before_memory_is_taken(sound, tmp_pat
     assert load_network(sound / f"model{ending}")[1] == {"made": "here"}  # and the next is loaded as ever
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("no model", lambda config: {**config["config"]["layers"][1]}),
+        ("no model", lambda config: {"module": "keras.optimizers", "class_name": "SGD", "config": {}}),
+        ("no shape", lambda config: shapeless(config)),
+        ("no pixels", lambda config: of_no_pixels(config)),
+    ],
+)
+def test_a_file_of_something_else_that_keras_makes(sound, tmp_path, name, change):
+    path = described(
+        sound / "model.keras", tmp_path / "m.keras", lambda text: json.dumps(change(json.loads(text)))
+    )
+    found = {
+        "no model": "expected a model, found a (Flatten|SGD)",
+        "no shape": "found input shape None",
+        "no pixels": r"found input shape \(None, 0, 8, 3\)",
+    }[name]
+    with pytest.raises(DeepRankingError, match=rf"m\.keras: .*{found}"):
+        Embedder.load(path)
+
+
+def shapeless(config):
+    """Take away what says which images a network is given."""
+    del config["build_config"], config["config"]["build_input_shape"], config["config"]["layers"][0]
+    return config
+
+
+def of_no_pixels(config):
+    """Let the network pool images of no height."""
+    shapeless(config)
+    pooling = {"module": "keras.layers", "class_name": "GlobalAveragePooling2D", "config": {"name": "pool"}}
+    images = {
+        "module": "keras.layers",
+        "class_name": "InputLayer",
+        "config": {"batch_shape": [None, 0, 8, 3]},
+    }
+    config["config"]["layers"] = [images, pooling]
+    return config
+
+
 def test_the_bound_counts_all_layers_and_ends_with_the_block():
     def build():
         return keras.Sequential([keras.Input((4,)), keras.layers.Dense(5), keras.layers.Dense(2)])
@@ -130,6 +174,32 @@ def test_an_input_of_terabytes_is_refused(tmp_path):
     save_network(keras.Sequential([keras.Input((10**6, 10**6, 3)), pooled]), tmp_path / "m.keras", {})
     with pytest.raises(DeepRankingError, match="found one for 1000000 x 1000000"):
         Embedder.load(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        None,
+        [],
+        {},
+        {"network": {}, "weights": "none"},
+        {"network": {"backbone": []}, "seed": 1, "weights": "none"},
+        {"network": {"backbone": "simple", "image_size": "x"}, "seed": 1, "weights": "none"},
+        {"network": {"backbone": "simple", "image_size": 32}, "seed": "x", "weights": "none"},
+        {
+            "network": {"backbone": "simple", "image_size": 32, "embedding_size": 10**10},
+            "seed": 1,
+            "weights": "none",
+        },
+    ],
+    ids=str,
+)
+def test_a_model_that_says_of_itself_what_cannot_be(sound, settings):
+    network, _ = load_network(sound / "model.h5")
+    with pytest.raises(DeepRankingError, match=r"does not say how the network was made|asks for .* weights"):
+        untrained(Embedder(network, {"settings": settings}))
+    told = SimpleNamespace(embedder=Embedder(network, {"settings": settings, "metrics": {}, "triplets": 1}))
+    assert _facts(told) == ["8 x 8 pixels", "4 numbers an image"]
 
 
 @pytest.mark.parametrize("how", ["array", "external", "virtual", "link"])

@@ -2,11 +2,13 @@
 
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from samples import PixelEmbedder
 
+import deep_ranking
 from deep_ranking.search import Index
 
 # A shard is a process, which takes a second to start: by default, test_contract.py asks shards exactly, and
@@ -36,6 +38,8 @@ def local_places(tmp_path_factory):
 def no_network(monkeypatch):
     """Put the pixel embedder where the command line looks for the network's."""
     module = types.ModuleType("deep_ranking.embedding")
+    # What else is in it is as ever.
+    module.__path__ = [str(Path(deep_ranking.__file__).with_name("embedding"))]
     module.Embedder = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
     monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
     monkeypatch.setattr("deep_ranking.cli.quiet_keras.import_keras", lambda: None)

@@ -360,7 +360,9 @@ def test_the_images_of_a_question_are_three(client):
 def test_changes_of_the_index_are_seen_and_a_number_keeps_its_meaning(client, images, index, embedder):
     before = {image["path"]: image["id"] for image in every_image(client)}
     rate(client, "Ann")
-    changed, removed = sorted(before)[0], sorted(before)[1]
+    changed, removed, kept = sorted(before)[:3]
+    for path in (changed, removed, kept):
+        get(client, f"/images/{before[path]}")
     picture("another content").save(images / changed)
     (images / removed).unlink()
     picture("0 new").save(images / "cats" / "0 first.png")
@@ -372,6 +374,8 @@ def test_changes_of_the_index_are_seen_and_a_number_keeps_its_meaning(client, im
     get(client, f"/images/{before[changed]}", 404)
     get(client, f"/images/{before[removed]}/thumbnail", 404)
     assert get(client, "/ratings")["total"] == 1
+    # The pixels of what is still there are remembered, those of what is gone are not.
+    assert client.app.state.site.gallery.sizes == {before[kept]: (48, 32)}
 
 
 def test_the_index_may_be_deleted_and_made_anew_meanwhile(client, images, index, embedder):

@@ -1,6 +1,7 @@
 """The page: a template filled in, every picture inside it, so that it opens anywhere."""
 
 import base64
+import contextlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -61,12 +62,13 @@ def _facts(findings: Findings) -> list[str]:
     """Return what the model file says of itself, a few words each."""
     embedder = findings.embedder
     facts = ["{} x {} pixels".format(*embedder.size), f"{embedder.dimension:,} numbers an image"]
-    if "settings" in embedder.metadata:
+    # A file of other code may say nothing, or something else.
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
         epoch, learned = embedder.metadata["metrics"].get("epoch"), embedder.metadata["triplets"]
-        facts.insert(0, embedder.metadata["settings"]["network"]["backbone"])
+        backbone = embedder.metadata["settings"]["network"]["backbone"]
         # Mining makes its triplets in the batches; the file then tells only of images.
         what = f"{learned['count']:,} triplets" if "count" in learned else f"{learned['images']:,} images"
-        facts.append(f"epoch {epoch} over {what}" if epoch else "not trained")
+        facts = [str(backbone), *facts, f"epoch {epoch} over {what}" if epoch else "not trained"]
     return facts
 
 

@@ -143,7 +143,11 @@ class LocalStore:
 
     def version(self) -> int:
         """Return the number of changes made so far; equal versions mean equal content."""
-        return int(self._rows("SELECT value FROM meta WHERE key = 'version'")[0][0])
+        found = self._rows("SELECT CAST(value AS TEXT) FROM meta WHERE key = 'version'")
+        version = found[0][0] if found else ""  # damage may hide what was there when it was opened
+        if not _METADATA["version"].fullmatch(version):
+            raise self.damaged(f"version is {version!r:.40}")
+        return int(version)
 
     def snapshot(self) -> LocalSnapshot:
         """Return the images and vectors of this moment; later writes, by anyone, do not change them."""

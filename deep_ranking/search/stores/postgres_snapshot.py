@@ -1,7 +1,6 @@
 """Search in the server: exact by a pass over the table, approximate by pgvector's graph."""
 
 from collections.abc import Collection, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.approximate import NEIGHBOURS, Kind, recall_curve
 from deep_ranking.search.image import Image, as_text, folder_keys, path_key
 from deep_ranking.search.options import Hit, Options
-from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.stores.remote_snapshot import RemoteSnapshot
 
 if TYPE_CHECKING:
     from deep_ranking.search.stores.postgres import PostgresStore
@@ -38,7 +37,7 @@ _GRAPH = """
     ORDER BY distance, path LIMIT {limit}"""
 
 
-class PostgresSnapshot(Snapshot):
+class PostgresSnapshot(RemoteSnapshot):
     """The images of a server, as they are when a search comes.
 
     Distances are computed there in float32: images whose distances agree to six digits or more may come in
@@ -54,23 +53,12 @@ class PostgresSnapshot(Snapshot):
         self.version = store.version()
         self._store = store
 
-    @property
-    def images(self) -> list[Image]:
-        """Every image, in order of the path's bytes; read with the vectors, when first asked for."""
-        return self._contents[0]
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """(n, dimension) float32; row i is the vector of `images[i]`."""
-        return self._contents[1]
-
-    @cached_property
-    def _contents(self) -> tuple[list[Image], np.ndarray]:
+    def fetch(self) -> tuple[list[Image], np.ndarray]:
+        """Read the table, images and vectors of one moment."""
         return self._store.contents()
 
-    def __len__(self) -> int:
-        if "_contents" in self.__dict__:
-            return len(self.images)
+    def count(self) -> int:
+        """Let the server count its images."""
         return int(self._store.rows("SELECT count(*) FROM images")[0][0])
 
     def content(self, path: str) -> bytes | None:

@@ -50,13 +50,12 @@ class ShardedStore:
                 f"{self.name}: expected an index, found no {FILE_NAME} in the folder; "
                 f"make one with: deep-ranking index --model MODEL --images FOLDER --store {self.name}"
             )
-        about = json.loads((self.folder / FILE_NAME).read_text(encoding="utf-8"))
-        if about["layout"] != LAYOUT or wanted not in (None, about["shards"]):
+        layout, self._shards = _read_about(self.folder / FILE_NAME)
+        if layout != LAYOUT or wanted not in (None, self._shards):
             raise DeepRankingError(
                 f"{self.name}: expected layout {LAYOUT} in {wanted or 'any number of'} shards, found layout "
-                f"{about['layout']} in {about['shards']}; leave ?shards= out, or index into another folder"
+                f"{layout} in {self._shards}; leave ?shards= out, or index into another folder"
             )
-        self._shards: int = about["shards"]
         self._ray = join_cluster(address)
         self._actors: list[Any] = []
         self.metadata: dict[str, str] = self.ask("metadata")[0]
@@ -211,6 +210,21 @@ def _read(place: str | os.PathLike[str]) -> tuple[str, Path, int | None]:
             f"folder and perhaps ?shards=N, found {os.fspath(place)}"
         )
     return match["address"], Path(match["folder"]), int(match["shards"]) if match["shards"] else None
+
+
+def _read_about(path: Path) -> tuple[object, int]:
+    """Return the layout and the number of shards."""
+    try:
+        about = json.loads(path.read_bytes())
+        layout, shards = about["layout"], about["shards"]
+        if type(shards) is not int or not 0 < shards < 10_000:
+            raise ValueError(f"{shards!r:.40} shards")
+        return layout, shards
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise DeepRankingError(
+            f"{path}: damaged ({reason(error)}); write into it "
+            f'{{"layout": {LAYOUT}, "shards": N}}, N the number of folders beside it, or index anew'
+        ) from error
 
 
 def _folder(folder: Path, number: int) -> Path:

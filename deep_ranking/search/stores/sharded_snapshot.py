@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,13 @@ import numpy as np
 from deep_ranking.search.approximate import KINDS, Kind
 from deep_ranking.search.image import Image, path_key
 from deep_ranking.search.options import Hit, Options
-from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.stores.remote_snapshot import RemoteSnapshot
 
 if TYPE_CHECKING:
     from deep_ranking.search.stores.sharded import ShardedStore
 
 
-class ShardedSnapshot(Snapshot):
+class ShardedSnapshot(RemoteSnapshot):
     """The images of all shards, as they are when a search comes.
 
     Args:
@@ -30,25 +29,16 @@ class ShardedSnapshot(Snapshot):
         self.version = store.version()
         self._store = store
 
-    @property
-    def images(self) -> list[Image]:
-        """Every image, in order of the path's bytes; gathered with the vectors, when first asked for."""
-        return self._contents[0]
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """(n, dimension) float32; row i is the vector of `images[i]`."""
-        return self._contents[1]
-
-    @cached_property
-    def _contents(self) -> tuple[list[Image], np.ndarray]:
+    def fetch(self) -> tuple[list[Image], np.ndarray]:
+        """Gather the images and vectors of all shards."""
         images, matrices = zip(*self._store.ask("contents"), strict=True)
         every = list(chain(*images))
         order = sorted(range(len(every)), key=lambda row: path_key(every[row].path))
         return [every[row] for row in order], np.concatenate(matrices)[order]
 
-    def __len__(self) -> int:
-        return len(self.images) if "_contents" in self.__dict__ else sum(self._store.ask("count"))
+    def count(self) -> int:
+        """Let each shard count its images."""
+        return sum(self._store.ask("count"))
 
     def content(self, path: str) -> bytes | None:
         """Return the content hash of an indexed image."""

@@ -24,7 +24,12 @@ def read_features(path: str | os.PathLike[str], images: Sequence[str]) -> dict[s
     arrays = read_arrays(path)
     if "paths" not in arrays:
         raise DeepRankingError(f"{name}: expected an array `paths`, found {', '.join(arrays) or 'none'}")
-    row = {str(image): number for number, image in enumerate(arrays.pop("paths"))}
+    paths = arrays.pop("paths")
+    if paths.dtype.kind != "U" or paths.ndim != 1:
+        raise DeepRankingError(
+            f"{name}: paths: expected text of shape (images,), found {paths.dtype} of shape {paths.shape}"
+        )
+    row = {str(image): number for number, image in enumerate(paths)}
     matrices = {key: values for key, values in arrays.items() if values.ndim == 2}
     if not matrices:
         raise DeepRankingError(f"{name}: expected a matrix of features beside `paths`, found none")
@@ -34,6 +39,10 @@ def read_features(path: str | os.PathLike[str], images: Sequence[str]) -> dict[s
             f"{name}: lacks {len(missing)} of {len(images)} images, the first: {missing[0]}; compute it again"
         )
     for key, values in matrices.items():
+        if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise DeepRankingError(
+                f"{name}: {key!r}: expected finite numbers, found others; compute it again"
+            )
         if len(values) != len(row):
             raise DeepRankingError(
                 f"{name}: {key!r} has {len(values)} rows for {len(row)} paths; compute it again"

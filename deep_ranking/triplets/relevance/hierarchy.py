@@ -163,7 +163,7 @@ def _text_links(path: Path) -> Iterator[tuple[str, str, str]]:
 def _json_links(path: Path) -> Iterator[tuple[str, str, str]]:
     try:
         pairs = json.loads(path.read_bytes(), object_pairs_hook=lambda pairs: pairs)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second: lists in lists in lists
         raise DeepRankingError(f"{path}: not JSON ({error})") from error
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         raise DeepRankingError(f'{path}: expected one object {{"child": "parent"}}, found another value')

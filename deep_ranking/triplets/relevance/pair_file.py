@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 
 _COLUMNS = ("image", "other", "relevance")
 
@@ -68,16 +68,19 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, object, object, object]]:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError("pyarrow", "features", "reading scored pairs from Parquet") from error
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+    with path.open("rb") as opened:
+        try:
+            file = pyarrow.parquet.ParquetFile(opened)
             _columns(path, file.schema_arrow.names)
             row = 0
             for batch in file.iter_batches(columns=list(_COLUMNS)):
                 for values in zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True):
                     row += 1
                     yield f"{path}, row {row}", *values
-    except pyarrow.ArrowException as error:
-        raise DeepRankingError(f"{path}: not a Parquet file that can be read ({error})") from error
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # Arrow's own are OSErrors too
+            raise DeepRankingError(
+                f"{path}: not a Parquet file that can be read ({reason(error)})"
+            ) from error
 
 
 def _columns(path: Path, header: Iterable[str]) -> list[int]:

@@ -48,9 +48,9 @@ async def one_image(site: At, number: ImageId) -> schema.Image:
     """Describe an image, with its size in pixels if its file can be read."""
     gallery = site.gallery
     row = row_of(gallery, number)
-    if number not in site.sizes:
+    if number not in gallery.sizes:
         try:
-            await site.workers.decode(_measure, site, gallery, row)
+            await site.workers.decode(_measure, gallery, row)
         except Problem as problem:
             if problem.status_code != 404:
                 raise
@@ -104,18 +104,18 @@ def known_labels(gallery: Gallery, labels: list[str]) -> list[str]:
     return wanted
 
 
-def _measure(site: Site, gallery: Gallery, row: int) -> bytes:
+def _measure(gallery: Gallery, row: int) -> bytes:
     """Remember an image's size in pixels, and return its bytes."""
     data = read_indexed(gallery.folder, gallery.snapshot.images[row])
     try:
-        site.sizes[gallery.ids[row]] = read_size(data)
+        gallery.sizes[gallery.ids[row]] = read_size(data)
     except ImageError:
         raise _unreadable() from None
     return data
 
 
 def _make_thumbnail(site: Site, gallery: Gallery, row: int, size: int) -> bytes:
-    data = _measure(site, gallery, row)
+    data = _measure(gallery, row)
     try:
         made = make_thumbnail(data, size)
     except ImageError:

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.ratings import choose_ahead, tally
+from deep_ranking.ratings import choose, tally
 from deep_ranking.ratings.export import within
 from deep_ranking.ratings.store import AnsweredError, Rating, check_rater
 from deep_ranking.search.stores.sqlite_file import StoreError
@@ -114,7 +114,7 @@ def _question(site: Site, gallery: Gallery, rater: str, skip: int) -> schema.Que
     if len(gallery) < 3:
         kind = "too-few-images" if len(gallery) else "empty-index"
         raise Problem(404, "A question takes three images; put more into the index.", kind)
-    chosen = choose_ahead(gallery.snapshot, site.ratings.ratings(), rater, site.settings.seed, skip)
+    chosen = choose(gallery.snapshot, site.ratings.stream(), rater, site.settings.seed, skip)
     if chosen is None:
         raise Problem(404, "No question is left for this rater; index more images.", "no-question-left")
     query, a, b = (site.image(gallery, row) for row in (chosen.query, chosen.a, chosen.b))
