@@ -31,6 +31,11 @@ OPERATIONS = {"vgg16": 30.7e9, "mobilenetv2": 0.6e9, "simple": 1e6}
 def main() -> None:
     part = scale(__doc__, "MobileNetV2 in bfloat16 alone, fewer steps")
     import_keras()
+    from deep_ranking.embedding.machine import has_accelerator
+
+    if part != "tiny" and not has_accelerator():
+        print("accelerator: Keras finds none here (KERAS_BACKEND=jax?), so nothing was measured")
+        return
     outcome = Outcome("accelerator")
     steps, rounds = {"full": (24, 3), "quick": (8, 2), "tiny": (1, 1)}[part]
     networks = {
@@ -153,7 +158,9 @@ def multiply_rate(precision: str) -> float:
     """Return the device's rate of operations in products of large matrices, each a second."""
     from keras import ops
 
-    size = 512 if not _accelerated() else 8192
+    from deep_ranking.embedding.machine import has_accelerator
+
+    size = 8192 if has_accelerator() else 512
     matrix = ops.cast(np.random.default_rng(0).standard_normal((size, size)) / size**0.5, precision)
 
     def products(count: int) -> None:
@@ -165,12 +172,6 @@ def multiply_rate(precision: str) -> float:
     products(2)
     times = least_seconds({"two": lambda: products(2), "twelve": lambda: products(12)}, 3)
     return 10 * 2 * size**3 / (times["twelve"] - times["two"])
-
-
-def _accelerated() -> bool:
-    from deep_ranking.embedding.machine import has_accelerator
-
-    return has_accelerator()
 
 
 if __name__ == "__main__":
