@@ -1,0 +1,90 @@
+"""What each defect of earlier Deep Ranking code costs: one at a time, against the right way, on one budget.
+
+Paper: Wang et al. 2014, "Learning Fine-grained Image Similarity with Deep Ranking"; the defects are those of
+public re-implementations of it (docs/from-the-blog.md). They live in this folder alone, none in the package.
+Data: the drawn set (`deep-ranking prepare demo`) and the first classes of Tiny ImageNet; of each a part to learn
+from, a part to choose the learning rate by, a part to measure on.
+Learned: a small network from random weights, and layers on MobileNetV2's frozen features; each way with the
+learning rate that is best for it.
+Weights: MobileNetV2's ImageNet weights without its top, in the layout of keras.applications.
+Hardware: 2 cores, no GPU.
+TIME
+
+    pip install '.[report]'
+    python recipes/defects --archive tiny-imagenet-200.zip \\
+        --weights mobilenet_v2_1.0_224_no_top.weights.h5 --output defects
+
+writes defects/table.md, defects/results.json and defects/defects.png. Runs that ended are kept in defects/runs;
+the same command, given again, goes on behind them.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from deep_ranking.cli.quiet_keras import import_keras
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import written_whole
+from deep_ranking.progress import progress
+
+RATES = (0.003, 0.01, 0.03, 0.1)
+
+
+def main() -> None:
+    """Learn in each way, print the tables, write the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--output", required=True, type=Path, help="folder for the runs, the figures and the picture")
+    add("--archive", help="Tiny ImageNet's; without it the drawn set alone is used")
+    add("--weights", help="MobileNetV2's weights file; without it nothing is learned on its features")
+    add("--classes", type=int, default=20, help="of Tiny ImageNet (default: 20)")
+    add("--images", type=int, default=50, help="of each class, in each part (default: 50)")
+    add("--steps", type=int, default=500, help="of 24 images, the budget of a run (default: 500)")
+    add("--rates", type=float, nargs="+", default=RATES, help=f"to choose from (default: {RATES})")
+    add("--seeds", type=int, default=4, help="runs of each way at its rate (default: 4)")
+    add("--only", default="", help="the ways whose names hold this, beside the right one")
+    args = parser.parse_args()
+
+    import_keras("tensorflow")
+    from learn import FromRandomWeights, OnFrozenFeatures
+    from parts import drawn, tiny_imagenet
+    from picture import draw
+    from runs import Runs
+    from table import compared, text
+    from ways import FROM_RANDOM_WEIGHTS, ON_FROZEN_FEATURES, RIGHT
+
+    sets = {"drawn": drawn(args.images)}
+    if args.archive:
+        sets["Tiny ImageNet"] = tiny_imagenet(args.archive, args.classes, args.images)
+    budget = f"{args.classes} classes, {args.images} images, {args.steps} steps"
+    results, seconds = {}, 0.0
+    for name, parts in sets.items():
+        learners = {"random weights": (FromRandomWeights(parts), FROM_RANDOM_WEIGHTS)}
+        if args.weights:
+            learners["frozen MobileNetV2"] = OnFrozenFeatures(parts, args.weights), ON_FROZEN_FEATURES
+        for start, (learner, ways) in learners.items():
+            title = f"{name}, {start}"
+            runs = Runs(learner, args.output / "runs" / budget / title, args.steps)
+            chosen = [way for way in ways if args.only in way.name or way == RIGHT]
+            results[title] = compared(
+                {way: runs.with_best_rate(way, args.rates, args.seeds) for way in progress(chosen, title, "ways")}
+            )
+            seconds += runs.seconds
+    with written_whole(args.output / "table.md") as temporary:
+        temporary.write_text(text(results), "utf-8")
+    with written_whole(args.output / "results.json") as temporary:
+        temporary.write_text(json.dumps({"minutes": seconds / 60, "results": results}, indent=1), "utf-8")
+    with written_whole(args.output / "defects.png") as temporary:
+        draw(results, temporary)
+    print(text(results))
+    print(f"{seconds / 60:.0f} minutes of processor time")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DeepRankingError as error:
+        sys.exit(f"defects: error: {error}")
