@@ -2,10 +2,10 @@
 
 Paper: Wang et al. 2014, "Learning Fine-grained Image Similarity with Deep Ranking"; the defects are those of
 public re-implementations of it (docs/from-the-blog.md). They live in this folder alone, none in the package.
-Data: the drawn set (`deep-ranking prepare demo`) and the first classes of Tiny ImageNet; of each a part to learn
-from, a part to choose the learning rate by, a part to measure on.
-Learned: a small network from random weights, and layers on MobileNetV2's frozen features; each way with the
-learning rate that is best for it.
+Data: the drawn set (`deep-ranking prepare demo`) and the first classes of Tiny ImageNet; of each a part to
+learn from, a part to choose the learning rate by, a part to measure on.
+Learned: a small network from random weights on the drawn set; behind and beside a frozen MobileNetV2 on the
+photographs. Each way has the learning rate that is best for it.
 Weights: MobileNetV2's ImageNet weights without its top, in the layout of keras.applications.
 Hardware: 2 cores, no GPU.
 TIME
@@ -14,8 +14,8 @@ TIME
     python recipes/defects --archive tiny-imagenet-200.zip \\
         --weights mobilenet_v2_1.0_224_no_top.weights.h5 --output defects
 
-writes defects/table.md, defects/results.json and defects/defects.png. Runs that ended are kept in defects/runs;
-the same command, given again, goes on behind them.
+writes defects/table.md, defects/results.json and defects/defects.png. Runs that ended are kept in
+defects/runs; the same command, given again, goes on behind them.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
 from deep_ranking.progress import progress
 
-RATES = (0.003, 0.01, 0.03, 0.1)
+RATES = (0.003, 0.01, 0.03)
 
 
 def main() -> None:
@@ -38,49 +38,49 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--output", required=True, type=Path, help="folder for the runs, the figures and the picture")
-    add("--archive", help="Tiny ImageNet's; without it the drawn set alone is used")
-    add("--weights", help="MobileNetV2's weights file; without it nothing is learned on its features")
+    add("--archive", help="Tiny ImageNet's; without it or --weights the drawn set alone is used")
+    add("--weights", help="MobileNetV2's weights file")
     add("--classes", type=int, default=20, help="of Tiny ImageNet (default: 20)")
-    add("--images", type=int, default=50, help="of each class, in each part (default: 50)")
-    add("--steps", type=int, default=500, help="of 24 images, the budget of a run (default: 500)")
+    add("--images", type=int, default=40, help="of each class, in each part (default: 40)")
+    add("--steps", type=int, default=400, help="of 24 images, the budget of a run (default: 400)")
     add("--rates", type=float, nargs="+", default=RATES, help=f"to choose from (default: {RATES})")
     add("--seeds", type=int, default=4, help="runs of each way at its rate (default: 4)")
     add("--only", default="", help="the ways whose names hold this, beside the right one")
     args = parser.parse_args()
 
     import_keras("tensorflow")
-    from learn import FromRandomWeights, OnFrozenFeatures
+    from learn import from_random_weights, on_frozen_features, with_features
     from parts import drawn, tiny_imagenet
     from picture import draw
-    from runs import Runs
+    from runs import Task, with_best_rate
     from table import compared, text
-    from ways import FROM_RANDOM_WEIGHTS, ON_FROZEN_FEATURES, RIGHT
+    from ways import LEARNED, OF_FEATURES, RIGHT
 
-    sets = {"drawn": drawn(args.images)}
-    if args.archive:
-        sets["Tiny ImageNet"] = tiny_imagenet(args.archive, args.classes, args.images)
-    budget = f"{args.classes} classes, {args.images} images, {args.steps} steps"
-    results, seconds = {}, 0.0
-    for name, parts in sets.items():
-        learners = {"random weights": (FromRandomWeights(parts), FROM_RANDOM_WEIGHTS)}
-        if args.weights:
-            learners["frozen MobileNetV2"] = OnFrozenFeatures(parts, args.weights), ON_FROZEN_FEATURES
-        for start, (learner, ways) in learners.items():
-            title = f"{name}, {start}"
-            runs = Runs(learner, args.output / "runs" / budget / title, args.steps)
-            chosen = [way for way in ways if args.only in way.name or way == RIGHT]
-            results[title] = compared(
-                {way: runs.with_best_rate(way, args.rates, args.seeds) for way in progress(chosen, title, "ways")}
-            )
-            seconds += runs.seconds
+    pixels = drawn(args.images)
+    tasks = {
+        "drawn set, random weights": Task(from_random_weights, {"backbone": pixels, "unit": pixels}, LEARNED)
+    }
+    if args.archive and args.weights:
+        pixels = tiny_imagenet(args.archive, args.classes, args.images)
+        parts = {scaling: with_features(pixels, args.weights, scaling) for scaling in ("backbone", "unit")}
+        tasks["Tiny ImageNet, frozen MobileNetV2"] = Task(on_frozen_features, parts, LEARNED + OF_FEATURES)
+    runs = args.output / "runs" / f"{args.classes} classes, {args.images} images, {args.steps} steps"
+    results = {}
+    for title, task in tasks.items():
+        chosen = [way for way in task.ways if args.only in way.name or way == RIGHT]
+        results[title] = compared(
+            {
+                way: with_best_rate(task, way, runs / title, args.rates, args.seeds, args.steps)
+                for way in progress(chosen, title, "ways")
+            }
+        )
     with written_whole(args.output / "table.md") as temporary:
         temporary.write_text(text(results), "utf-8")
     with written_whole(args.output / "results.json") as temporary:
-        temporary.write_text(json.dumps({"minutes": seconds / 60, "results": results}, indent=1), "utf-8")
+        temporary.write_text(json.dumps(results, indent=1), "utf-8")
     with written_whole(args.output / "defects.png") as temporary:
         draw(results, temporary)
     print(text(results))
-    print(f"{seconds / 60:.0f} minutes of processor time")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What is learned: a small network from random weights, or layers on MobileNetV2's frozen features."""
+"""What is learned: a small network from random weights, or layers behind and beside a frozen MobileNetV2."""
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -10,42 +10,55 @@ from parts import SIZE, Part, Parts
 from ways import Way
 
 from deep_ranking.embedding import Embedder
+from deep_ranking.network.low_resolution import blog_paths, paper_paths
 from deep_ranking.network.network import build_network
 from deep_ranking.network.settings import NetworkSettings
 from deep_ranking.network.weights import load_weights
 
 BATCH = 24
 """Images, the blog's."""
-EMBEDDING, HIDDEN = 64, 512
+EMBEDDING, HIDDEN, FEATURES = 64, 512, 1280
 
-Embed = Callable[[np.ndarray], np.ndarray]
-"""Images of a part in, (n, d) vectors out."""
-
-
-class FromRandomWeights:
-    """The backbone `simple` with low-resolution paths.
-
-    Args:
-        parts: of pixels.
-    """
-
-    def __init__(self, parts: Parts):
-        self._parts = parts
-
-    def parts(self, way: Way) -> Parts:
-        """Return what a way learns from; the network itself scales pixels."""
-        return self._parts
-
-    def model(self, way: Way, seed: int) -> keras.Model:
-        """Build the network; where layers are the same in two ways, so are a seed's weights."""
-        strided = way.low_resolution == "strided"
-        paths = "paper" if strided else way.low_resolution
-        keras.utils.set_random_seed(seed)
-        network = build_network(NetworkSettings("simple", SIZE, EMBEDDING, paths, way.preprocessing))
-        return _strided(network) if strided else network
+Embed = Callable[[Sequence[np.ndarray]], np.ndarray]
+"""A part's images in, (n, d) vectors out."""
 
 
-def _strided(network: keras.Model) -> keras.Model:
+def from_random_weights(way: Way) -> keras.Model:
+    """Build the backbone `simple` with low-resolution paths."""
+    return build_network(NetworkSettings("simple", SIZE, EMBEDDING, way.low_resolution, way.preprocessing))
+
+
+def on_frozen_features(way: Way) -> keras.Model:
+    """Build what the blog has behind a backbone, smaller, and its low-resolution paths beside it."""
+    pixels, features = keras.Input((SIZE, SIZE, 3)), keras.Input((FEATURES,))
+    x = features
+    for _ in range(2):
+        x = layers.Dropout(way.dropout)(layers.Dense(HIDDEN, activation="relu")(x))
+    paths = {"paper": paper_paths, "blog": blog_paths, "none": lambda pixels: []}[way.low_resolution]
+    branches = [*paths(pixels), layers.UnitNormalization()(x)]
+    merged = layers.Concatenate()(branches) if len(branches) > 1 else branches[0]
+    return keras.Model([pixels, features], layers.UnitNormalization()(layers.Dense(EMBEDDING)(merged)))
+
+
+def with_features(parts: Parts, weights: str, preprocessing: str) -> Parts:
+    """Return the parts with MobileNetV2's features, of pixels scaled as its weights expect or to 0..1."""
+    side = 96  # the least that its weights were made for
+    settings = NetworkSettings("mobilenetv2", side, 0, "none", preprocessing)
+    network = build_network(settings)
+    load_weights(network, settings, weights)
+    embed = Embedder(network).embed_pixels
+
+    def described(part: Part) -> Part:
+        (pixels,) = part.images
+        some = np.array_split(pixels, len(pixels) // 32 + 1)
+        larger = (np.asarray(keras.ops.image.resize(batch, (side, side))) for batch in some)
+        # Of unit length; a layer that begins with random weights wants numbers near 1.
+        return replace(part, images=(pixels, np.concatenate([*map(embed, larger)]) * FEATURES**0.5))
+
+    return Parts(*map(described, parts))
+
+
+def strided(network: keras.Model) -> keras.Model:
     """Take one pixel of each square where `network` takes their mean."""
 
     def changed(layer: keras.Layer) -> keras.Layer:
@@ -58,65 +71,30 @@ def _strided(network: keras.Model) -> keras.Model:
     return copy
 
 
-class OnFrozenFeatures:
-    """What the blog puts behind a backbone, smaller: two hidden layers with dropout, and the embedding.
+def learn(
+    build: Callable[[Way], keras.Model], way: Way, rate: float, part: Part, seed: int, steps: int
+) -> Embed:
+    """Train for so many batches; return what embeds with the outcome.
 
-    Args:
-        parts: of pixels.
-        weights: MobileNetV2's weights file.
+    With one seed the layers that two ways share begin with the same weights, and see the same triplets.
     """
-
-    def __init__(self, parts: Parts, weights: str):
-        self._pixels, self._weights = parts, weights
-        self._described = cache(self._describe)
-
-    def parts(self, way: Way) -> Parts:
-        """Return features of pixels scaled as the way has it, of a standard deviation of 1 in training."""
-        return self._described(way.preprocessing)
-
-    def model(self, way: Way, seed: int) -> keras.Model:
-        """Build the layers."""
-        keras.utils.set_random_seed(seed)
-        hidden = [
-            layer
-            for _ in range(2)
-            for layer in (layers.Dense(HIDDEN, activation="relu"), layers.Dropout(way.dropout))
-        ]
-        return keras.Sequential([*hidden, layers.Dense(EMBEDDING), layers.UnitNormalization()])
-
-    def _describe(self, preprocessing: str) -> Parts:
-        # 96 pixels a side is the least that MobileNetV2's weights were made for.
-        settings = NetworkSettings("mobilenetv2", 96, 0, "none", preprocessing)
-        network = build_network(settings)
-        load_weights(network, settings, self._weights)
-        embedder = Embedder(network)
-
-        def features(pixels: np.ndarray) -> np.ndarray:
-            larger = (
-                keras.ops.image.resize(some, (96, 96)) for some in np.array_split(pixels, len(pixels) // 32)
-            )
-            return np.concatenate([embedder.embed_pixels(np.asarray(some)) for some in larger])
-
-        described = [features(part.images) for part in self._pixels]
-        scale = described[0].std()
-        return self._pixels.described([vectors / scale for vectors in described])
-
-
-def learn(model: keras.Model, way: Way, rate: float, part: Part, seed: int, steps: int) -> Embed:
-    """Train for so many batches; return what embeds with the outcome."""
+    keras.utils.set_random_seed(seed)
+    model = strided(build(way)) if way.strided else build(way)
     rng, count = np.random.default_rng(seed), len(part.triplets)
     epochs = -(-steps * BATCH // (3 * count))
     order = [rng.permutation(count) if way.shuffled else np.arange(count) for _ in range(epochs)]
     rows = part.triplets[np.concatenate(order)].reshape(-1)[: steps * BATCH]
     model.compile(
-        keras.optimizers.SGD(rate, 0.9, nesterov=True),
+        # A rate that ends at 0 leaves runs that differ less by where their last steps happened to lead.
+        keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(rate, steps), 0.9, nesterov=True),
         loss=way.loss(way.gap, way.distance),
         jit_compile=False,  # slower on processors
     )
-    model.fit(part.images[rows], np.zeros((len(rows), 1)), batch_size=BATCH, shuffle=False, verbose=0)
+    inputs = [array[rows] for array in part.images]
+    model.fit(inputs, np.zeros((len(rows), 1)), batch_size=BATCH, shuffle=False, verbose=0)
 
-    def embed(images: np.ndarray) -> np.ndarray:
-        parts = np.array_split(images, -(-len(images) // 250))
-        return np.concatenate([np.asarray(model(part, training=False)) for part in parts])
+    def embed(images: Sequence[np.ndarray]) -> np.ndarray:
+        places = np.array_split(np.arange(len(images[0])), len(images[0]) // 250 + 1)
+        return np.concatenate([np.asarray(model([array[some] for array in images])) for some in places])
 
     return embed

@@ -1,57 +1,61 @@
 """Runs: a way, a learning rate and a seed; each is kept once it has ended."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
-from learn import FromRandomWeights, OnFrozenFeatures, learn
+from learn import learn
+from parts import Parts
 from scores import Scores, scores, wrong_scores
 from ways import RIGHT, Way
 
 from deep_ranking.files import written_whole
 
 
-class Runs:
-    """Learns and measures.
-
-    Args:
-        learner: what learns from what.
-        folder: where runs are kept.
-        steps: batches a run learns from.
+@dataclass(frozen=True)
+class Task:
+    """What is learned from what.
 
     Attributes:
-        seconds: processor time of the runs asked for, those kept from before included.
+        build: makes a way's network.
+        parts: the data, for each preprocessing.
+        ways: to learn.
     """
 
-    def __init__(self, learner: FromRandomWeights | OnFrozenFeatures, folder: Path, steps: int):
-        self.learner, self.folder, self.steps = learner, folder, steps
-        self.seconds = 0.0
-        folder.mkdir(parents=True, exist_ok=True)
+    build: Callable[[Way], keras.Model]
+    parts: Mapping[str, Parts]
+    ways: Sequence[Way]
 
-    def with_best_rate(self, way: Way, rates: Sequence[float], seeds: int) -> tuple[float, list[Scores]]:
-        """Try each rate with the first seed; return that which is best on the validation part, and its runs."""
-        tried = {rate: self._run(way, rate, 0) for rate in rates}
-        best = max(rates, key=lambda rate: tried[rate]["validation"].mean())
-        return best, [tried[best], *(self._run(way, best, seed) for seed in range(1, seeds))]
 
-    def _run(self, way: Way, rate: float, seed: int) -> Scores:
-        path = self.folder / f"{way.name}, {rate:g}, {seed}.npz"
+def with_best_rate(
+    task: Task, way: Way, folder: Path, rates: Sequence[float], seeds: int, steps: int
+) -> tuple[float, list[Scores]]:
+    """Return the rate that is best on the validation part with the first two seeds, and all runs with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def run(rate: float, seed: int) -> Scores:
+        path = folder / f"{way.name}, {rate:g}, {seed}.npz"
         if not path.exists():
-            begun = time.process_time()
-            found = self._measured(way, rate, seed)
+            found = measured(task, way, rate, seed, steps)
             with written_whole(path) as temporary:
-                np.savez(temporary, seconds=time.process_time() - begun, **found)
-        kept = dict(np.load(path))
-        self.seconds += float(kept.pop("seconds"))
-        return kept
+                np.savez(temporary, **found)
+        with np.load(path) as file:
+            return dict(file)
 
-    def _measured(self, way: Way, rate: float, seed: int) -> Scores:
-        parts = self.learner.parts(way)
-        if not way.learned:
-            return scores(lambda features: features, parts)
-        embed = learn(self.learner.model(way, seed), way, rate, parts.training, seed, self.steps)
-        found = scores(embed, parts)
-        if way == RIGHT and isinstance(self.learner, FromRandomWeights):
-            found |= wrong_scores(embed, parts, seed)
-        return found
+    def validated(rate: float) -> float:
+        return float(np.mean([run(rate, seed)["validation"] for seed in range(min(2, seeds))]))
+
+    best = max(rates, key=validated) if way.learned else 0.0
+    return best, [run(best, seed) for seed in range(seeds)]
+
+
+def measured(task: Task, way: Way, rate: float, seed: int, steps: int) -> Scores:
+    """Learn and measure."""
+    parts = task.parts[way.preprocessing]
+    if not way.learned:
+        return scores(lambda images: images[-1], parts)
+    embed = learn(task.build, way, rate, parts.training, seed, steps)
+    found = scores(embed, parts)
+    return found | wrong_scores(embed, parts, seed) if way == RIGHT else found

@@ -35,27 +35,24 @@ def figure(values: np.ndarray, draws: int = 2000) -> Figure:
 
 
 def compared(found: Mapping[Way, tuple[float, list[Scores]]]) -> dict[str, dict[str, Any]]:
-    """Return a row of figures a way: of each measure, and of its difference from the way it is held against.
+    """Return a row of figures a way: of each measure, and of its difference from the right way.
 
     Differences are paired: the same test images, the same seeds. (The training triplets are of as many images
     in the same order of classes, so that a difference from them is as sure as one of images drawn apart.)
     """
-    values: dict[str, dict[str, np.ndarray]] = {}
     rows: dict[str, dict[str, Any]] = {}
     for way, (rate, runs) in found.items():
         for key in runs[0]:
             wrong, _, measure = key.rpartition("/")
-            name = wrong or way.name
-            values.setdefault(name, {})[measure] = np.stack([run[key] for run in runs])
-            rows[name] = {"rate": rate if way.learned else None, "against": way.against}
-    for name, row in rows.items():
-        for measure in MEASURES:
-            if measure in values[name]:
-                row[measure] = figure(values[name][measure])._asdict()
-                if name != row["against"]:
-                    less = values[name][measure] - values[row["against"]][measure]
-                    row[f"{measure} gained"] = figure(less)._asdict()
-    return rows
+            if measure in MEASURES:
+                row = rows.setdefault(wrong or way.name, {"rate": rate})
+                row[measure] = figure(np.stack([run[key] for run in runs]))._asdict()
+                if wrong or way != RIGHT:
+                    pairs = zip(runs, found[RIGHT][1], strict=True)
+                    row[f"{measure} gained"] = figure(
+                        np.stack([a[key] - b[measure] for a, b in pairs])
+                    )._asdict()
+    return dict(sorted(rows.items(), key=lambda item: item[0].startswith("measured")))
 
 
 def text(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:

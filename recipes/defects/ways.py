@@ -38,10 +38,10 @@ class Way:
         loss: called with gap and distance.
         shuffled: triplets come in a new order in each epoch; else in the file's, class after class.
         preprocessing: see `NetworkSettings`.
-        low_resolution: see `NetworkSettings`; "strided" takes every 4th and 8th pixel for their mean.
+        low_resolution: see `NetworkSettings`.
+        strided: every 4th and 8th pixel is taken instead of their mean.
         dropout: share of units dropped behind frozen features.
         learned: else frozen features are measured as they are.
-        against: the way that it is compared with.
     """
 
     name: str
@@ -51,14 +51,13 @@ class Way:
     shuffled: bool = True
     preprocessing: str = "backbone"
     low_resolution: str = "paper"
+    strided: bool = False
     dropout: float = 0.4
     learned: bool = True
-    against: str = "the right way"
 
 
 RIGHT = Way("the right way")
-_PIXELS = Way("pixels scaled to 0..1", preprocessing="unit")
-_ANYWHERE = [
+LEARNED = [
     RIGHT,
     Way("embeddings clipped to 0..1", Clipped),
     Way("hinge of the batch's mean", OfMeans),
@@ -66,25 +65,15 @@ _ANYWHERE = [
     Way("euclidean distance, gap 0.2", distance="euclidean"),
     Way("squared distance, gap 1", gap=1.0),
     Way("triplets in the file's order", shuffled=False),
-    _PIXELS,
-]
-_ALL = Way("all that the blog did", ClippedOfMeans, 1.0, "euclidean", False, "unit", "blog", 0.6)
-FROM_RANDOM_WEIGHTS = [
-    *_ANYWHERE,
-    Way("every 4th, 8th pixel, not their mean", low_resolution="strided"),
+    Way("pixels scaled to 0..1", preprocessing="unit"),
+    Way("every 4th, 8th pixel, not their mean", strided=True),
     Way("the blog's low-resolution paths", low_resolution="blog"),
     Way("no low-resolution paths", low_resolution="none"),
-    _ALL,
+    Way("all that the blog did", ClippedOfMeans, 1.0, "euclidean", False, "unit", "blog", dropout=0.6),
 ]
-ON_FROZEN_FEATURES = [
-    *_ANYWHERE,
+OF_FEATURES = [
     Way("dropout 0.6", dropout=0.6),
-    _ALL,
     Way("nothing learned", learned=False),
-    Way(
-        "nothing learned, pixels scaled to 0..1",
-        preprocessing="unit",
-        learned=False,
-        against="nothing learned",
-    ),
+    Way("nothing learned, pixels scaled to 0..1", preprocessing="unit", learned=False),
 ]
+"""What there is beyond these where features are frozen."""
