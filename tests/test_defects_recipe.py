@@ -21,7 +21,7 @@ EMBEDDINGS = np.array([[0.0, 1], [1, 0], [0, 1], [0, 1], [0, 1], [-0.6, -0.8]], 
 
 @pytest.fixture(scope="module")
 def recipe():
-    names = ("parts", "ways", "learn", "scores", "table")
+    names = ("parts", "ways", "learn", "scores", "table", "runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(RECIPE)
         yield {name: importlib.import_module(name) for name in names}
@@ -62,6 +62,24 @@ def test_an_interval_holds_images_and_seeds(recipe):
         found = recipe["table"].figure(values)
         assert found.value == pytest.approx(values.mean())
         assert found.high - found.low == pytest.approx(3.92 * deviation, rel=0.15)
+
+
+@pytest.mark.parametrize("best", [0.1, 1.0, 10.0, 1000.0])
+def test_the_rate_is_one_that_is_better_than_those_beside_it(recipe, tmp_path, monkeypatch, best):
+    runs, way, tried = recipe["runs"], recipe["ways"].RIGHT, []
+
+    def measured(task, way, rate, seed, steps):
+        tried.append((rate, seed))
+        return {"validation": -np.abs(np.log([rate / best]))}
+
+    monkeypatch.setattr(runs, "measured", measured)
+    rates = (0.1, 1.0, 10.0, 100.0, 1000.0)
+    rate, found = runs.with_best_rate(None, way, tmp_path / "runs", rates, seeds=4, steps=1)
+    assert rate == best
+    assert len(found) == 4
+    assert len(set(tried)) == len(tried), "runs are kept"
+    monkeypatch.setattr(runs, "measured", None)
+    assert runs.with_best_rate(None, way, tmp_path / "runs", rates, seeds=4, steps=1)[0] == best
 
 
 def test_parts_share_no_image(recipe):

@@ -28,7 +28,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
 from deep_ranking.progress import progress
 
-RATES = (0.003, 0.01, 0.03)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 
 
 def main() -> None:
@@ -43,8 +43,14 @@ def main() -> None:
     add("--classes", type=int, default=20, help="of Tiny ImageNet (default: 20)")
     add("--images", type=int, default=40, help="of each class, in each part (default: 40)")
     add("--steps", type=int, default=400, help="of 24 images, the budget of a run (default: 400)")
-    add("--rates", type=float, nargs="+", default=RATES, help=f"to choose from (default: {RATES})")
-    add("--seeds", type=int, default=4, help="runs of each way at its rate (default: 4)")
+    add(
+        "--rates",
+        type=float,
+        nargs="+",
+        default=RATES,
+        help=f"learning rates to choose from, ascending (default: {RATES})",
+    )
+    add("--seeds", type=int, default=3, help="runs of each way with each rate (default: 3)")
     add("--only", default="", help="the ways whose names hold this, beside the right one")
     args = parser.parse_args()
 

@@ -25,7 +25,9 @@ Embed = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 def from_random_weights(way: Way) -> keras.Model:
     """Build the backbone `simple` with low-resolution paths."""
-    return build_network(NetworkSettings("simple", SIZE, EMBEDDING, way.low_resolution, way.preprocessing))
+    settings = NetworkSettings("simple", SIZE, EMBEDDING, way.low_resolution, way.preprocessing)
+    network = build_network(settings)
+    return keras.Model(network.inputs, network.output)  # a list of one input, where the other has two
 
 
 def on_frozen_features(way: Way) -> keras.Model:

@@ -32,7 +32,10 @@ class Task:
 def with_best_rate(
     task: Task, way: Way, folder: Path, rates: Sequence[float], seeds: int, steps: int
 ) -> tuple[float, list[Scores]]:
-    """Return the rate that is best on the validation part with the first two seeds, and all runs with it."""
+    """Return the rate that ranks the validation part best, and the runs with it, one a seed.
+
+    From the middle of the rates, in their order, it climbs to one that is better than those beside it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
 
     def run(rate: float, seed: int) -> Scores:
@@ -44,11 +47,14 @@ def with_best_rate(
         with np.load(path) as file:
             return dict(file)
 
-    def validated(rate: float) -> float:
-        return float(np.mean([run(rate, seed)["validation"] for seed in range(min(2, seeds))]))
+    def validated(place: int) -> float:
+        return float(np.mean([run(rates[place], seed)["validation"] for seed in range(seeds)]))
 
-    best = max(rates, key=validated) if way.learned else 0.0
-    return best, [run(best, seed) for seed in range(seeds)]
+    place, best = -1, len(rates) // 2
+    while way.learned and place != best:
+        place = best
+        best = max(range(max(0, place - 1), min(place + 2, len(rates))), key=validated)
+    return rates[best], [run(rates[best], seed) for seed in range(seeds)]
 
 
 def measured(task: Task, way: Way, rate: float, seed: int, steps: int) -> Scores:

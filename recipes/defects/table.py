@@ -45,7 +45,7 @@ def compared(found: Mapping[Way, tuple[float, list[Scores]]]) -> dict[str, dict[
         for key in runs[0]:
             wrong, _, measure = key.rpartition("/")
             if measure in MEASURES:
-                row = rows.setdefault(wrong or way.name, {"rate": rate})
+                row = rows.setdefault(wrong or way.name, {"rate": rate if way.learned else None})
                 row[measure] = figure(np.stack([run[key] for run in runs]))._asdict()
                 if wrong or way != RIGHT:
                     pairs = zip(runs, found[RIGHT][1], strict=True)
