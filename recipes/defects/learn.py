@@ -36,9 +36,9 @@ def on_frozen_features(way: Way) -> keras.Model:
     x = features
     for _ in range(2):
         x = layers.Dropout(way.dropout)(layers.Dense(HIDDEN, activation="relu")(x))
-    paths = {"paper": paper_paths, "blog": blog_paths, "none": lambda pixels: []}[way.low_resolution]
+    paths = {"paper": paper_paths, "blog": blog_paths}[way.low_resolution]
     branches = [*paths(pixels), layers.UnitNormalization()(x)]
-    merged = layers.Concatenate()(branches) if len(branches) > 1 else branches[0]
+    merged = layers.Concatenate()(branches)
     return keras.Model([pixels, features], layers.UnitNormalization()(layers.Dense(EMBEDDING)(merged)))
 
 

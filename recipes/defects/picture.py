@@ -25,7 +25,7 @@ def draw(results: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> 
     names.sort(key=_is_of_measuring)
     figure = Figure((2.6 + 2.8 * len(gained), 1 + 0.24 * len(names)), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(gained), sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, len(gained), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (title, rows) in zip(panels, gained.items(), strict=True):
         for name, found in rows.items():
             value, low, high = (100 * found[key] for key in ("value", "low", "high"))

@@ -68,7 +68,6 @@ LEARNED = [
     Way("pixels scaled to 0..1", preprocessing="unit"),
     Way("every 4th, 8th pixel, not their mean", strided=True),
     Way("the blog's low-resolution paths", low_resolution="blog"),
-    Way("no low-resolution paths", low_resolution="none"),
     Way("all that the blog did", ClippedOfMeans, 1.0, "euclidean", False, "unit", "blog", dropout=0.6),
 ]
 OF_FEATURES = [
