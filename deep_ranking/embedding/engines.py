@@ -1,6 +1,7 @@
 """What runs the network over pixels: Keras itself, or OpenVINO, several times faster on processors."""
 
 import logging
+import sys
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -14,6 +15,21 @@ from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16")
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry.
+
+    It tells its makers over the network of each conversion, from a fork of the process that may hang, and
+    that keeps open what was open there. A program that has imported it before has made its own choice.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # importing it fails then
+    import openvino
+
+    return openvino
 
 
 class Engine(Protocol):
@@ -82,7 +98,7 @@ class OpenVINOEngine:
 
     def __init__(self, network: keras.Model, precision: str = "float32"):
         try:
-            import openvino
+            openvino = import_openvino()
             from openvino.preprocess import PrePostProcessor
         except ImportError:
             raise MissingExtraError("openvino", "fast", "--engine openvino") from None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from deep_ranking.embedding.embedder import Embedder
+from deep_ranking.embedding.engines import import_openvino
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.files import temporary_folder
 
@@ -48,6 +49,8 @@ def export(embedder: Embedder, path: str | os.PathLike[str], format: str) -> flo
     with temporary_folder(path) as folder:
         written = folder / path.name
         try:
+            if format == "openvino":
+                import_openvino()  # before Keras does, who would bring its telemetry
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the converters, about their own dependencies
                 embedder.network.export(str(written), format=keras_name, verbose=False)

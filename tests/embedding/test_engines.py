@@ -1,5 +1,9 @@
 """Engines and exported models give what Keras gives."""
 
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import keras
 import numpy as np
 import pytest
@@ -27,12 +31,35 @@ def model(tmp_path_factory):
     return path
 
 
+def needs_openvino():
+    if find_spec("openvino") is None:  # to import it here would bring its telemetry
+        pytest.skip("needs the extra 'fast'")
+
+
 def cosines(a, b):
     return np.sum(a * b, axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
+@pytest.mark.parametrize(
+    "use", ["Embedder.load(path, 'openvino')", "export(Embedder.load(path), path + '.xml', 'openvino')"]
+)
+def test_openvino_comes_without_its_telemetry(model, use):
+    needs_openvino()
+    program = (
+        "import sys\n"
+        "from deep_ranking.embedding import Embedder\n"
+        "from deep_ranking.embedding.export import export\n"
+        f"path = {str(model)!r}\n"
+        f"{use}\n"
+        "print([name for name, module in sys.modules.items() if module and 'openvino_telemetry' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_openvino_agrees_with_keras(model):
-    pytest.importorskip("openvino")
+    needs_openvino()
     expected = Embedder.load(model).embed_pixels(IMAGES)
     fast = Embedder.load(model, engine="openvino")
     for rows in (5, 1, 3):
@@ -45,7 +72,7 @@ def test_openvino_agrees_with_keras(model):
 
 
 def test_auto_takes_what_suits_the_machine(model, monkeypatch, caplog):
-    pytest.importorskip("openvino")
+    needs_openvino()
     monkeypatch.setattr(engines, "has_accelerator", lambda: False)
     expected = Embedder.load(model).embed_pixels(IMAGES)
     for bfloat16, precision, least in ((True, "bfloat16", 0.999), (False, "float32", 0.9999)):
@@ -72,7 +99,7 @@ def test_auto_takes_what_suits_the_machine(model, monkeypatch, caplog):
 
 @pytest.mark.long
 def test_openvino_agrees_with_keras_on_real_weights_and_images(shared, tmp_path):
-    pytest.importorskip("openvino")
+    needs_openvino()
     settings = NetworkSettings("mobilenetv2", 96, 0, low_resolution="none")
     network = build_network(settings)
     load_weights(network, settings, str(shared / "weights/mobilenet_v2_1.0_224_no_top.weights.h5"))
