@@ -24,6 +24,8 @@ def recipe():
     names = ("parts", "ways", "learn", "scores", "table", "runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(RECIPE)
+        for name in names:  # modules of other tests may have the same names
+            patch.delitem(sys.modules, name, raising=False)
         yield {name: importlib.import_module(name) for name in names}
         for name in names:
             del sys.modules[name]

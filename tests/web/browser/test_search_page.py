@@ -96,6 +96,7 @@ def test_an_image_is_dropped_pasted_or_dragged_from_the_page(open_page, a_pictur
         base64.b64encode(a_picture.read_bytes()).decode(),
     )
     expect(page).to_have_url(re.compile(r"\?upload="))
+    expect(page.locator("#count")).to_contain_text("24 of 80 images")  # the cards of before have gone
     page.locator(CARDS).nth(2).locator("a").first.drag_to(page.locator("#query-well"))
     expect(page).to_have_url(re.compile(r"\?image="))
 
