@@ -1,8 +1,6 @@
 """`deep-ranking train`, under the name that the blog gave it."""
 
-import sys
-
-from deep_ranking.cli import run_command
+from deep_ranking.cli import script
 
 if __name__ == "__main__":
-    sys.exit(run_command("train", sys.argv[1:], prog="train.py"))
+    script("train", prog="train.py")

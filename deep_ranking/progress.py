@@ -21,10 +21,14 @@ class _Log:
 
 
 class _Lines(tqdm):
-    """Says nothing before anything is done."""
+    """Says nothing before anything is done, and nothing twice."""
+
+    told: tuple[float, str | None] = 0, None
 
     def display(self, *args: Any, **kwargs: Any) -> None:
-        if self.n:
+        now = self.n, self.postfix
+        if self.n and now != self.told:
+            self.told = now
             super().display(*args, **kwargs)
 
 
@@ -48,5 +52,6 @@ def progress(
         disable=quiet,
         file=sys.stderr if terminal else _Log(),
         mininterval=0.2 if terminal else 30,
+        miniters=None if terminal else 1,  # else a thread of tqdm's looks every ten seconds
         dynamic_ncols=terminal,
     )

@@ -5,7 +5,8 @@ feature) and section 7, Tables 1 and 2.
 Data: an archive of `images/<text query>/<name>.jpg` and `triplets.txt`; 2,469 triplets of 6,536 images.
 Weights: MobileNetV2's ImageNet weights without its top, in the layout of keras.applications.
 Hardware: 2 cores, 16 GB of memory, no GPU; with --device gpu, any GPU that Keras finds.
-Takes some 12 minutes there. Expect 85.7% (84.3 to 87.2) on text queries held out; untrained 81.1%.
+Took 49 minutes beside much other work, by estimate 12 alone.
+Expect 85.7% (84.3 to 87.2) on text queries held out; untrained 81.1%.
 
     pip install '.[fast,features,report]'
     python recipes/human_similarity.py --archive human-triplets-development.zip \\

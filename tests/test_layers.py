@@ -159,4 +159,4 @@ def test_a_command_imports_heavy_things_when_it_runs(command):
 @pytest.mark.parametrize("script", ["triplet_sampler.py", "train.py", "similarity.py"])
 def test_root_scripts_only_call_the_command_line(script):
     path = PACKAGE.parent / script
-    assert set(imported(ast.parse(path.read_text(encoding="utf-8")))) == {"sys", "deep_ranking.cli"}
+    assert set(imported(ast.parse(path.read_text(encoding="utf-8")))) == {"deep_ranking.cli"}

@@ -26,6 +26,24 @@ def test_long_work_is_a_line_now_and_then(capsys, monkeypatch):
     assert not any("\r" in line or not line for line in lines)
 
 
+def test_nothing_is_said_twice(capsys):
+    bar = progress((), "epoch 1/2", "triplets", 10)
+    bar.last_print_t -= 31
+    bar.update(10)  # the last line, just before the end
+    bar.close()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_no_thread_speaks_in_between(capsys):
+    bar = progress((), "epoch 1/2", "triplets", 90)
+    bar.last_print_t -= 31
+    bar.update(30)
+    # tqdm's own thread makes a bar speak every ten seconds whose `miniters` grew above 1.
+    assert bar.miniters == 1
+    bar.close()
+    capsys.readouterr()
+
+
 def test_nothing_is_said_of_nothing(capsys):
     progress((), "waiting", "images", 10).close()
     assert [*progress([1], "counting", "numbers", quiet=True)] == [1]

@@ -40,7 +40,7 @@ COMMANDS = {
 STATUSES = {
     0: "done",
     1: "failed; standard error says why",
-    2: "usage: the command or a flag is unknown, or its value is no such value",
+    2: "usage: the command or a flag is unknown, or its value is no number, no such choice",
     stopping.INTERRUPTED: "interrupted (Ctrl-C)",
     stopping.TERMINATED: "terminated (SIGTERM)",
 }
@@ -52,6 +52,11 @@ DONE, FAILED = 0, 1
 def entry() -> NoReturn:
     """Run the command line, and end the process with its exit status."""
     stopping.leave(main())
+
+
+def script(command: str, prog: str) -> NoReturn:
+    """Run one command under a name of its own, and end the process with its exit status."""
+    stopping.leave(run_command(command, sys.argv[1:], prog))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

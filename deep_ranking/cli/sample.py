@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
     """Sample and write."""
     from deep_ranking.cli.skipped import warn_of_skipped
     from deep_ranking.errors import DeepRankingError
+    from deep_ranking.files import check_writable
     from deep_ranking.images.find import find_classes
     from deep_ranking.progress import progress
     from deep_ranking.triplets.file import write_blocks
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
             counts[name] = counts[name] if args.count is None else args.count
             drawn[name] = importance.blocks(counts[name])
     folder = Path(args.output_directory)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / next(iter(parts)))
     stale = folder / f"validation_triplets{ending}"
     if not args.validation_split and stale.exists():
         logger.warning(

@@ -198,6 +198,8 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str | None = None) -> 
             yield image
     except FileNotFoundError:
         raise ImageError(f"{name}: no such image") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name}: expected an image file, found a folder") from None
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

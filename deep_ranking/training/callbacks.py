@@ -55,6 +55,7 @@ class ProgressBar(keras.callbacks.Callback):
                 loss=f"{logs['loss']:.3f}",
                 precision=f"{logs['similarity_precision']:.3f}",
                 validation=f"{logs['val_similarity_precision']:.4f}",
+                refresh=False,  # closing shows it
             )
         self.close()
 

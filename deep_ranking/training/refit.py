@@ -5,7 +5,6 @@ import numpy as np
 
 from deep_ranking.embedding import Embedder
 from deep_ranking.embedding.engines import named_engine
-from deep_ranking.errors import DeepRankingError
 from deep_ranking.features.discriminants import Discriminants
 from deep_ranking.triplets.labelled import LabelledImages
 
@@ -23,19 +22,15 @@ def refit_embedding(
     the embedding has numbers the leading discriminants are taken; of fewer, the other numbers are 0.
 
     Args:
-        network: what `build_network` gave.
+        network: what `build_network` gave, with a linear layer.
         labelled: images of two classes or more.
         shrinkage: above 0; see `features.discriminants`.
         engine: what runs the layers before: "keras", "openvino" or "openvino-bfloat16".
         quiet: no progress bar.
 
     Raises:
-        DeepRankingError: the network has no linear layer, or an image cannot be read.
+        DeepRankingError: an image cannot be read.
     """
-    if "embedding" not in [layer.name for layer in network.layers]:
-        raise DeepRankingError(
-            "discriminants: expected a network with a linear layer, found none; give --embedding_size"
-        )
     layer = network.get_layer("embedding")
     before = keras.Model(network.input, layer.input)
     embedder = Embedder(before, engine=named_engine(engine, before))

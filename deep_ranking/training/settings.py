@@ -113,6 +113,13 @@ class TrainingSettings:
         expect("views", self.views >= 1, "1 or more", self.views)
         known = 0 <= self.discriminants < math.inf and (not self.discriminants or self.mining != "none")
         expect("discriminants", known, "a shrinkage above 0 and classes to mine in; or 0", self.discriminants)
+        linear = not self.discriminants or self.network.embedding_size > 0
+        expect(
+            "discriminants",
+            linear,
+            "a linear layer to replace (embedding_size above 0); or 0",
+            self.discriminants,
+        )
         expect("engine", self.engine in ENGINES, f"one of {', '.join(ENGINES)}", self.engine)
         expect("momentum", 0 <= self.momentum < 1, "0 or more and below 1", self.momentum)
         expect("weight_decay", self.weight_decay >= 0, "0 or more", self.weight_decay)

@@ -63,6 +63,7 @@ def test_the_sampler_writes_the_same_bytes_again(striped_classes, tmp_path, run)
         (["triplet_sampler.py", "--validation_split", "2"], 1, "expected a share above 0 and below 1"),
         (["similarity.py", "--image1", "a.jpg", "--image2", "b.jpg"], 1, "a.jpg: no such image"),
         (["similarity.py"], 2, "--image1"),
+        (["triplet_sampler.py", "--output_directory", "dataset/down/0.png"], 1, "cannot be written there"),
         (["triplet_sampler.py", "--seed", "-1"], 1, "seed: expected 0 or more, found -1"),
     ],
 )

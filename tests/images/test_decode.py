@@ -348,7 +348,7 @@ def test_what_is_no_image(tmp_path, content):
 def test_missing_and_folder(tmp_path):
     with pytest.raises(ImageError, match=r"gone\.jpg: no such image"):
         read_image(tmp_path / "gone.jpg")
-    with pytest.raises(ImageError, match=str(tmp_path)):
+    with pytest.raises(ImageError, match=f"{tmp_path}: expected an image file, found a folder"):
         read_image(tmp_path)
 
 
