@@ -4,7 +4,7 @@
 # Paper: Wang et al. 2014 (embeddings on the unit sphere, ranked by distance), with the loss of Zhai and Wu 2019,
 # "Classification is a strong baseline for deep metric learning", on MobileNetV2 with ImageNet weights.
 # Bar: the course's ResNet101 finds 67%; MobileNetV2 untrained 40.2%.
-# Hardware: 2 cores, 16 GB of memory, 3 GB of disk, no GPU. Takes 69 minutes of processor time.
+# Hardware: 2 cores, 16 GB of memory, 3 GB of disk, no GPU. Takes 59 minutes of processor time (62 by the clock, beside other work).
 # Expect 68.8% (67.9 to 69.7) nearest-neighbour accuracy.
 #
 #     recipes/tiny_imagenet.sh tiny-imagenet-200.zip mobilenet_v2_1.0_224_no_top.weights.h5 [OUTPUT [gpu]]
