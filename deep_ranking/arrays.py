@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import zipfile
 from pathlib import Path
 from typing import IO
@@ -73,4 +74,9 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size - file.tell():
         raise ValueError(f"an array of shape {shape} and type {dtype} in {size:,} bytes")
     file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    if dtype.kind == "U" and array.nbytes:  # NumPy takes any number for a character, and fails on its use
+        characters = np.dtype(np.uint32).newbyteorder(dtype.byteorder)
+        if np.ascontiguousarray(array).reshape(-1).view(characters).max() > sys.maxunicode:
+            raise ValueError("text of numbers that are no characters")
+    return array

@@ -129,6 +129,8 @@ def test_what_was_found(kind, name, found):
     ("kind", "name", "array"),
     [
         ("embeddings", "paths", np.array("a.jpg")),
+        ("embeddings", "paths", np.full(2, 0x110000, np.uint32).view("<U1")),
+        ("embeddings", "paths", np.full(2, 0x110000, ">u4").view(">U1")),
         ("embeddings", "vectors", np.array([["x"], ["y"]])),
         ("embeddings", "vectors", np.full((2, 2), np.nan)),
         ("sampler", "categories", np.full(6, 2)),
