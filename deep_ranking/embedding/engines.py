@@ -121,18 +121,17 @@ class OpenVINOEngine:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Embed a batch; pixels are whole numbers here."""
         images = np.ascontiguousarray(images, np.uint8)
-        found: list[np.ndarray] = [images] * -(-len(images) // _AT_ONCE)
-        for part in range(len(found)):
-            few = images[part * _AT_ONCE : (part + 1) * _AT_ONCE]
-            self._queue.start_async({0: few}, (found, part))
+        found: dict[int, np.ndarray] = {}
+        for start in range(0, len(images), _AT_ONCE):
+            self._queue.start_async({0: images[start : start + _AT_ONCE]}, (found, start))
         self._queue.wait_all()
-        return np.concatenate(found)
+        return np.concatenate([found[start] for start in sorted(found)])
 
 
-def _keep(request: Any, place: tuple[list[np.ndarray], int]) -> None:
+def _keep(request: Any, place: tuple[dict[int, np.ndarray], int]) -> None:
     """Take an answer of OpenVINO, whose memory is used again, to its place."""
-    found, part = place
-    found[part] = np.array(request.get_output_tensor().data, np.float32)
+    found, start = place
+    found[start] = np.array(request.get_output_tensor().data, np.float32)
 
 
 class AutoEngine:
