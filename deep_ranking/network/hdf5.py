@@ -1,6 +1,8 @@
 """HDF5 files from anywhere: opened with readable errors, refused where they tell of more than they hold."""
 
+import mmap
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,11 @@ from typing import Any
 import h5py
 
 from deep_ranking.errors import DeepRankingError, reason
+
+_COLLECTION = b"GCOL\1\0\0\0"  # begins each heap of texts, as the HDF5 File Format Specification has it
+_HEADER = struct.Struct(
+    "<HHxxxxQ"
+)  # of an object there: number, references, size; so in files of 8-byte sizes
 
 
 @contextmanager
@@ -30,6 +37,8 @@ def opened(
     """
     try:
         size = Path(path).stat().st_size
+        if size and _endless(path):
+            raise ValueError("a damaged heap")
         with h5py.File(path, "r") as file:
             if problems := _problems(file, size):
                 raise ValueError(problems[0])
@@ -42,6 +51,25 @@ def opened(
             f"{os.fspath(path)}: expected {expected}, found something else or a damaged one "
             f"({reason(error):.200})"
         ) from error
+
+
+def _endless(path: str | os.PathLike[str]) -> bool:
+    """Tell whether HDF5 would walk a heap of the file for ever, as it does at free space of size 0."""
+    with (
+        Path(path).open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        start = data.find(_COLLECTION)
+        while 0 <= start <= len(data) - 16:
+            place, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+            while place + _HEADER.size <= min(end, len(data)):
+                number, _, size = _HEADER.unpack_from(data, place)
+                length = _HEADER.size + -(-size // 8) * 8 if number else size
+                if not 0 < length <= end - place:
+                    return True
+                place += length
+            start = data.find(_COLLECTION, start + 1)
+    return False
 
 
 def _problems(file: h5py.File, size: int) -> list[str]:

@@ -223,6 +223,24 @@ def test_an_hdf5_file_that_tells_of_more_than_it_holds(sound, tmp_path, how):
             read(path)
 
 
+@pytest.mark.parametrize("length", [0, 2**64 - 16], ids=hex)
+def test_a_heap_that_hdf5_would_walk_for_ever(sound, tmp_path, length):
+    path = tmp_path / "model.h5"
+    path.write_bytes((sound / "model.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["new"] = ["a", "b"]  # of no fixed length: in a heap, with free space behind it
+    data = bytearray(path.read_bytes())
+    place = data.rindex(b"GCOL") + 16
+    while data[place]:  # an object's number; free space has 0
+        place += 16 + -(-data[place + 8] // 8) * 8
+    assert 0 < int.from_bytes(data[place + 8 : place + 16], "little") < 4096
+    data[place + 8 : place + 16] = length.to_bytes(8, "little")
+    path.write_bytes(data)
+    for read in (load_network, read_metadata, Embedder.load):
+        with pytest.raises(ModelFileError, match=r"model\.h5: .*a damaged heap"):
+            read(path)
+
+
 def test_a_checkpoint_of_other_shapes_changes_nothing(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.compile("sgd", "mse")
