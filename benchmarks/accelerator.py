@@ -22,7 +22,7 @@ from photos import write_photos
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.quiet_keras import import_keras
+from deep_ranking.cli.shared import import_keras
 
 OPERATIONS = {"vgg16": 30.7e9, "mobilenetv2": 0.6e9, "simple": 1e6}
 """Of a forward pass at 224 pixels, convolutions alone; training takes three times as many."""
@@ -31,7 +31,7 @@ OPERATIONS = {"vgg16": 30.7e9, "mobilenetv2": 0.6e9, "simple": 1e6}
 def main() -> None:
     part = scale(__doc__, "MobileNetV2 in bfloat16 alone, fewer steps")
     import_keras()
-    from deep_ranking.embedding.machine import has_accelerator
+    from deep_ranking.embedding.engines import has_accelerator
 
     if part != "tiny" and not has_accelerator():
         print("accelerator: Keras finds none here (KERAS_BACKEND=jax?), so nothing was measured")
@@ -67,15 +67,14 @@ def train(
     """Measure steps from memory and from files."""
     import keras
 
-    from deep_ranking.images.batches import BatchStream
+    from deep_ranking.images.batches import BatchStream, LabelledBatches
     from deep_ranking.images.cache import ImageCache
-    from deep_ranking.images.labelled_batches import LabelledBatches
     from deep_ranking.images.loader import core_count
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings
     from deep_ranking.training.model import build_training_model
     from deep_ranking.training.settings import TrainingSettings
     from deep_ranking.triplets.class_batches import ClassBatches
-    from deep_ranking.triplets.labelled import LabelledImages
+    from deep_ranking.triplets.table import LabelledImages
 
     settings = TrainingSettings(
         NetworkSettings(backbone, side, 512),
@@ -128,8 +127,7 @@ def embed(outcome: Outcome, backbone: str, paths: list[str], side: int, rows: in
     """Measure embedding from files, beside the network and the decoder alone."""
     from deep_ranking.embedding import Embedder
     from deep_ranking.images.loader import load_batches
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
 
     embedder = Embedder(build_network(NetworkSettings(backbone, side, 512)))
     pixels = [batch.images for batch in load_batches(paths, (side, side), rows)]
@@ -158,7 +156,7 @@ def multiply_rate(precision: str) -> float:
     """Return the device's rate of operations in products of large matrices, each a second."""
     from keras import ops
 
-    from deep_ranking.embedding.machine import has_accelerator
+    from deep_ranking.embedding.engines import has_accelerator
 
     size = 8192 if has_accelerator() else 512
     matrix = ops.cast(np.random.default_rng(0).standard_normal((size, size)) / size**0.5, precision)

@@ -19,7 +19,7 @@ from photos import write_photos
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.quiet_keras import import_keras
+from deep_ranking.cli.shared import import_keras
 
 BATCH = 32
 
@@ -30,8 +30,7 @@ def measure(
     from deep_ranking.embedding import Embedder
     from deep_ranking.embedding.engines import make_engine, resolve
     from deep_ranking.images.loader import load_batches
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
 
     engine, precision = resolve("auto", "auto")
     network = build_network(NetworkSettings(backbone, size, 512))

@@ -23,8 +23,8 @@ from photos import write_photos
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.quiet_keras import import_keras
-from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.cli.shared import import_keras
+from deep_ranking.triplets.uniform import UniformSampler
 
 LONGER = 40
 
@@ -33,10 +33,9 @@ def measure(
     outcome: Outcome, backbone: str, layer: str, size: int, rows: int, steps: int, rounds: int
 ) -> None:
     from deep_ranking.embedding.engines import make_engine
-    from deep_ranking.images.batches import BatchStream
+    from deep_ranking.images.batches import BatchStream, TripletBatches
     from deep_ranking.images.cache import ImageCache
-    from deep_ranking.images.generator import TripletBatches
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings
     from deep_ranking.training.frozen import Views
     from deep_ranking.training.model import build_training_model
     from deep_ranking.training.settings import TrainingSettings

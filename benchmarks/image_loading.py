@@ -28,9 +28,9 @@ from PIL import Image
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.quiet_keras import import_keras
+from deep_ranking.cli.shared import import_keras
 from deep_ranking.images.loader import load_batches
-from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.triplets.uniform import UniformSampler
 
 CORES = len(os.sched_getaffinity(0))
 ROWS = 24
@@ -69,8 +69,8 @@ def tf_data(paths: list[str], size: int, batch: int):
 
 
 def measure(folder: Path, side: int, size: int, count: int, rounds: int, outcome: Outcome) -> None:
+    from deep_ranking.images.batches import TripletBatches
     from deep_ranking.images.cache import ImageCache
-    from deep_ranking.images.generator import TripletBatches
     from deep_ranking.triplets.table import TripletTable
 
     paths = [str(folder / name) for name in write_photos(folder, side, count)]

@@ -22,9 +22,9 @@ from outcome import Outcome
 from PIL import Image
 from scale import parser
 
-from deep_ranking.cli.quiet_keras import import_keras
+from deep_ranking.cli.shared import import_keras
 from deep_ranking.triplets.file import write_blocks
-from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.triplets.uniform import UniformSampler
 
 SIZE, STEPS = 32, 30
 
@@ -44,10 +44,9 @@ def write_images(folder: Path, classes: int, each: int) -> dict[str, list[str]]:
 def train(folder: str, triplets: str) -> None:
     """Take some steps over a triplet file, shuffled, with the image cache."""
     import_keras()
-    from deep_ranking.images.batches import BatchStream
+    from deep_ranking.images.batches import BatchStream, TripletBatches
     from deep_ranking.images.cache import ImageCache
-    from deep_ranking.images.generator import TripletBatches
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings
     from deep_ranking.training.model import build_training_model
     from deep_ranking.training.settings import TrainingSettings
     from deep_ranking.triplets.table import TripletTable
@@ -101,8 +100,7 @@ def main() -> None:
 
         import_keras()
         from deep_ranking.network.file import save_network
-        from deep_ranking.network.network import build_network
-        from deep_ranking.network.settings import NetworkSettings
+        from deep_ranking.network.network import NetworkSettings, build_network
 
         model = str(root / "model.h5")
         save_network(build_network(NetworkSettings("simple", SIZE, 64)), model, {})

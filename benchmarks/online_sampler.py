@@ -18,7 +18,7 @@ import numpy as np
 from outcome import Outcome
 from scale import scale
 
-from deep_ranking.triplets.importance_settings import ImportanceSettings
+from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.online import OnlineSampler
 from deep_ranking.triplets.relevance import FeatureRelevance
 

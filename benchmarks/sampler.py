@@ -18,7 +18,7 @@ from outcome import Outcome
 from scale import scale
 
 from deep_ranking.triplets.file import write_blocks
-from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.triplets.uniform import UniformSampler
 
 POSITIVES, NEGATIVES = 10, 5
 

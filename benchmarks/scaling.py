@@ -20,10 +20,10 @@ import keras
 import numpy as np
 from PIL import Image as Picture
 
-from deep_ranking.cluster.shards import Result, ShardFolder, from_parquet, make_shards, to_parquet
-from deep_ranking.cluster.sources import find_sources
 from deep_ranking.embedding.embedder import Embedder
 from deep_ranking.embedding.engines import make_engine
+from deep_ranking.extras.ray.shards import Result, ShardFolder, from_parquet, make_shards, to_parquet
+from deep_ranking.extras.ray.sources import find_sources
 from deep_ranking.images.decode import read_image
 from deep_ranking.search import Index
 from deep_ranking.search.image import Image

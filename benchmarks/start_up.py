@@ -21,7 +21,7 @@ from scale import scale
 from timing import least_seconds
 
 from deep_ranking.cli import COMMANDS
-from deep_ranking.cli.quiet_keras import import_keras
+from deep_ranking.cli.shared import import_keras
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = 0.2  # seconds
@@ -57,8 +57,7 @@ def main() -> None:
 
     import_keras()
     from deep_ranking.network.file import save_network
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
 
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder) / "model.h5")

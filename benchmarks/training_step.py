@@ -17,8 +17,8 @@ import numpy as np
 from outcome import Outcome
 from scale import scale
 
-from deep_ranking.cli.quiet_keras import import_keras
-from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.cli.shared import import_keras
+from deep_ranking.triplets.uniform import UniformSampler
 
 TRIPLETS = 8
 
@@ -28,8 +28,7 @@ def blogs_step():
     import keras
     import tensorflow as tf
 
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
 
     network = build_network(NetworkSettings.blog())
 

@@ -56,7 +56,7 @@ def run(*arguments: object) -> None:
 
 def draw_neighbours() -> tuple[Path, int]:
     """Draw, for a validation image of several classes, the nearest others; return where, and of how many."""
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking.embedding import Embedder

@@ -21,15 +21,20 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_ranking.datasets.demo import DemoSettings, draw_demo
-from deep_ranking.datasets.relevance import Appearance, appearance_distances, within_class_triplets
+from deep_ranking.datasets.demo import DemoSettings, appearance_distances, draw_demo, within_class_triplets
+from deep_ranking.datasets.paint import Appearance
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics import bootstrap, score_at_top, similarity_precision, triplet_distances
+from deep_ranking.evaluation.metrics import (
+    bootstrap,
+    score_at_top,
+    similarity_precision,
+    triplet_distances,
+)
 from deep_ranking.progress import progress
+from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.importance import ImportanceSampler
-from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.relevance import Relevance
-from deep_ranking.triplets.sampler import UniformSampler
+from deep_ranking.triplets.uniform import UniformSampler
 
 RATIOS = (0.0, 0.2, 0.5, 1.0)
 METHODS = ("uniform", "weighted")
@@ -94,12 +99,11 @@ def main() -> None:
 
 def part(folder: Path, number: int, args: argparse.Namespace) -> tuple[list[Appearance], np.ndarray]:
     """Draw a part of the set; return what is known of its images, and their features."""
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking.embedding import Embedder
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
     from deep_ranking.network.weights import load_weights
 
     items = draw_demo(folder, DemoSettings(args.images_per_class, seed=args.seed, part=number))

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_ranking.cli.quiet_keras import import_keras
+from deep_ranking.cli.shared import import_keras
 from deep_ranking.datasets.human_triplets import prepare_human_triplets
 from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
 from deep_ranking.files import written_whole
@@ -87,18 +87,17 @@ def learn(table: TripletTable, output: Path, args: argparse.Namespace) -> dict[s
     """Cross-validate, write the model and the report, return all figures."""
     import_keras()
     from deep_ranking import __version__
+    from deep_ranking.blend.described import Described, ReadSettings, ranked_right, text_query_groups
+    from deep_ranking.blend.golden import folds
+    from deep_ranking.blend.learn import Blend, BlendSettings
     from deep_ranking.embedding import Embedder
     from deep_ranking.embedding.engines import make_engine
-    from deep_ranking.evaluation.report import write_report
-    from deep_ranking.evaluation.report.questions import Questions
     from deep_ranking.evaluation.tasks import sample_classes
-    from deep_ranking.features.blend import Blend, BlendSettings
-    from deep_ranking.features.folds import folds
     from deep_ranking.network.file import save_network
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
     from deep_ranking.network.weights import load_weights
-    from deep_ranking.training.blend import Described, ReadSettings, ranked_right, text_query_groups
+    from deep_ranking.report import write_report
+    from deep_ranking.report.findings import Questions
 
     triplets, groups = table.rows, text_query_groups(table.images, table.rows)
     engine = "openvino" if args.device == "cpu" else "keras"
@@ -158,8 +157,8 @@ def learning_curve(
     descriptions: dict[str, np.ndarray], triplets: np.ndarray, groups: np.ndarray, settings: Any, seed: int
 ) -> dict[str, np.ndarray]:
     """Return which held-out triplets are ranked right after learning from a share of the other groups."""
-    from deep_ranking.features.blend import Blend
-    from deep_ranking.features.folds import folds
+    from deep_ranking.blend.golden import folds
+    from deep_ranking.blend.learn import Blend
 
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
     curve = {}
@@ -183,7 +182,7 @@ def thumbnails(paths: list[str]) -> dict[str, np.ndarray]:
     import keras
 
     from deep_ranking.images.loader import load_batches
-    from deep_ranking.network.colour import LabColour
+    from deep_ranking.network.layers import LabColour
 
     found: dict[str, list[np.ndarray]] = {"thumbnail 8x8": [], "thumbnail 4x4": []}
     for batch in load_batches(paths, (32, 32), 256):
@@ -225,7 +224,7 @@ def text(results: dict[str, Any]) -> str:
 
 def draw(precision: dict[str, dict[str, float]], path: Path) -> None:
     """Draw ours, untrained and the paper's rows, with 95% intervals where there are any, as a PNG."""
-    from deep_ranking.evaluation.report.drawing import LIGHT, drawn
+    from deep_ranking.report.drawing import LIGHT, drawn
 
     rows = [(f"{name} (paper)", value, None) for name, value in PAPER.items()]
     for name, title in (("untrained", "MobileNetV2, untrained"), ("blend", "blend (ours)")):

@@ -22,17 +22,15 @@ from pathlib import Path
 
 import numpy as np
 
+from deep_ranking.blend.golden import GoldenFeature, folds, independent_groups
 from deep_ranking.datasets.human_triplets import prepare_human_triplets
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
-from deep_ranking.features import FEATURES, CodebookFeature
-from deep_ranking.features.cache import Cache
-from deep_ranking.features.extract import extract
-from deep_ranking.features.folds import folds, independent_groups
-from deep_ranking.features.golden import GoldenFeature
-from deep_ranking.features.linear import LinearEmbedding
-from deep_ranking.features.oasis import Oasis, similarity
+from deep_ranking.extras.handmade import FEATURES, CodebookFeature
+from deep_ranking.extras.handmade.extract import Cache, extract
 from deep_ranking.triplets.table import TripletTable
+from recipes.linear import LinearEmbedding
+from recipes.oasis import Oasis, similarity
 
 PAPER = {
     "wavelet": 62.2,
@@ -110,12 +108,11 @@ def hand_made(paths: list[str], cache: Cache | None, workers: int, seed: int) ->
 
 def embed(paths: list[str], weights: str, cache: Cache | None, workers: int) -> np.ndarray:
     """Return MobileNetV2's pooled features at 224 x 224 pixels, rows of unit length."""
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking.embedding import Embedder
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
     from deep_ranking.network.weights import load_weights
 
     digest = hashlib.sha256(Path(weights).read_bytes())

@@ -105,7 +105,7 @@ def postgres_places(postgres):
 
 RAY = """
 import sys
-from deep_ranking.search.stores.ray_cluster import join_cluster
+from deep_ranking.extras.ray.ray_cluster import join_cluster
 ray = join_cluster("local")
 print(ray.get_runtime_context().gcs_address, flush=True)
 sys.stdin.read()

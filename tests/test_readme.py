@@ -1,14 +1,13 @@
 """The README's commands are real: each flag that it shows is one that its command knows."""
 
 import argparse
-import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from deep_ranking.cli import COMMANDS
+from deep_ranking.cli import COMMANDS, command_module
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {"triplet_sampler.py": "sample", "train.py": "train", "similarity.py": "similarity"}
@@ -33,7 +32,7 @@ def test_a_shown_command_parses(line):
     else:
         pytest.skip(f"{words[0]} is not ours")
     parser = argparse.ArgumentParser(exit_on_error=False)
-    module = importlib.import_module(f"deep_ranking.cli.{command}")
+    module = command_module(command)
     module.add_arguments(parser)
     parser.add_argument("--quiet", action="store_true")
     parser.parse_args(flags)

@@ -13,10 +13,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from types import ModuleType
 from typing import NoReturn
 
 from deep_ranking import __version__
-from deep_ranking.cli import stopping
+from deep_ranking.cli import running
 from deep_ranking.errors import DeepRankingError, reason
 
 COMMANDS = {
@@ -41,8 +42,8 @@ STATUSES = {
     0: "done",
     1: "failed; standard error says why",
     2: "usage: the command or a flag is unknown, or its value is no number, no such choice",
-    stopping.INTERRUPTED: "interrupted (Ctrl-C)",
-    stopping.TERMINATED: "terminated (SIGTERM)",
+    running.INTERRUPTED: "interrupted (Ctrl-C)",
+    running.TERMINATED: "terminated (SIGTERM)",
 }
 """What the exit status of a command says."""
 
@@ -51,12 +52,12 @@ DONE, FAILED = 0, 1
 
 def entry() -> NoReturn:
     """Run the command line, and end the process with its exit status."""
-    stopping.leave(main())
+    running.leave(main())
 
 
 def script(command: str, prog: str) -> NoReturn:
     """Run one command under a name of its own, and end the process with its exit status."""
-    stopping.leave(run_command(command, sys.argv[1:], prog))
+    running.leave(run_command(command, sys.argv[1:], prog))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,16 +84,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     """Parse `argv` for one command, run it, and turn its errors into a message and an exit status."""
     try:
-        with warnings.catch_warnings(), stopping.sigterm_raises():
+        with warnings.catch_warnings(), running.sigterm_raises():
             warnings.showwarning = partial(_show_warning, prog)
             warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is not the user's concern
             return _run(command, argv, prog)
     except KeyboardInterrupt as stop:
-        return stopping.told(prog, stop)
+        return running.told(prog, stop)
+
+
+def command_module(command: str) -> ModuleType:
+    """Return the module of a command, which may be one that an extra brings."""
+    extras: dict[str, str] = importlib.import_module("deep_ranking.extras").COMMANDS
+    own = f"extras.{extras[command]}" if command in extras else f"cli.{command}"
+    return importlib.import_module(f"deep_ranking.{own}")
 
 
 def _run(command: str, argv: Sequence[str], prog: str) -> int:
-    module = importlib.import_module(f"deep_ranking.cli.{command}")
+    module = command_module(command)
     parser = argparse.ArgumentParser(
         prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -51,14 +51,13 @@ def run(args: argparse.Namespace) -> None:
     table = TripletTable.load(args.triplets, args.dataset)
     check_writable(args.model)
 
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking import __version__
-    from deep_ranking.features.blend import Blend, BlendSettings
-    from deep_ranking.features.mahalanobis import MahalanobisMetric
+    from deep_ranking.blend.described import Described, ReadSettings, ranked_right, text_query_groups
+    from deep_ranking.blend.learn import Blend, BlendSettings, MahalanobisMetric
     from deep_ranking.network.file import check_ending, save_network
-    from deep_ranking.training.blend import Described, ReadSettings, ranked_right, text_query_groups
 
     check_ending(args.model)
     groups = text_query_groups(table.images, table.rows)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `duplicates`."""
-    from deep_ranking.cli.store_flag import add_store
+    from deep_ranking.cli.shared import add_store
 
     add_store(parser, "the index to look through")
     parser.add_argument(
@@ -58,9 +58,9 @@ def _print_table(groups: "list[Group]", within: float) -> None:
 
 
 def _write_page(groups: "list[Group]", within: float, folder: Path, path: str, quiet: bool) -> None:
+    from deep_ranking.display.pictures import duplicates_page
     from deep_ranking.files import written_whole
     from deep_ranking.progress import progress
-    from deep_ranking.search.page import duplicates_page
 
     shown = progress(groups, "drawing", "groups", len(groups), quiet)
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:

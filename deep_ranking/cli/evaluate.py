@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import engine_flags
+from deep_ranking.cli import shared
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
-    from deep_ranking.evaluation.embeddings_file import Embeddings
     from deep_ranking.evaluation.evaluation import Evaluation
+    from deep_ranking.vectors import Embeddings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="beside the model: the untrained network, its ConvNet path alone, a colour histogram",
     )
 
-    engine_flags.add_arguments(vectors)
+    shared.add_engine(vectors)
 
     images = parser.add_argument_group("on which images")
     images.add_argument(
@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure and print, a column for each that is measured."""
-    from deep_ranking.evaluation.embeddings_file import read_embeddings
-    from deep_ranking.evaluation.text import table
+    from deep_ranking.evaluation.metrics.measure import table
+    from deep_ranking.vectors import read_embeddings
 
     of_a_model = args.baselines or args.output_embeddings or args.engine != "auto"
     if args.embeddings and not args.model and of_a_model:
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
     """Return the root of all images, and what is asked of them, named relative to it."""
-    from deep_ranking.cli.classes import classes_below, relative_name
+    from deep_ranking.cli.shared import classes_below, relative_name
     from deep_ranking.evaluation.evaluation import Evaluation
     from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask
     from deep_ranking.triplets.table import TripletTable
@@ -124,8 +124,8 @@ def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterat
     """Yield the model's embeddings and, if asked for, those of the baselines."""
     import numpy as np
 
-    from deep_ranking.cli.quiet_keras import import_keras
-    from deep_ranking.evaluation.embeddings_file import Embeddings, write_embeddings
+    from deep_ranking.cli.shared import import_keras
+    from deep_ranking.vectors import Embeddings, write_embeddings
 
     import_keras()
     from deep_ranking.embedding import Embedder

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export and say how near the result is."""
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking.embedding import Embedder

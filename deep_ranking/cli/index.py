@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import engine_flags
+from deep_ranking.cli import shared
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Embedder, Index
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `index`."""
-    from deep_ranking.cli.store_flag import add_store
+    from deep_ranking.cli.shared import add_store
 
     add_store(parser, "the index; made if missing")
     parser.add_argument(
         "--model", metavar="FILE", help="the network that embeds (an index remembers its own)"
     )
     parser.add_argument("--images", metavar="DIR", help="the folder to follow (an index remembers its own)")
-    engine_flags.add_arguments(parser)
+    shared.add_engine(parser)
     cluster = parser.add_argument_group("on a cluster (docs/scaling.md)")
     add = cluster.add_argument
     add(
@@ -103,20 +103,20 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
 
 
 def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[Index, Report]":
-    from deep_ranking.cluster.sources import CONTAINERS
     from deep_ranking.errors import DeepRankingError
+    from deep_ranking.extras.ray.sources import CONTAINERS
     from deep_ranking.images.find import find_images
     from deep_ranking.search.update import require_images, update_index
 
     broken: list[str] = []
     paths = find_images(folder, on_skip=broken.append)
     require_images(folder, paths)
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking.embedding import Embedder
 
-    engine_flags.tell(args)
+    shared.tell_engine(args)
     embedder = Embedder.load(model, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
@@ -132,10 +132,10 @@ def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[In
 
 
 def _update_on_cluster(args: argparse.Namespace, model: str, folder: str) -> "tuple[Index, Report]":
-    from deep_ranking.cluster.shards import ShardFolder
-    from deep_ranking.cluster.update import SHARD_SIZE, update_on_cluster
     from deep_ranking.errors import DeepRankingError
-    from deep_ranking.search.stores.ray_cluster import join_cluster
+    from deep_ranking.extras.ray.ray_cluster import join_cluster
+    from deep_ranking.extras.ray.shards import ShardFolder
+    from deep_ranking.extras.ray.update import SHARD_SIZE, update_on_cluster
 
     broken: list[str] = []
     if not args.shards and "://" in args.index:
@@ -143,11 +143,11 @@ def _update_on_cluster(args: argparse.Namespace, model: str, folder: str) -> "tu
     shards = ShardFolder(args.shards or str(Path(args.index) / "shards"))
     join_cluster(args.ray)
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Ray has counted them; they are for the workers alone
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.cluster.model import publish
     from deep_ranking.embedding import Embedder
+    from deep_ranking.extras.ray.shards import publish
 
     embedder = Embedder.load(model)
     make_embedder = publish(model, embedder.fingerprint, shards, args.engine, args.precision)

@@ -80,9 +80,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _demo(args: argparse.Namespace) -> dict[str, Any]:
-    from deep_ranking.datasets.demo import CATEGORIES, DemoSettings, draw_demo
+    from deep_ranking.datasets.demo import CATEGORIES, DemoSettings, draw_demo, within_class_triplets
     from deep_ranking.datasets.folder import check_free
-    from deep_ranking.datasets.relevance import within_class_triplets
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.triplets import write_triplets
 

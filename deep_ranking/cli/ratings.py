@@ -13,7 +13,7 @@ import sys
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `ratings`."""
     parser.add_argument("action", choices=("export", "summary"), help="write triplets, or count")
-    from deep_ranking.cli.store_flag import add_store
+    from deep_ranking.cli.shared import add_store
 
     add_store(parser, "the index whose images were rated")
     parser.add_argument(

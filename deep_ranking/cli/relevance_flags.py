@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deep_ranking.triplets.importance_settings import ImportanceSettings
+    from deep_ranking.triplets.candidates import ImportanceSettings
     from deep_ranking.triplets.relevance import Relevance
 
 SOURCES = ("labels", "pairs", "hierarchy", "features")
@@ -79,7 +79,7 @@ def changed(args: argparse.Namespace) -> list[str]:
 
 def settings_of(args: argparse.Namespace) -> "ImportanceSettings":
     """Return the settings that the flags ask for."""
-    from deep_ranking.triplets.importance_settings import ImportanceSettings
+    from deep_ranking.triplets.candidates import ImportanceSettings
 
     ratio = args.out_of_class_ratio
     if ratio is None:

@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deep_ranking.cli import engine_flags
+from deep_ranking.cli import shared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also measure the untrained network, its ConvNet path alone, a colour histogram",
     )
-    engine_flags.add_arguments(parser)
+    shared.add_engine(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (default: 0)")
     parser.add_argument("--json", action="store_true", help="print metrics.json")
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, draw and write."""
-    from deep_ranking.cli.classes import classes_below
+    from deep_ranking.cli.shared import classes_below
     from deep_ranking.evaluation.tasks import sample_classes
 
     train, test = (
@@ -49,12 +49,12 @@ def run(args: argparse.Namespace) -> None:
         for folder in (args.train, args.test)
     )
 
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.datasets.titles import class_titles
-    from deep_ranking.evaluation.report import write_report
-    from deep_ranking.evaluation.report.questions import Questions
+    from deep_ranking.datasets.folder import class_titles
+    from deep_ranking.report import write_report
+    from deep_ranking.report.findings import Questions
 
     questions = Questions(train, test, args.seed, class_titles(args.train))
     numbers = write_report(

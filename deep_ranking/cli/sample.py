@@ -54,14 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Sample and write."""
-    from deep_ranking.cli.skipped import warn_of_skipped
+    from deep_ranking.cli.shared import warn_of_skipped
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.files import check_writable
     from deep_ranking.images.find import find_classes
     from deep_ranking.progress import progress
     from deep_ranking.triplets.file import write_blocks
-    from deep_ranking.triplets.sampler import UniformSampler
-    from deep_ranking.triplets.split import split_images
+    from deep_ranking.triplets.uniform import UniformSampler, split_images
 
     without_effect = relevance_flags.changed(args) + ["--count"] * (args.count is not None)
     if args.method == "uniform" and without_effect:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `search`."""
-    from deep_ranking.cli.store_flag import add_store
+    from deep_ranking.cli.shared import add_store
 
     add_store(parser, "the index to search")
     parser.add_argument(
@@ -78,7 +78,7 @@ def _load(model: str | None) -> "Embedder":
 
     if not model:
         raise DeepRankingError("the image is not in the index; expected --model to embed it, found none")
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking.embedding import Embedder

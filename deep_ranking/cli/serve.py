@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `serve`."""
-    from deep_ranking.cli.store_flag import add_store
+    from deep_ranking.cli.shared import add_store
 
     add_store(parser, "the index to serve")
     parser.add_argument(
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     """Load, and serve until interrupted."""
     from deep_ranking.search.stores import place_name
     from deep_ranking.web import Settings, create_app
-    from deep_ranking.web.server import serve
+    from deep_ranking.web.app import serve
 
     settings = Settings(index=args.index, ratings=args.ratings, host=args.host, seed=args.seed)
     app = create_app(settings, _embedder(args.index, args.model))
@@ -72,7 +72,7 @@ def _embedder(index: str, model: str | None) -> "ImageEmbedder | None":
             print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
             return None
         model = remembered
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking.embedding import Embedder

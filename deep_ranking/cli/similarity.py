@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     for path in (args.image1, args.image2):
         read_size(path)  # what is wrong with an image is said before Keras has taken its seconds
 
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     import_keras()
     import numpy as np

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import together, training_data
+from deep_ranking.cli import running, training_data
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def run(args: argparse.Namespace) -> None:
             if getattr(args, name) is not None:
                 raise DeepRankingError(f"--{name}: no effect without --processes; give both")
     elif args.processes > 1 and args.process is None and args.coordinator is None:
-        return together.run_together(_train, args)
+        return running.run_together(_train, args)
     _train(args)
 
 
@@ -202,7 +202,7 @@ def _train(args: argparse.Namespace) -> None:
     training, validation = training_data.read(args)
     evaluation = training_data.evaluation(args, validation)
 
-    from deep_ranking.cli.quiet_keras import import_keras
+    from deep_ranking.cli.shared import import_keras
 
     processes = None
     if args.processes is not None:
@@ -217,7 +217,7 @@ def _train(args: argparse.Namespace) -> None:
     settings = _settings(args)
     if processes is not None:
         if processes.count > 1:
-            together.keep_results_apart()
+            running.keep_results_apart()
         processes.join()
     if not args.quiet and not args.process:
         _tell(settings)

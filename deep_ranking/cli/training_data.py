@@ -5,13 +5,11 @@ import os
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import relevance_flags
-from deep_ranking.cli.skipped import warn_of_skipped
+from deep_ranking.cli.shared import warn_of_skipped
 
 if TYPE_CHECKING:
     from deep_ranking.evaluation.evaluation import Evaluation
-    from deep_ranking.triplets.labelled import LabelledImages
-    from deep_ranking.triplets.source import TripletSource
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import LabelledImages, TripletSource, TripletTable
 
 TRIPLETS_AN_IMAGE = 10
 _ONLINE = ("triplets_per_epoch", "reservoir_capacity")
@@ -88,14 +86,14 @@ def read(
     if args.sampling == "file" and args.mining in (None, "none"):
         return TripletTable.load(args.triplets or "triplets.txt", args.dataset), validation
 
-    from deep_ranking.triplets.labelled import LabelledImages
+    from deep_ranking.triplets.table import LabelledImages
 
     classes, everything = _classes(args.dataset, validation)
     labelled = LabelledImages.of(classes, args.dataset)
     if args.sampling == "file":
         return labelled, validation
 
-    from deep_ranking.triplets.passes import OnlineTriplets
+    from deep_ranking.triplets.online import OnlineTriplets
 
     count = args.triplets_per_epoch
     online = OnlineTriplets(

@@ -8,10 +8,8 @@ import numpy as np
 
 from deep_ranking.embedding.embedder import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
-from deep_ranking.network.bounded import at_most_weights
-from deep_ranking.network.mirror import average_mirror, one_side
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.file import at_most_weights
+from deep_ranking.network.network import NetworkSettings, average_mirror, build_network, one_side
 from deep_ranking.network.weights import load_weights
 
 logger = logging.getLogger(__name__)
@@ -93,8 +91,8 @@ def colour_histogram() -> Embed:
     Raises:
         MissingExtraError: scikit-image is not installed.
     """
-    from deep_ranking.features.color import ColorHistogram
-    from deep_ranking.features.extract import extract
+    from deep_ranking.extras.handmade.color import ColorHistogram
+    from deep_ranking.extras.handmade.extract import extract
 
     try:
         import skimage  # noqa: F401

@@ -16,8 +16,7 @@ from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import MAX_PIXELS, ImageError, read_image
 from deep_ranking.images.loader import load_batches
 from deep_ranking.network.file import load_network
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.network.weights import is_weights_only, load_blog_weights
 from deep_ranking.progress import progress
 

@@ -1,15 +1,16 @@
 """What runs the network over pixels: Keras itself, or OpenVINO, several times faster on processors."""
 
 import logging
+import platform
 import sys
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from deep_ranking.embedding.machine import has_accelerator, multiplies_bfloat16
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 
 logger = logging.getLogger(__name__)
@@ -209,3 +210,23 @@ def _concrete_function(network: keras.Model) -> Any:
 
     signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
     return tf.function(lambda images: network(images, training=False)).get_concrete_function(signature)
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Tell whether the processor multiplies bfloat16 by itself: AVX512-BF16, AMX, or Arm's BF16.
+
+    Without it bfloat16 is emulated and slower than float32. Known on Linux; elsewhere taken as no.
+    """
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return False
+    wanted = {"bf16"} if platform.machine() == "aarch64" else {"avx512_bf16", "amx_bf16"}
+    return not flags.isdisjoint(wanted)
+
+
+def has_accelerator() -> bool:
+    """Tell whether the backend computes on a GPU or TPU."""
+    # Asked for a kind of device that it has not, JAX raises.
+    return any(not name.lower().startswith("cpu") for name in keras.distribution.list_devices())

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.embeddings_file import Embeddings
 from deep_ranking.evaluation.metrics import Measurement
 from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask, classes_by_folder, sample_classes
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.vectors import Embeddings
 
 TRIPLET_METRICS = ("similarity_precision", "score_at_top_K")
 RETRIEVAL_METRICS = (

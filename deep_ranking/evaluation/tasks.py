@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.embeddings_file import Embeddings
 from deep_ranking.evaluation.metrics import Measurement, measure_retrieval, measure_triplets
-from deep_ranking.triplets.sampler import UniformSampler
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking.vectors import Embeddings
 
 Classes = Mapping[str, Sequence[str]]
 """Class name -> its images, as `images.find_classes` gives them."""

@@ -3,17 +3,13 @@
 import os
 import threading
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import keras
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import Augmentation
-from deep_ranking.images.batches import ImageBatches
-from deep_ranking.images.cache import ImageCache
-from deep_ranking.triplets.source import TripletSource
+from deep_ranking.images.batches import TripletBatches
 from deep_ranking.triplets.table import TripletTable
 
 
@@ -99,70 +95,3 @@ class ImageDataGenerator:
             return images if self.preprocessing_function is None else self.preprocessing_function(images)
 
         return transform
-
-
-class TripletBatches(ImageBatches):
-    """Batches of triplets: images in the order q, p, n, q, p, n, ... and zeros as targets.
-
-    An item is `(images, targets)`: (3k, height, width, 3) and (3k, 1) float32. With `distinct=True` it is
-    `((rows, images), targets)`: each distinct image of the batch once, (u, height, width, 3), and before them
-    (3k,) int32 positions in it; a network then runs on u images instead of 3k. See `ImageBatches`.
-
-    Args:
-        table: the triplets: a file's, or a sampler's.
-        batch_size: images a batch, a multiple of three; the last batch may be shorter.
-        size: (height, width) in pixels.
-        shuffle: change the order in each epoch. Runs of triplets with the same query and positive stay
-            together, so that a batch shares images as a sampled file does.
-        seed: the order depends on it and the epoch alone.
-        distinct: see above.
-        transform: called with the distinct images of a batch and the batch's running number.
-        workers: threads that `fit` reads with.
-        cache: keeps what was decoded, over batches and epochs; its size is `size`.
-
-    Raises:
-        DeepRankingError: the batch size is no multiple of three.
-        ImageError: while iterating, an image cannot be read.
-    """
-
-    unit = "triplets"
-
-    def __init__(
-        self,
-        table: TripletSource,
-        batch_size: int = 24,
-        size: tuple[int, int] = (224, 224),
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        distinct: bool = False,
-        transform: Callable[[np.ndarray, int], np.ndarray] | None = None,
-        workers: int = 1,
-        cache: ImageCache | None = None,
-    ):
-        super().__init__(table.images, size, distinct, transform, workers, cache)
-        if batch_size < 3 or batch_size % 3:
-            raise DeepRankingError(
-                f"batch_size: expected a multiple of three (query, positive, negative), found {batch_size}"
-            )
-        self.table, self.batch_size, self.shuffle, self.seed = table, batch_size, shuffle, seed
-        self.items, self.items_per_batch = len(table), batch_size // 3
-        # Two epochs, since readers run ahead of training at an epoch's end.
-        self._order = lru_cache(maxsize=2)(self._shuffled)
-
-    def rows(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions of a batch's images in the order q, p, n, q, p, n, ... and zeros."""
-        which = slice(index * self.items_per_batch, (index + 1) * self.items_per_batch)
-        triplets = self.table.epoch(epoch)
-        rows = triplets[self._order(epoch)[which] if self.shuffle else which].reshape(-1)
-        return rows, np.zeros((len(rows), 1), np.float32)
-
-    def _shuffled(self, epoch: int) -> np.ndarray:
-        """Return the triplets' order in an epoch: whole runs of one (query, positive), runs shuffled."""
-        pairs = self.table.epoch(epoch)[:, :2]
-        starts = np.flatnonzero(np.r_[True, (pairs[1:] != pairs[:-1]).any(axis=1)])
-        lengths = np.diff(np.r_[starts, len(pairs)])
-        runs = np.random.default_rng([self.seed, epoch]).permutation(len(starts))
-        lengths = lengths[runs]
-        ends = np.cumsum(lengths)
-        return (np.repeat(starts[runs] - (ends - lengths), lengths) + np.arange(len(pairs))).astype(np.int32)

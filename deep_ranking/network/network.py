@@ -1,14 +1,67 @@
 """The whole network: ConvNet and low-resolution paths, merged by a linear layer, on the unit sphere."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
 
+from deep_ranking.errors import expect
 from deep_ranking.network.backbones import BACKBONES
-from deep_ranking.network.layers import GradientScale, ImageNetCentering
-from deep_ranking.network.low_resolution import blog_paths, paper_paths
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.layers import GradientScale, ImageNetCentering, Mirror
+
+LowResolution = Literal["paper", "blog", "none"]
+
+
+Preprocessing = Literal["backbone", "unit"]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The architecture, without its weights; it travels inside the saved model.
+
+    Args:
+        backbone: a name from `backbones.BACKBONES`.
+        image_size: height and width of the input in pixels, 32 or more.
+        embedding_size: length of the embedding; 0 leaves the linear layer out, so that the normalized
+            features themselves are the embedding.
+        low_resolution: "paper" averages pixels 4:1 and 8:1 before the two small nets; "blog" has them
+            stride over the full image, as its code did; "none" is the ConvNet alone.
+        preprocessing: "backbone" gives each backbone what its ImageNet weights expect; "unit" scales to
+            0..1, as the blog did. Both take RGB 0..255.
+        dropout: share of units dropped in the fully connected layers (the paper keeps 0.6 of them).
+
+    Raises:
+        DeepRankingError: a value is out of its range.
+
+    Example:
+        >>> NetworkSettings(backbone="mobilenetv2", embedding_size=128).low_resolution
+        'paper'
+    """
+
+    backbone: str = "vgg16"
+    image_size: int = 224
+    embedding_size: int = 4096
+    low_resolution: LowResolution = "paper"
+    preprocessing: Preprocessing = "backbone"
+    dropout: float = 0.4
+
+    def __post_init__(self) -> None:
+        from deep_ranking.network.backbones import BACKBONES
+
+        expect("backbone", self.backbone in BACKBONES, f"one of {', '.join(BACKBONES)}", self.backbone)
+        expect("image_size", self.image_size >= 32, "32 pixels or more", self.image_size)
+        expect("embedding_size", self.embedding_size >= 0, "0 or more", self.embedding_size)
+        paths = get_args(LowResolution)
+        expect("low_resolution", self.low_resolution in paths, f"one of {paths}", self.low_resolution)
+        scalings = get_args(Preprocessing)
+        expect("preprocessing", self.preprocessing in scalings, f"one of {scalings}", self.preprocessing)
+        expect("dropout", 0 <= self.dropout < 1, "0 or more and below 1", self.dropout)
+
+    @classmethod
+    def blog(cls) -> "NetworkSettings":
+        """Return the blog's network, layer by layer; its weights files load into it."""
+        return cls(low_resolution="blog", preprocessing="unit", dropout=0.6)
 
 
 def build_network(settings: NetworkSettings, backbone_rate: float = 1.0) -> keras.Model:
@@ -64,3 +117,88 @@ def _convnet(image: Any, settings: NetworkSettings, rate: float) -> Any:
         x = layers.Dense(units, activation="relu", name=f"hidden_{number}")(x)
         x = layers.Dropout(settings.dropout, name=f"dropout_{number}")(x)
     return layers.UnitNormalization(name="convnet_unit", dtype="float32")(x)
+
+
+_SIDE = "side"
+
+
+def average_mirror(network: keras.Model) -> keras.Model:
+    """Return a network that embeds an image by the mean of itself and its mirror image.
+
+    f'(x) = u((g(x) + g(mirror x)) / 2), where f(x) = u(g(x)) is the network and u brings to unit length. An
+    image and its mirror image have the same embedding, and each takes twice the time.
+
+    Args:
+        network: its last layer is "unit", as in what `build_network` and `build_blend` give. The two share
+            all weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from deep_ranking.network.network import build_network
+        >>> from deep_ranking.network.network import NetworkSettings
+        >>> plain = build_network(NetworkSettings("simple", image_size=32, embedding_size=8))
+        >>> network = average_mirror(plain)
+        >>> images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+        >>> one, other = network(images), network(images[:, :, ::-1])
+        >>> bool(np.allclose(one, other, atol=1e-6))
+        True
+    """
+    unit = network.get_layer("unit")
+    side = keras.Model(network.input, unit.input, name=_SIDE)
+    image = keras.Input(network.input_shape[1:], name="image")
+    both = layers.Average(name="average_mirror")([side(image), side(Mirror(name="mirror")(image))])
+    return keras.Model(image, type(unit).from_config(unit.get_config())(both), name=network.name)
+
+
+def one_side(network: keras.Model) -> keras.Model:
+    """Return what `average_mirror` runs on each side, (b, d) before unit length; another network as it is."""
+    found = [layer for layer in network.layers if layer.name == _SIDE]
+    return found[0] if found else network
+
+
+def paper_paths(image: Any) -> list[Any]:
+    """The paper's two paths: average 4:1 and 8:1, one convolution, one max pooling each.
+
+    At 225 pixels: 57 -> convolution 8x8 stride 4 -> 15 -> pooling 7x7 stride 4 -> 4x4x96, and
+    29 -> 8 -> pooling 3x3 stride 2 -> 4x4x96; together 3,072 numbers under one L2 normalization.
+    Figure 3 labels the poolings the other way round, which does not give its own sizes, and prints 3074.
+
+    Args:
+        image: (batch, height, width, 3), RGB 0..255.
+
+    Returns:
+        One branch, (batch, features), unit length.
+
+    Source: Wang et al. 2014, figure 3.
+    """
+    image = layers.Rescaling(1 / 127.5, offset=-1, name="low_resolution_scale")(image)
+    flat = []
+    for ratio, pool, stride in ((4, 7, 4), (8, 3, 2)):
+        x = layers.AveragePooling2D(ratio, padding="same", name=f"average_{ratio}")(image)
+        x = layers.Conv2D(96, 8, strides=4, padding="same", name=f"low_resolution_{ratio}")(x)
+        x = layers.MaxPooling2D(pool, stride, padding="same", name=f"max_{ratio}")(x)
+        flat.append(layers.Flatten(name=f"flat_{ratio}")(x))
+    both = layers.Concatenate(name="low_resolution")(flat)
+    return [layers.UnitNormalization(name="low_resolution_unit", dtype="float32")(both)]
+
+
+def blog_paths(image: Any) -> list[Any]:
+    """The blog's two paths: convolutions that stride over the full image, normalized each by itself.
+
+    An 8x8 kernel at stride 16 or 32 reads a quarter or a sixteenth of the pixels; kept as it was, so that
+    weights trained with it load.
+
+    Args:
+        image: (batch, height, width, 3), RGB 0..255.
+
+    Returns:
+        Two branches, (batch, features) each, unit length.
+    """
+    image = layers.Rescaling(1 / 255, name="low_resolution_scale")(image)
+    branches = []
+    for step, pool, stride in ((16, 3, 4), (32, 7, 2)):
+        x = layers.Conv2D(96, 8, strides=step, padding="same", name=f"low_resolution_{step}")(image)
+        x = layers.MaxPooling2D(pool, stride, padding="same", name=f"max_{step}")(x)
+        x = layers.Flatten(name=f"flat_{step}")(x)
+        branches.append(layers.UnitNormalization(name=f"unit_{step}", dtype="float32")(x))
+    return branches

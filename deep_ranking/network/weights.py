@@ -14,7 +14,7 @@ from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import ModelFileError, load_network
 from deep_ranking.network.hdf5 import opened
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings
 
 
 class NoImageNetWeightsError(DeepRankingError):

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from deep_ranking.errors import expect
-from deep_ranking.ranking.distances import DISTANCES
+from deep_ranking.ranking.loss import DISTANCES
 
 MINING = ("all", "semi-hard", "hard")
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deep_ranking.files import path_key
 from deep_ranking.ratings.export import Key, key, preferred
 from deep_ranking.ratings.store import Rating
-from deep_ranking.search.image import path_key
 from deep_ranking.search.options import Options
-from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.store import Snapshot
 
 RATERS = 3
 """Raters that a question is put to, as in the paper."""

@@ -11,15 +11,9 @@ from types import TracebackType
 from typing import Literal, NamedTuple, get_args
 
 from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.search.image import path_key
+from deep_ranking.files import path_key
 from deep_ranking.search.stores import folder_of, place_name
-from deep_ranking.search.stores.sqlite_file import (
-    check_there,
-    connect,
-    has_schema,
-    place_on_disk,
-    readable_errors,
-)
+from deep_ranking.sqlite import check_there, connect, has_schema, place_on_disk, readable_errors
 
 Answer = Literal["both_similar", "both_dissimilar", "a", "b"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)

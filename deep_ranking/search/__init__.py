@@ -2,8 +2,7 @@
 
 from deep_ranking.search.duplicates import Group, find_duplicates
 from deep_ranking.search.index import Embedder, Index
-from deep_ranking.search.options import Hit, Options
-from deep_ranking.search.results import Results
+from deep_ranking.search.options import Hit, Options, Results
 from deep_ranking.search.update import Report, update_index
 
 __all__ = [

@@ -4,6 +4,8 @@ import bisect
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from deep_ranking.files import path_key
+
 
 class Image(NamedTuple):
     """One indexed image: its path, SHA-256 of its bytes, size in bytes, change time in ns, and label."""
@@ -13,16 +15,6 @@ class Image(NamedTuple):
     size: int
     mtime: int
     label: str = ""
-
-
-def path_key(path: str) -> bytes:
-    """Return the bytes that images are sorted by; a name that is not UTF-8 comes back as it went in."""
-    return path.encode("utf-8", "surrogateescape")
-
-
-def as_text(key: bytes) -> str:
-    """Undo `path_key`."""
-    return key.decode("utf-8", "surrogateescape")
 
 
 def first_row(images: Sequence[Image], key: bytes) -> int:

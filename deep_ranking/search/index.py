@@ -11,10 +11,8 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.image import Image
-from deep_ranking.search.options import Options
-from deep_ranking.search.results import Results
-from deep_ranking.search.snapshot import Snapshot
-from deep_ranking.search.store import Store
+from deep_ranking.search.options import Options, Results
+from deep_ranking.search.store import Snapshot, Store
 from deep_ranking.search.stores import create_store, open_store, store_exists
 
 Query = str | os.PathLike[str] | np.ndarray

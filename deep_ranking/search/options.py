@@ -1,6 +1,7 @@
 """What a search can be asked for, and what it answers."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deep_ranking.errors import DeepRankingError
@@ -74,3 +75,27 @@ class Options:
             )
         if self.probe is not None and self.probe < 1:
             raise DeepRankingError(f"probe: expected 1 or more, found {self.probe}")
+
+
+class Results(list[Hit]):
+    """A list of hits that a notebook shows as pictures, the query images before them.
+
+    Args:
+        hits: nearest first, or farthest first if so asked.
+        folder: that the hits' paths are relative to; "" where the index does not know one.
+        queries: the query images: absolute paths, or relative to `folder`; none for a vector.
+
+    Example:
+        >>> Results([Hit("a.jpg", 0.0, "")], "photos")
+        [Hit(path='a.jpg', distance=0.0, label='')]
+    """
+
+    def __init__(self, hits: Iterable[Hit] = (), folder: str = "", queries: Sequence[str] = ()):
+        super().__init__(hits)
+        self.folder, self.queries = folder, tuple(queries)
+
+    def _repr_html_(self) -> str:
+        import deep_ranking  # what draws lies above; it is asked for by its public name, when a notebook asks
+
+        html: str = deep_ranking.show(self)._repr_html_()
+        return html

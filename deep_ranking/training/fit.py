@@ -1,6 +1,5 @@
 """The training run."""
 
-import csv
 import hashlib
 import json
 import logging
@@ -17,28 +16,23 @@ from deep_ranking.embedding import Embedder
 from deep_ranking.embedding.engines import ReplicaEngine, named_engine
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect
 from deep_ranking.evaluation.evaluation import Evaluation
-from deep_ranking.files import check_writable, written_whole
+from deep_ranking.evaluation.log import check_log, write_log
+from deep_ranking.files import check_writable
 from deep_ranking.images.augment import PRESETS
-from deep_ranking.images.batches import BatchStream, ImageBatches
+from deep_ranking.images.batches import BatchStream, ImageBatches, LabelledBatches, TripletBatches
 from deep_ranking.images.cache import ImageCache
-from deep_ranking.images.generator import TripletBatches
-from deep_ranking.images.labelled_batches import LabelledBatches
-from deep_ranking.images.shares import BatchShares
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import check_ending, save_network
-from deep_ranking.network.mirror import average_mirror
+from deep_ranking.network.network import average_mirror
 from deep_ranking.training import callbacks
+from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
-from deep_ranking.training.frozen import Views
+from deep_ranking.training.frozen import Views, refit_embedding
 from deep_ranking.training.model import build_training_model, float32_copy
-from deep_ranking.training.processes import Processes
-from deep_ranking.training.refit import refit_embedding
+from deep_ranking.training.processes import BatchShares, Processes
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.training.validation import Validation
 from deep_ranking.triplets.class_batches import ClassBatches
-from deep_ranking.triplets.labelled import LabelledImages
-from deep_ranking.triplets.source import TripletSource
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import LabelledImages, TripletSource, TripletTable
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +106,7 @@ def train(
     model_path = Path(model_path)
     check_ending(model_path)
     check_writable(model_path)
-    _check_log(model_path.with_suffix(".csv"))
+    check_log(model_path.with_suffix(".csv"))
     expect("checkpoint_steps", checkpoint_steps >= 1, "1 or more", checkpoint_steps)
     expect("workers", workers >= 1, "1 or more", workers)
     if model_path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
@@ -170,7 +164,7 @@ def train(
 
     def log(history: History) -> None:
         if writes:
-            _write_csv(model_path.with_suffix(".csv"), history)
+            write_log(model_path.with_suffix(".csv"), history)
             watch(history)
 
     def finish(logs: dict[str, float]) -> None:
@@ -304,22 +298,6 @@ def _run_identity(
         del parts["epochs"]
     parts["validation"] = validation.fingerprint if validation else None
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _check_log(path: Path) -> None:
-    """Refuse to write over a table that is not the log of an earlier training."""
-    if path.exists() and not path.read_bytes()[:6].startswith(b"epoch"):
-        raise DeepRankingError(
-            f"{path}: the training's log goes there, found another table; move it, or rename the model"
-        )
-
-
-def _write_csv(path: Path, history: History) -> None:
-    columns = list(dict.fromkeys(name for logs in history for name in logs))
-    with written_whole(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(history)
 
 
 def _tensorboard(folder: str | Path) -> keras.callbacks.Callback:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from deep_ranking.embedding.machine import has_accelerator, multiplies_bfloat16
+from deep_ranking.embedding.engines import has_accelerator, multiplies_bfloat16
 from deep_ranking.images.augment import PRESETS
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.network import build_network

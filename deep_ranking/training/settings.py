@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from deep_ranking.errors import expect
 from deep_ranking.images.augment import PRESETS
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings
 from deep_ranking.ranking import DISTANCES
 from deep_ranking.ranking.mining import MINING
 

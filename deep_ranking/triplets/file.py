@@ -15,13 +15,35 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
-from deep_ranking.triplets.triplet import Triplet
+
+
+class Triplet(NamedTuple):
+    """Query, positive and negative: the query is more similar to the positive than to the negative.
+
+    Each is the path of an image, relative to the root of its data set with `/` between folders, or absolute.
+    Source: Wang et al. 2014, section 3.
+
+    Example:
+        >>> Triplet("cats/1.jpg", "cats/2.jpg", "dogs/1.jpg").negative
+        'dogs/1.jpg'
+    """
+
+    query: str
+    positive: str
+    negative: str
+
+    def _repr_html_(self) -> str:
+        import deep_ranking  # what draws lies above; it is asked for by its public name, when a notebook asks
+
+        html: str = deep_ranking.show(self)._repr_html_()
+        return html
+
 
 _LONGEST_RECORD = 100_000  # three paths of 4096 bytes are far below; a quote never closed ends here
 _NEEDS_QUOTES = frozenset('",\r\n')

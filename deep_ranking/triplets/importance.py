@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.candidates import Candidates, Rows
-from deep_ranking.triplets.importance_settings import ImportanceSettings
+from deep_ranking.triplets.candidates import Candidates, ImportanceSettings, Rows
 from deep_ranking.triplets.relevance import Relevance
 from deep_ranking.triplets.uniforms import uniforms
 

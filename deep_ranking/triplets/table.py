@@ -3,14 +3,15 @@
 import hashlib
 import os
 from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.shown import shown
 from deep_ranking.triplets.file import TripletFileError, numbered_triplets
 
 
@@ -33,7 +34,10 @@ class TripletTable:
         return len(self.rows)
 
     def _repr_html_(self) -> str:
-        return shown(self)
+        import deep_ranking  # what draws lies above; it is asked for by its public name, when a notebook asks
+
+        html: str = deep_ranking.show(self)._repr_html_()
+        return html
 
     def epoch(self, number: int) -> np.ndarray:
         """Return the rows: a file has the same triplets in each epoch."""
@@ -102,3 +106,74 @@ def find_image(root: str | os.PathLike[str], name: str) -> str | None:
         if os.path.isfile(path):  # noqa: PTH113
             return path
     return None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """Images and their classes.
+
+    Args:
+        images: path of each image, as it can be opened.
+        labels: (n,) int64, the class of each.
+        fingerprint: SHA-256 of names and classes, 64 hexadecimal digits.
+
+    Example:
+        >>> LabelledImages.of({"cat": ["cat/1.png"], "dog": ["dog/1.png", "dog/2.png"]}, "pets").labels
+        array([0, 1, 1])
+    """
+
+    images: list[str]
+    labels: NDArray[np.int64]
+    fingerprint: str
+
+    @classmethod
+    def of(cls, classes: Mapping[str, Sequence[str]], root: str | os.PathLike[str]) -> "LabelledImages":
+        """Return the images of classes, as `images.find_classes` gives them, class by class.
+
+        Args:
+            classes: class name -> its images, relative to `root`.
+            root: folder of the data set.
+        """
+        digest = hashlib.sha256()
+        for members in classes.values():
+            digest.update("\0".join(members).encode("utf-8", "surrogateescape") + b"\n")
+        # Path objects would cost more than all else here: there may be millions of images.
+        images = [os.path.join(root, name) for members in classes.values() for name in members]  # noqa: PTH118
+        labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])
+        return cls(images, labels, digest.hexdigest())
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a model file tells of the data that it was trained on."""
+        return {
+            "images": len(self.images),
+            "classes": len(np.unique(self.labels)),
+            "sha256": self.fingerprint,
+        }
+
+
+class TripletSource(Protocol):
+    """Images, and for each epoch triplets of them.
+
+    Attributes:
+        images: path of each image, as it can be opened.
+        fingerprint: hexadecimal digits; two sources that differ in a triplet differ in it.
+        description: what a model file tells of the data that it was trained on; plain values.
+    """
+
+    @property
+    def images(self) -> list[str]: ...  # noqa: D102
+
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    @property
+    def description(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def __len__(self) -> int:
+        """Return the number of triplets of an epoch."""
+        ...
+
+    def epoch(self, number: int) -> NDArray:
+        """Return the triplets of an epoch, (n, 3) positions in `images`: the same at each call."""
+        ...

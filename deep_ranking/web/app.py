@@ -1,19 +1,26 @@
 """The server as an ASGI application."""
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
+from threadpoolctl import threadpool_limits
 
 from deep_ranking import __version__
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
-from deep_ranking.web.routes import about, images, pages, ratings, search, uploads
+from deep_ranking.web.routes import images, pages, ratings, search, uploads
 from deep_ranking.web.safety import Guard
 from deep_ranking.web.settings import Settings
 from deep_ranking.web.site import ImageEmbedder, Site
+
+_MOST_CONNECTIONS = 512
+
 
 _PROBLEM = {"model": schema.Problem, "content": {problems.MEDIA_TYPE: {}}, "description": "A problem."}
 
@@ -48,9 +55,9 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
     )
     app.state.site = site
     problems.install(app)
-    for routes in (about, images, uploads, search, ratings):
+    for routes in (pages, images, uploads, search, ratings):
         app.include_router(routes.router, prefix="/api")
-    app.include_router(pages.router)
+    app.include_router(pages.pages)
     static = Path(__file__).parent / "static"
     app.mount("/static", StaticFiles(directory=static, check_dir=False), name="static")
     app.add_middleware(Guard, settings=settings)
@@ -59,3 +66,57 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
 
 def _operation(route: APIRoute) -> str:
     return route.name
+
+
+def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) -> None:
+    """Serve until interrupted.
+
+    Args:
+        app: of `create_app`.
+        host: address to listen on.
+        port: 0 for any that is free.
+        started: called with the page's address once it answers.
+
+    Raises:
+        DeepRankingError: the address cannot be listened on.
+    """
+    expect("port", 0 <= port <= 65535, "a number of 0 to 65535", port)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise DeepRankingError(
+            f"{host}, port {port}: cannot listen there ({error}); is it taken? choose another with --port"
+        ) from error
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}/"
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=3,
+    )
+    # Requests are served side by side, a thread each; BLAS's own threads would only wait for each other.
+    with listener, threadpool_limits(1, "blas"):
+        _Server(config, lambda: started(address), app.state.site.workers.stop).run([listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it has started, and when it is to stop."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None], stopping: Callable[[], None]):
+        super().__init__(config)
+        self._tell, self._stop = started, stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._tell()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop()
+        await super().shutdown(sockets)

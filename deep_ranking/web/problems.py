@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from deep_ranking.search.stores.sqlite_file import StoreError
+from deep_ranking.sqlite import StoreError
 
 MEDIA_TYPE = "application/problem+json"
 

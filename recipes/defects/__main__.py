@@ -24,7 +24,7 @@ import json
 import sys
 from pathlib import Path
 
-from deep_ranking.cli.quiet_keras import import_keras
+from deep_ranking.cli.shared import import_keras
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
 from deep_ranking.progress import progress

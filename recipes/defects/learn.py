@@ -10,9 +10,7 @@ from parts import SIZE, Part, Parts
 from ways import Way
 
 from deep_ranking.embedding import Embedder
-from deep_ranking.network.low_resolution import blog_paths, paper_paths
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, blog_paths, build_network, paper_paths
 from deep_ranking.network.weights import load_weights
 
 BATCH = 24

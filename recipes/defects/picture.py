@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from deep_ranking.evaluation.report.drawing import LIGHT
+from deep_ranking.report.drawing import LIGHT
 
 
 def draw(results: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import deep_ranking
 from deep_ranking.cli import COMMANDS, STATUSES, main, run_command
-from deep_ranking.cli.stopping import Terminated
+from deep_ranking.cli.running import Terminated
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 
 HEAVY = ("keras", "tensorflow", "numpy", "PIL", "h5py", "sklearn", "tqdm")
@@ -219,9 +219,7 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize("backend", ["nonsense", "torch"])
 def test_a_backend_that_is_not_there_is_said(backend):
-    code = (
-        "import sys; sys.modules['torch'] = None; import deep_ranking.cli.quiet_keras as q; q.import_keras()"
-    )
+    code = "import sys; sys.modules['torch'] = None; import deep_ranking.cli.shared as q; q.import_keras()"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "KERAS_BACKEND": backend},

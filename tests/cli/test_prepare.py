@@ -5,7 +5,7 @@ import json
 import pytest
 
 from deep_ranking.cli import main
-from deep_ranking.datasets.relevance import read_relevance
+from deep_ranking.datasets.demo import read_relevance
 from deep_ranking.images.find import find_classes
 from deep_ranking.triplets import read_triplets
 

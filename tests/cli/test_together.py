@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deep_ranking.cli.together import run_together
+from deep_ranking.cli.running import run_together
 from deep_ranking.errors import DeepRankingError
 
 
@@ -41,7 +41,7 @@ PARENT = """
 import sys
 from argparse import Namespace
 from test_together import work
-from deep_ranking.cli.together import run_together
+from deep_ranking.cli.running import run_together
 if __name__ == "__main__":
     run_together(work, Namespace(processes=2, folder=sys.argv[1], fails=False, waits=True))
 """

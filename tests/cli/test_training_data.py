@@ -8,7 +8,7 @@ import pytest
 from deep_ranking.cli import train, training_data
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.triplets import Triplet, write_triplets
-from deep_ranking.triplets.labelled import LabelledImages
+from deep_ranking.triplets.table import LabelledImages
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ class TellingEmbedder(PixelEmbedder):
 
 
 def main(images, index_folder, shards, log, address, delay):
-    from deep_ranking.cluster.shards import ShardFolder
-    from deep_ranking.cluster.update import update_on_cluster
+    from deep_ranking.extras.ray.shards import ShardFolder
+    from deep_ranking.extras.ray.update import update_on_cluster
     from deep_ranking.search import Index
 
     exists = Index.exists(index_folder)

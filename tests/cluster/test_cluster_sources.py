@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 from samples import PixelEmbedder, write_image
 
-from deep_ranking.cluster.shards import Result, Shard, ShardFolder, from_parquet, make_shards, to_parquet
-from deep_ranking.cluster.sources import (
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.extras.ray.shards import Result, Shard, ShardFolder, from_parquet, make_shards, to_parquet
+from deep_ranking.extras.ray.sources import (
     ContainerError,
     Source,
     absolute_root,
@@ -19,9 +20,8 @@ from deep_ranking.cluster.sources import (
     find_sources,
     read_source,
 )
-from deep_ranking.cluster.update import _listed
-from deep_ranking.cluster.worker import ShardEmbedder
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.extras.ray.update import _listed
+from deep_ranking.extras.ray.worker import ShardEmbedder
 from deep_ranking.images.decode import FORMATS
 from deep_ranking.images.find import find_images
 from deep_ranking.search.image import Image

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from samples import PixelEmbedder, write_image
 
-from deep_ranking.cluster.shards import from_parquet
+from deep_ranking.extras.ray.shards import from_parquet
 from deep_ranking.images.find import find_images
 from deep_ranking.search import Index, Report, update_index
 

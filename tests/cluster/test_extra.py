@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from deep_ranking.cli import run_command
-from deep_ranking.cluster.ray_data import crew
-from deep_ranking.cluster.sources import file_system
 from deep_ranking.errors import DeepRankingError, MissingExtraError
-from deep_ranking.search.stores.ray_cluster import join_cluster
+from deep_ranking.extras.ray.ray_cluster import join_cluster
+from deep_ranking.extras.ray.ray_data import crew
+from deep_ranking.extras.ray.sources import file_system
 from deep_ranking.training.processes import Processes
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def test_nothing_of_it_is_imported_by_the_rest():
     code = f"""
 import sys
 import deep_ranking.cli.index, deep_ranking.cli.train, deep_ranking.search, deep_ranking.embedding
-import deep_ranking.training.fit, deep_ranking.cluster.update
+import deep_ranking.training.fit, deep_ranking.extras.ray.update
 assert not {OURS - {"pyarrow", "jax", "fsspec"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={"TF_CPP_MIN_LOG_LEVEL": "3"})

@@ -15,8 +15,7 @@ import pytest
 from deep_ranking.cli import run_command
 from deep_ranking.images.find import find_images
 from deep_ranking.network.file import save_network
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.search import Index
 
 pytest.importorskip("ray", reason="needs the extra 'cluster'")
@@ -95,7 +94,7 @@ def test_the_command_gives_the_index_of_one_process(tmp_path, striped_classes, i
 def test_what_an_index_cannot_take_is_refused(tmp_path, striped_classes, model, monkeypatch, capsys):
     """Vectors of another network, and, without Ray, a folder of whose containers it holds the images."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr("deep_ranking.search.stores.ray_cluster.join_cluster", lambda address: None)
+    monkeypatch.setattr("deep_ranking.extras.ray.ray_cluster.join_cluster", lambda address: None)
     (striped_classes / "a.tar").write_bytes(bytes(1024))
     with Index.create(tmp_path / "other", 16, "other") as index:
         index.add(["a.tar/1.png"], [[0] * 16])

@@ -6,19 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deep_ranking.datasets.demo import CATEGORIES, DemoSettings, demo_appearances, draw_demo
-from deep_ranking.datasets.paint import paint
-from deep_ranking.datasets.patterns import SHAPES
-from deep_ranking.datasets.relevance import (
-    ANGLES,
+from deep_ranking.datasets.demo import (
+    CATEGORIES,
     RELEVANCE_FILE,
-    SIZES,
-    Appearance,
+    DemoSettings,
     appearance_distances,
+    demo_appearances,
+    draw_demo,
     read_relevance,
     within_class_triplets,
     write_relevance,
 )
+from deep_ranking.datasets.paint import ANGLES, SHAPES, SIZES, Appearance, paint
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.decode import read_image
 from deep_ranking.images.find import find_classes

@@ -8,11 +8,11 @@ import pytest
 from deep_ranking.display import LiveCurves
 from deep_ranking.display.live_curves import draw_curves
 from deep_ranking.errors import MissingExtraError
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.sampler import UniformSampler
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.uniform import UniformSampler
 
 HISTORY = [
     {"epoch": 0, "val_loss": 0.4, "val_similarity_precision": 0.5},

@@ -12,8 +12,7 @@ from deep_ranking.embedding import Embedder, engines
 from deep_ranking.embedding.export import FORMATS, export
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.network.file import save_network
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.network.weights import load_weights
 
 pytestmark = [

@@ -11,8 +11,7 @@ import pytest
 
 from deep_ranking.embedding import Embedder
 from deep_ranking.network.backbones import BACKBONES
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
 

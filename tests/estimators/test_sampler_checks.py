@@ -9,9 +9,9 @@ import parts
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.importance_settings import ImportanceSettings
-from deep_ranking.triplets.labelled import LabelledImages
+from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.relevance import FeatureRelevance
+from deep_ranking.triplets.table import LabelledImages
 
 CLASSES = {
     name: [f"{name}/{number}" for number in range(size)]

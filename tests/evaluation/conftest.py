@@ -8,8 +8,8 @@ import pytest
 from deep_ranking.datasets.demo import DemoSettings, draw_demo
 from deep_ranking.images.find import find_classes
 from deep_ranking.triplets.file import write_blocks
-from deep_ranking.triplets.sampler import UniformSampler
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.uniform import UniformSampler
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Trained:
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings
     from deep_ranking.training.fit import train
     from deep_ranking.training.settings import TrainingSettings
 

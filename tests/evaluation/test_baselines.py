@@ -10,8 +10,7 @@ import pytest
 from deep_ranking.embedding import Embedder
 from deep_ranking.embedding.baselines import single_scale, systems, untrained
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.embeddings_file import Embeddings, read_embeddings, write_embeddings
+from deep_ranking.vectors import Embeddings, read_embeddings, write_embeddings
 
 # As an operating system allows them: any character but NUL; bytes that are not UTF-8 as surrogate escapes.
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=()), min_size=1)

@@ -8,11 +8,11 @@ import pytest
 
 from deep_ranking.cli import main
 from deep_ranking.embedding import Embedder
-from deep_ranking.evaluation.embeddings_file import Embeddings, read_embeddings, write_embeddings
 from deep_ranking.evaluation.metrics import measure_retrieval
 from deep_ranking.images.find import find_classes
 from deep_ranking.network.file import read_metadata
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.vectors import Embeddings, read_embeddings, write_embeddings
 
 RETRIEVAL = {
     *("precision@1", "precision@10", "recall@1", "recall@10", "r_precision", "map@r"),

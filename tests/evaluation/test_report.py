@@ -15,16 +15,14 @@ from PIL import Image
 from deep_ranking.cli import main
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
-from deep_ranking.evaluation.embeddings_file import Embeddings
+from deep_ranking.evaluation.log import read_log
 from deep_ranking.evaluation.metrics import measure_retrieval
-from deep_ranking.evaluation.report import drawing, page, pictures, write, write_report
-from deep_ranking.evaluation.report.findings import Findings
-from deep_ranking.evaluation.report.log import read_log
-from deep_ranking.evaluation.report.page import _facts
-from deep_ranking.evaluation.report.questions import Confusion, Questions, confusion_matrix
 from deep_ranking.images.find import find_classes
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
+from deep_ranking.report import drawing, page, pictures, write_report
+from deep_ranking.report.findings import Confusion, Findings, Questions, confusion_matrix
+from deep_ranking.report.page import _facts
+from deep_ranking.vectors import Embeddings
 
 NASTY = '<img src="x">&$_{'
 """A class as a folder may be called: markup, and what Matplotlib takes for a formula."""
@@ -288,7 +286,7 @@ def test_every_table_of_the_page_is_made_by_one_macro(made):
 
 
 def test_a_missing_extra_is_named(made, trained, monkeypatch, tmp_path):
-    monkeypatch.setattr(write, "find_spec", lambda name: None if name == "jinja2" else name)
+    monkeypatch.setattr(page, "find_spec", lambda name: None if name == "jinja2" else name)
     with pytest.raises(MissingExtraError, match=r"deep-ranking\[report\]"):
         write_report(tmp_path / "report", trained.model, Questions({}, {}))
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.embeddings_file import Embeddings
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.metrics import measure_retrieval, measure_triplets
 from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask, classes_by_folder, sample_classes
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.vectors import Embeddings
 
 CLASSES = {f"class {c}": [f"class {c}/{i}.png" for i in range(c + 2)] for c in range(4)}
 IMAGES = [image for images in CLASSES.values() for image in images]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from textures import texture
 
-from deep_ranking.features import FEATURES, CodebookFeature, Feature
+from deep_ranking.extras.handmade import FEATURES, CodebookFeature, Feature
 
 
 @pytest.fixture(scope="session")

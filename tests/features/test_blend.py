@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from deep_ranking.blend.learn import Blend, BlendSettings, Components, MahalanobisMetric
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
-from deep_ranking.features.blend import Blend, BlendSettings
-from deep_ranking.features.components import Components
-from deep_ranking.features.mahalanobis import MahalanobisMetric
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.features.discriminants import Discriminants
+from deep_ranking.training.frozen import Discriminants
 
 
 def drawn(classes=4, each=30, size=6, seed=0):

@@ -7,7 +7,7 @@ import pytest
 from textures import texture
 
 from deep_ranking.errors import DeepRankingError, MissingExtraError
-from deep_ranking.features import FEATURES, CodebookFeature
+from deep_ranking.extras.handmade import FEATURES, CodebookFeature
 
 GREY = np.repeat(texture(1)[..., :1], 3, axis=2)
 IMAGES = {
@@ -144,7 +144,7 @@ def test_a_file_that_is_no_codebook_is_an_error_that_names_it(unfitted, content,
 
 
 def test_the_fingerprint_follows_the_settings():
-    from deep_ranking.features import ColorHistogram, Hog
+    from deep_ranking.extras.handmade import ColorHistogram, Hog
 
     prints = {
         f.fingerprint() for f in (ColorHistogram(), ColorHistogram(bins=(4, 10, 9)), Hog(), Hog(cell=32))

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.features import Feature
-from deep_ranking.features.cache import Cache
-from deep_ranking.features.extract import extract
+from deep_ranking.extras.handmade import Feature
+from deep_ranking.extras.handmade.extract import Cache, extract
 from deep_ranking.images.decode import read_image
 
 

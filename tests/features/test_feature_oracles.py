@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from textures import texture
 
-from deep_ranking.features import ColorHistogram, FisherVector, Hog, TextonPyramid, WaveletSignature
-from deep_ranking.features.feature import stretched
-from deep_ranking.features.words import learn_words, nearest_word, pyramid
+from deep_ranking.extras.handmade import ColorHistogram, FisherVector, Hog, TextonPyramid, WaveletSignature
+from deep_ranking.extras.handmade.feature import stretched
+from deep_ranking.extras.handmade.sift import learn_words, nearest_word, pyramid
 
 
 def test_colours_are_counted_in_their_cells():

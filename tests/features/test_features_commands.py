@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from textures import texture
 
+from deep_ranking.blend.golden import GoldenFeature
 from deep_ranking.cli import main
-from deep_ranking.evaluation.embeddings_file import read_embeddings
-from deep_ranking.features import FEATURES
-from deep_ranking.features.golden import GoldenFeature
+from deep_ranking.extras.handmade import FEATURES
+from deep_ranking.vectors import read_embeddings
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from deep_ranking.blend.golden import GoldenFeature
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import similarity_precision, squared_distances, triplet_distances
-from deep_ranking.features.golden import GoldenFeature
 
 
 @pytest.fixture

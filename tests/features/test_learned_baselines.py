@@ -5,8 +5,8 @@ import pytest
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
-from deep_ranking.features.linear import LinearEmbedding
-from deep_ranking.features.oasis import Oasis, similarity
+from recipes.linear import LinearEmbedding
+from recipes.oasis import Oasis, similarity
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 
 from deep_ranking.datasets.human_triplets import prepare_human_triplets
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
-from deep_ranking.features import ColorHistogram, WaveletSignature
-from deep_ranking.features.extract import extract
+from deep_ranking.extras.handmade import ColorHistogram, WaveletSignature
+from deep_ranking.extras.handmade.extract import extract
 from deep_ranking.triplets.table import TripletTable
 
 

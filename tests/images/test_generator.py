@@ -6,13 +6,12 @@ import pytest
 
 from deep_ranking import ImageDataGenerator, Triplet, TripletHingeLoss
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.images.batches import BatchStream
+from deep_ranking.images.batches import BatchStream, TripletBatches
 from deep_ranking.images.decode import ImageError, read_image
-from deep_ranking.images.generator import TripletBatches
 from deep_ranking.images.loader import load_batches
 from deep_ranking.triplets import read_triplets, write_triplets
-from deep_ranking.triplets.sampler import UniformSampler
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.uniform import UniformSampler
 
 SIZE = (20, 24)
 

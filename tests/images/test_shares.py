@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.batches import ImageBatches
-from deep_ranking.images.shares import BatchShares
+from deep_ranking.training.processes import BatchShares
 
 
 class Numbered(ImageBatches):

@@ -4,8 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.network.colour import ColourHistogram, LabColour
-from deep_ranking.network.pooling import Quadrants, SecondMoments, SignedRoot, Spread
+from deep_ranking.network.layers import (
+    ColourHistogram,
+    LabColour,
+    Quadrants,
+    SecondMoments,
+    SignedRoot,
+    Spread,
+)
 
 MAPS = np.random.default_rng(0).normal(size=(2, 5, 4, 3)).astype(np.float32)
 

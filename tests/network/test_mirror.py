@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from deep_ranking.network.file import load_network, save_network
-from deep_ranking.network.mirror import Mirror, average_mirror, one_side
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.layers import Mirror
+from deep_ranking.network.network import NetworkSettings, average_mirror, build_network, one_side
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 32, 40, 3)).astype(np.float32)
 

@@ -12,8 +12,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import ENDINGS, ModelFileError, load_network, read_metadata, save_network
 from deep_ranking.network.layers import ImageNetCentering, LocalResponseNormalization
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
 

@@ -11,8 +11,7 @@ import pytest
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.file import ModelFileError, save_network
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.network.weights import is_weights_only, load_weights
 
 SETTINGS = NetworkSettings("simple", image_size=32, embedding_size=8)

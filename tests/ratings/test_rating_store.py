@@ -13,7 +13,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.ratings import ANSWERS, Rating, RatingStore, tally
 from deep_ranking.ratings.export import within
 from deep_ranking.ratings.store import AnsweredError
-from deep_ranking.search.stores.sqlite_file import StoreError
+from deep_ranking.sqlite import StoreError
 from deep_ranking.triplets import Triplet
 
 

@@ -200,7 +200,7 @@ class Arrays(Reader):
         }
 
     def read(self, path: Path) -> None:
-        from deep_ranking.arrays import read_array, read_arrays
+        from deep_ranking.files import read_array, read_arrays
 
         found = [read_array(path)] if path.suffix == ".npy" else read_arrays(path).values()
         assert all(isinstance(array, np.ndarray) and not array.dtype.hasobject for array in found)
@@ -214,8 +214,8 @@ class Embeddings(Reader):
         return {"e.npz": made(lambda path: np.savez(path, paths=paths, vectors=vectors), "e.npz")}
 
     def read(self, path: Path) -> None:
-        from deep_ranking.evaluation.embeddings_file import read_embeddings
         from deep_ranking.triplets.relevance import FeatureRelevance, read_features
+        from deep_ranking.vectors import read_embeddings
 
         with refused:
             found = read_embeddings(path)
@@ -286,7 +286,7 @@ class Pairs(Reader):
         }
 
     def read(self, path: Path) -> None:
-        from deep_ranking.triplets.relevance.pair_file import read_pairs
+        from deep_ranking.triplets.relevance.pairs import read_pairs
 
         for _, image, other, relevance in read_pairs(path):
             assert image
@@ -316,7 +316,7 @@ class Log(Reader):
         return {"m.csv": b"epoch,loss,val_precision\n0,,0.5\n1,0.25,0.75\n"}
 
     def read(self, path: Path) -> None:
-        from deep_ranking.evaluation.report.log import read_log
+        from deep_ranking.evaluation.log import read_log
 
         columns = read_log(path.with_suffix(".h5"))
         assert len({len(column) for column in columns.values()}) == 1
@@ -329,7 +329,7 @@ class Drawn(Reader):
         return {"relevance.csv": b"path,class,hue,size,angle\nring/1.png,ring,350,0.5,-10\n"}
 
     def read(self, path: Path) -> None:
-        from deep_ranking.datasets.relevance import read_relevance
+        from deep_ranking.datasets.demo import read_relevance
 
         assert all(np.isfinite(drawn[2:]).all() for drawn in read_relevance(path))
 
@@ -338,13 +338,13 @@ class Codebook(Reader):
     """The codebook of a feature."""
 
     def sound(self) -> Mapping[str, bytes]:
-        from deep_ranking.features.texton import TextonPyramid
+        from deep_ranking.extras.handmade.texton import TextonPyramid
 
         feature = TextonPyramid(textons=2, codebook={"words": np.ones((2, 15), np.float32)})
         return {"c.npz": made(feature.save, "c.npz")}
 
     def read(self, path: Path) -> None:
-        from deep_ranking.features.texton import TextonPyramid
+        from deep_ranking.extras.handmade.texton import TextonPyramid
 
         feature = TextonPyramid(textons=2).load(path)
         assert feature.fingerprint()
@@ -358,7 +358,7 @@ class Golden(Reader):
         return {"g.json": b'{"golden_feature": {"color": 0.5, "hog": 1}}'}
 
     def read(self, path: Path) -> None:
-        from deep_ranking.features.golden import GoldenFeature
+        from deep_ranking.blend.golden import GoldenFeature
 
         assert all(0 <= weight < np.inf for weight in GoldenFeature.load(path).weights.values())
 
@@ -367,7 +367,7 @@ class Sampler(Reader):
     """The state of a sampler."""
 
     def sound(self) -> Mapping[str, bytes]:
-        from deep_ranking.triplets.importance_settings import ImportanceSettings
+        from deep_ranking.triplets.candidates import ImportanceSettings
         from deep_ranking.triplets.online import OnlineSampler
 
         sampler = OnlineSampler(3, settings=ImportanceSettings(out_of_class_ratio=1), seed=1)
@@ -400,7 +400,7 @@ class Tar(Reader):
         return found
 
     def read(self, path: Path) -> None:
-        from deep_ranking.cluster.sources import Source, read_source
+        from deep_ranking.extras.ray.sources import Source, read_source
 
         size = path.stat().st_size
         for image in read_source(str(path.parent), Source(path.name, size, 0)):
@@ -428,14 +428,14 @@ class Shard(Reader):
     needs = ("fsspec", "pyarrow")
 
     def sound(self) -> Mapping[str, bytes]:
-        from deep_ranking.cluster.shards import Result, to_parquet
+        from deep_ranking.extras.ray.shards import Result, to_parquet
         from deep_ranking.search.image import Image
 
         image = Image("a.jpg", bytes(32), 7, 7, "cat")
         return {"s.parquet": to_parquet(Result([image], {bytes(32): np.ones(2)}, {"b.jpg": "cut"}), 2)}
 
     def read(self, path: Path) -> None:
-        from deep_ranking.cluster.shards import from_parquet
+        from deep_ranking.extras.ray.shards import from_parquet
 
         found = from_parquet(path.read_bytes())
         for image in found.images:
@@ -449,7 +449,7 @@ class Packed(Reader):
     size = (2, 3)
 
     def sound(self) -> Mapping[str, bytes]:
-        from deep_ranking.images.pack import Pack
+        from deep_ranking.images.cache import Pack
 
         with tempfile.TemporaryDirectory() as folder:
             pack = Pack.create(Path(folder), "p", 2, self.size)
@@ -459,7 +459,7 @@ class Packed(Reader):
             return {"p.keys": keys.read_bytes()}
 
     def read(self, path: Path) -> None:
-        from deep_ranking.images.pack import Pack
+        from deep_ranking.images.cache import Pack
 
         path.with_suffix(".pixels").write_bytes(bytes(18) + bytes([1]) * 18)
         found = Pack.open(path, self.size)

@@ -48,7 +48,7 @@ class Task:
 class Sample(Task):
     """Two triplet files, new ones each run."""
 
-    modules = ("deep_ranking.cli.sample", "deep_ranking.triplets.sampler", "deep_ranking.images.find")
+    modules = ("deep_ranking.cli.sample", "deep_ranking.triplets.uniform", "deep_ranking.images.find")
 
     def prepare(self) -> None:
         for number in range(12):
@@ -227,10 +227,10 @@ class Export(Task):
 class Report(Task):
     """A report's folder, whole or not there."""
 
-    modules = ("deep_ranking.evaluation.report.write", "deep_ranking.datasets.folder")
+    modules = ("deep_ranking.report.page", "deep_ranking.datasets.folder")
 
     def work(self, attempt: int) -> None:
-        from deep_ranking.evaluation.report import write
+        from deep_ranking.report import page
 
         class Findings:
             queries = ()
@@ -238,12 +238,12 @@ class Report(Task):
             def as_dict(self):
                 return {"run": attempt}
 
-        write.find = lambda *args: Findings()
-        write.charts = lambda findings: {f"chart {number}": [number] for number in range(5)}
-        write.save = lambda drawing, kind: b"\x89PNG" * 10_000
-        write.page = lambda findings, drawn: "<p>whole</p>"
+        page.find = lambda *args: Findings()
+        page.charts = lambda findings: {f"chart {number}": [number] for number in range(5)}
+        page.save = lambda drawing, kind: b"\x89PNG" * 10_000
+        page.page = lambda findings, drawn: "<p>whole</p>"
         shutil.rmtree(self.output, ignore_errors=True)
-        write.write_report(self.output, "model.h5", None)
+        page.write_report(self.output, "model.h5", None)
 
     def check(self, acknowledged: set[str]) -> None:
         if (self.output / "index.html").exists():

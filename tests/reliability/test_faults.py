@@ -24,14 +24,14 @@ from deep_ranking.cli import main
 from deep_ranking.datasets.archive import open_archive, unpack
 from deep_ranking.datasets.folder import folder_written_whole
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.embeddings_file import Embeddings, write_embeddings
-from deep_ranking.features.cache import Cache
+from deep_ranking.extras.handmade.extract import Cache
 from deep_ranking.files import WriteError, check_writable, temporary_beside, written_whole
 from deep_ranking.images.find import find_images
 from deep_ranking.ratings.store import RatingStore
 from deep_ranking.search import Index, update_index
 from deep_ranking.search.image import Image as Indexed
 from deep_ranking.triplets import Triplet, read_triplets, write_triplets
+from deep_ranking.vectors import Embeddings, write_embeddings
 
 ROOT = Path(__file__).parents[2]
 PLAIN = re.compile(r"\[Errno|Traceback|\.tmp")  # what no message may hold
@@ -401,7 +401,7 @@ def test_two_runs_at_once_on_the_same_output(tmp_path, task):
 
 
 def test_the_training_log_goes_over_no_other_table(tmp_path):
-    from deep_ranking.training.fit import _check_log
+    from deep_ranking.evaluation.log import _check_log
 
     path = tmp_path / "results.csv"
     _check_log(path)

@@ -17,9 +17,14 @@ import pytest
 from deep_ranking.embedding import Embedder
 from deep_ranking.embedding.baselines import untrained
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.report.page import _facts
-from deep_ranking.network.bounded import at_most_weights
-from deep_ranking.network.file import ModelFileError, load_network, read_metadata, save_network
+from deep_ranking.network.file import (
+    ModelFileError,
+    at_most_weights,
+    load_network,
+    read_metadata,
+    save_network,
+)
+from deep_ranking.report.page import _facts
 from deep_ranking.training.checkpoint import Checkpoint
 
 PACKAGE = Path(__file__).parents[2] / "deep_ranking"
@@ -295,7 +300,7 @@ def test_no_source_unpickles_or_evaluates():
 
 
 def test_an_array_of_objects_is_not_unpickled(tmp_path):
-    from deep_ranking.arrays import read_array, read_arrays
+    from deep_ranking.files import read_array, read_arrays
 
     class Harm:
         def __reduce__(self):
@@ -311,7 +316,7 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path):
 
 @pytest.mark.parametrize("shape", ["(10000000000000,)", "(100000000, 1000000)", "(-1,)", "(2**90,)"])
 def test_an_array_that_tells_of_more_than_its_file_holds(tmp_path, shape):
-    from deep_ranking.arrays import read_array, read_arrays
+    from deep_ranking.files import read_array, read_arrays
 
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     data = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(40)
@@ -326,10 +331,10 @@ def test_an_array_that_tells_of_more_than_its_file_holds(tmp_path, shape):
 
 
 def test_an_archive_of_arrays_that_is_a_bomb(tmp_path, monkeypatch):
-    from deep_ranking import arrays
+    from deep_ranking import files
 
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros(10**6))
-    assert arrays.read_arrays(tmp_path / "a.npz")["x"].shape == (10**6,)
-    monkeypatch.setattr(arrays, "_MOST_BYTES", 10**6)
+    assert files.read_arrays(tmp_path / "a.npz")["x"].shape == (10**6,)
+    monkeypatch.setattr(files, "_MOST_BYTES", 10**6)
     with pytest.raises(DeepRankingError, match=r"a\.npz: .* bytes that unpack to 8,000,"):
-        arrays.read_arrays(tmp_path / "a.npz")
+        files.read_arrays(tmp_path / "a.npz")

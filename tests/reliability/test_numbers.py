@@ -11,7 +11,7 @@ from deep_ranking.cli import main
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import measure_retrieval, measure_triplets
-from deep_ranking.features import ColorHistogram
+from deep_ranking.extras.handmade import ColorHistogram
 from deep_ranking.images.decode import read_image
 from deep_ranking.ranking import TripletHingeLoss
 from deep_ranking.search import Index

@@ -42,7 +42,7 @@ def no_network(monkeypatch):
     module.__path__ = [str(Path(deep_ranking.__file__).with_name("embedding"))]
     module.Embedder = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
     monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
-    monkeypatch.setattr("deep_ranking.cli.quiet_keras.import_keras", lambda: None)
+    monkeypatch.setattr("deep_ranking.cli.shared.import_keras", lambda: None)
 
 
 @pytest.fixture(params=STORES)

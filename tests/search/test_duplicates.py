@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deep_ranking.display.pictures import duplicates_page
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search import Group, Hit, Index, find_duplicates
-from deep_ranking.search.page import duplicates_page
 
 
 def groups_by_all_pairs(vectors, threshold):

@@ -14,10 +14,10 @@ from samples import PixelEmbedder, vectors_like_embeddings, write_image
 
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.extras.postgres import postgres_snapshot
 from deep_ranking.images.find import find_images
 from deep_ranking.search import Index, Options
 from deep_ranking.search.image import Image
-from deep_ranking.search.stores import postgres_snapshot
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
 
@@ -186,7 +186,7 @@ def test_without_the_driver_the_extra_is_named(monkeypatch):
 
 
 def test_a_server_without_pgvector_is_told_from_one_that_is_down(place, administrator, monkeypatch):
-    from deep_ranking.search.stores import postgres
+    from deep_ranking.extras.postgres import postgres
 
     monkeypatch.setattr(postgres, "_OLDEST", (99, 0))
     with pytest.raises(DeepRankingError, match=r"expected pgvector 99.0 or later, found 0\."):

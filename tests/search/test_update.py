@@ -13,7 +13,7 @@ from samples import PixelEmbedder, write_image
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.decode import read_image
 from deep_ranking.search import Index, Options, update_index
-from deep_ranking.search.plan import Plan, make_plan
+from deep_ranking.search.update import Plan, make_plan
 
 stamps = st.dictionaries(st.sampled_from("abcdefgh"), st.tuples(st.integers(0, 2), st.integers(0, 2)))
 

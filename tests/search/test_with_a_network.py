@@ -14,8 +14,7 @@ def model(tmp_path):
     import keras
 
     from deep_ranking.network.file import save_network
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
 
     def make(name: str, seed: int) -> str:
         keras.utils.set_random_seed(seed)

@@ -3,7 +3,7 @@
 import pytest
 
 from deep_ranking.images.find import find_classes
-from deep_ranking.triplets.labelled import LabelledImages
+from deep_ranking.triplets.table import LabelledImages
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import pytest
 
+from deep_ranking.blend.described import Described, ReadSettings, ranked_right, text_query_groups
+from deep_ranking.blend.learn import Blend, BlendSettings
+from deep_ranking.blend.network import READINGS, build_blend, frozen_backbone
 from deep_ranking.cli import main
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.features.blend import Blend, BlendSettings
 from deep_ranking.images.decode import read_image
-from deep_ranking.network.blend import READINGS, build_blend, frozen_backbone
-from deep_ranking.training.blend import Described, ReadSettings, ranked_right, text_query_groups
 from deep_ranking.triplets.table import TripletTable
 
 READING = ReadSettings(weights="none", image_size=64, engine="keras", seed=3)

@@ -12,8 +12,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import MIRROR
 from deep_ranking.images.decode import read_image
 from deep_ranking.network.file import load_network
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.training.fit import train
 from deep_ranking.training.frozen import Views, split_network
 from deep_ranking.training.model import build_training_model

@@ -6,13 +6,13 @@ import pytest
 
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError, MissingExtraError
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training import model
+from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.training.validation import Validation
-from deep_ranking.triplets.sampler import UniformSampler
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.uniform import UniformSampler
 
 NETWORK = NetworkSettings("simple", image_size=32, embedding_size=8)
 SETTINGS = {"network": NETWORK, "weights": "none", "epochs": 2, "batch_size": 24}

@@ -7,10 +7,9 @@ import pytest
 
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.features.discriminants import Discriminants
-from deep_ranking.network.network import build_network
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.training.fit import train
+from deep_ranking.training.frozen import Discriminants
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.triplets.table import TripletTable
 

@@ -9,16 +9,16 @@ from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import find_classes
 from deep_ranking.network.file import read_metadata
-from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training import callbacks
+from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.training.validation import Validation
-from deep_ranking.triplets.importance_settings import ImportanceSettings
-from deep_ranking.triplets.passes import OnlineTriplets
+from deep_ranking.triplets.candidates import ImportanceSettings
+from deep_ranking.triplets.online import OnlineTriplets
 from deep_ranking.triplets.relevance import FeatureRelevance, LabelRelevance
-from deep_ranking.triplets.sampler import UniformSampler
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.uniform import UniformSampler
 
 SETTINGS = TrainingSettings(
     NetworkSettings("simple", image_size=32, embedding_size=8), weights="none", epochs=2, batch_size=12

@@ -17,19 +17,18 @@ import pytest
 from deep_ranking import TripletHingeLoss
 from deep_ranking.embedding import Embedder
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.embeddings_file import Embeddings
 from deep_ranking.evaluation.evaluation import Evaluation
-from deep_ranking.images.generator import TripletBatches
+from deep_ranking.images.batches import TripletBatches
 from deep_ranking.network.file import load_network, read_metadata
-from deep_ranking.network.settings import NetworkSettings
-from deep_ranking.training.callbacks import CollapseAlarm
+from deep_ranking.network.network import NetworkSettings
+from deep_ranking.training.callbacks import CollapseAlarm, Validation
 from deep_ranking.training.fit import train
 from deep_ranking.training.model import build_training_model
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.training.validation import Validation
 from deep_ranking.triplets import Triplet, write_triplets
-from deep_ranking.triplets.sampler import UniformSampler
 from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking.vectors import Embeddings
 
 ROOT = Path(__file__).parents[2]
 

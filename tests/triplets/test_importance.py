@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.importance import ImportanceSampler
-from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.relevance import LabelRelevance, PairRelevance, Relevance
 
 CATEGORIES = np.array([2, 0, 0, 2, 0, 2, 0, 2, 5, 0, 2])  # not sorted, with gaps; category 5 has one image

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.importance import ImportanceSampler
-from deep_ranking.triplets.importance_settings import ImportanceSettings
 from deep_ranking.triplets.online import OnlineSampler
 from deep_ranking.triplets.relevance import FeatureRelevance
 

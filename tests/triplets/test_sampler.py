@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.sampler import UniformSampler, choose
+from deep_ranking.triplets.uniform import UniformSampler, choose
 
 CLASSES = {
     "a": [f"a/{i}" for i in range(7)],

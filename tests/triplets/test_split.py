@@ -3,7 +3,7 @@
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.split import split_images
+from deep_ranking.triplets.uniform import split_images
 
 CLASSES = {"a": list("abcdefghij"), "b": list("klmn"), "c": list("op"), "d": ["q"]}
 

@@ -100,7 +100,7 @@ def test_every_answer_tells_browsers_what_they_may_do(client, monkeypatch):
         client.get("/api/health", headers={"Host": "evil.example"}),
         client.post("/api/uploads", content=b"x"),
     ]
-    monkeypatch.setattr("deep_ranking.web.routes.about.schema.Health", None)
+    monkeypatch.setattr("deep_ranking.web.routes.pages.schema.Health", None)
     answers.append(client.get("/api/health"))
     assert answers[-1].status_code == 500
     for answer in answers:

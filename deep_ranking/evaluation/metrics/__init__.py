@@ -10,14 +10,14 @@ from deep_ranking.evaluation.metrics.retrieval import (
     r_precision,
     recall_at,
     reciprocal_rank,
+    vote,
 )
-from deep_ranking.evaluation.metrics.score_at_top import score_at_top
 from deep_ranking.evaluation.metrics.triplets import (
     TripletDistances,
+    score_at_top,
     similarity_precision,
     triplet_distances,
 )
-from deep_ranking.evaluation.metrics.vote import vote
 
 __all__ = [
     "Estimate",

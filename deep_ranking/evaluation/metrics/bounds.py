@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics.distances import checked_vectors, squared_distances
+from deep_ranking.evaluation.metrics.distances import squared_distances
+from deep_ranking.vectors import checked_vectors
 
 _BLOCK = 2**25  # bounds held at once: 128 MiB in float32, enough rows for the matrix product's full speed
 _ROWS = 2**12  # vectors converted at once

@@ -15,9 +15,9 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.store import Store
 
 if TYPE_CHECKING:
+    from deep_ranking.extras.postgres.postgres import PostgresStore
+    from deep_ranking.extras.ray.sharded import ShardedStore
     from deep_ranking.search.stores.local import LocalStore
-    from deep_ranking.search.stores.postgres import PostgresStore
-    from deep_ranking.search.stores.sharded import ShardedStore
 
 Place = str | os.PathLike[str]
 
@@ -53,7 +53,7 @@ def place_name(place: Place) -> str:
     name = os.fspath(place)
     if not name.startswith(_POSTGRES):
         return name
-    from deep_ranking.search.stores.postgres_url import PostgresURL
+    from deep_ranking.extras.postgres.postgres_url import PostgresURL
 
     return PostgresURL.read(name).name
 
@@ -70,11 +70,11 @@ def _kind(place: Place) -> "type[LocalStore] | type[PostgresStore] | type[Sharde
 
         return LocalStore
     if name.startswith(_POSTGRES):
-        from deep_ranking.search.stores.postgres import PostgresStore
+        from deep_ranking.extras.postgres.postgres import PostgresStore
 
         return PostgresStore
     if name.startswith("ray://"):
-        from deep_ranking.search.stores.sharded import ShardedStore
+        from deep_ranking.extras.ray.sharded import ShardedStore
 
         return ShardedStore
     raise DeepRankingError(

@@ -12,16 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.search.image import Image, path_key
+from deep_ranking.files import path_key
+from deep_ranking.search.image import Image
 from deep_ranking.search.store import IndexExistsError, bound_elsewhere
 from deep_ranking.search.stores.local_snapshot import LocalSnapshot
-from deep_ranking.search.stores.sqlite_file import (
-    check_there,
-    connect,
-    has_schema,
-    place_on_disk,
-    readable_errors,
-)
+from deep_ranking.sqlite import check_there, connect, has_schema, place_on_disk, readable_errors
 
 FILE_NAME = "store.sqlite"
 SCHEMA = 1

@@ -13,7 +13,7 @@ from deep_ranking.search.cache import Caches
 from deep_ranking.search.exact import Exact, Rows, count, distances
 from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit, Options
-from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.store import Snapshot
 
 _BLOCK = 4096
 

@@ -10,10 +10,9 @@ from PIL import Image
 from deep_ranking.images.decode import FORMATS, ImageError, read_size
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery
-from deep_ranking.web.images import read_indexed
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At, Site, row_of
-from deep_ranking.web.thumbnails import MEDIA_TYPE, make_thumbnail
+from deep_ranking.web.thumbnails import MEDIA_TYPE, make_thumbnail, read_indexed
 
 router = APIRouter(tags=["images"])
 

@@ -9,7 +9,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.ratings import choose, tally
 from deep_ranking.ratings.export import within
 from deep_ranking.ratings.store import AnsweredError, Rating, check_rater
-from deep_ranking.search.stores.sqlite_file import StoreError
+from deep_ranking.sqlite import StoreError
 from deep_ranking.triplets.file import triplet_line
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery

@@ -14,8 +14,7 @@ from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery, shown
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.routes.images import known_labels
-from deep_ranking.web.search import Query, by_image, by_path, by_text, by_upload
-from deep_ranking.web.site import At, Site
+from deep_ranking.web.site import At, Query, Site, by_image, by_path, by_text, by_upload
 
 router = APIRouter(tags=["search"])
 

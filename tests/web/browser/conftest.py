@@ -69,8 +69,7 @@ def make_model(path: Path) -> None:
     import keras
 
     from deep_ranking.network.file import save_network
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    from deep_ranking.network.network import NetworkSettings, build_network
 
     keras.utils.set_random_seed(0)
     settings = NetworkSettings(backbone="simple", image_size=32, embedding_size=16, low_resolution="none")

@@ -1,0 +1,259 @@
+"""Several descriptions of an image made one vector: components, golden weights, a learned metric."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deep_ranking.blend.golden import GoldenFeature
+from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.evaluation.metrics.triplets import checked_triplets
+
+_NEWTON_STEPS = 20
+
+
+@dataclass(frozen=True)
+class MahalanobisMetric:
+    """The distance D(x, y) = (x - y)^T M (x - y) under which rated triplets are most likely.
+
+    A triplet is ranked right with the probability 1 / (1 + exp(-m)), m = D(q, n) - D(q, p). M lowers the mean
+    of -log of it plus `decay / 2` times |M - confidence I|^2, divided by the mean square of a triplet's pull
+    (see below), so that `decay` means the same on vectors of any length. M starts as a multiple of the
+    identity, so few triplets change it little; its negative eigenvalues, if any, are cut off.
+
+    M has d (d + 1) / 2 numbers, but by the representer theorem no more unknowns than there are triplets:
+    M = confidence I + sum_t a_t P_t with the pull P_t = (q - n)(q - n)^T - (q - p)(q - p)^T, and
+    <P_s, P_t> needs inner products of vectors only. Newton's method finds the a_t.
+
+    Args:
+        decay: pulls M back to its start; above 0.
+        confidence: of the distances as they are, above 0, where their mean is 1: the larger, the surer they
+            are taken to be, and the less is learned.
+
+    Source: kernel logistic regression (Zhu and Hastie 2005) on the linear form that a Mahalanobis distance is
+    in M (as in Weinberger and Saul 2009, whose hinge is a logistic loss here).
+
+    Example:
+        >>> vectors = np.array([[0.0, 0.0], [0.0, 1.1], [1.0, 0.0]])
+        >>> matrix = MahalanobisMetric(decay=1e-2).fit(vectors, np.array([[0, 1, 2]]))
+        >>> float(np.linalg.norm(vectors[1] @ matrix)) < float(np.linalg.norm(vectors[2] @ matrix))
+        True
+    """
+
+    decay: float = 1e-4
+    confidence: float = 6.0
+
+    def __post_init__(self) -> None:
+        expect("decay", self.decay > 0, "a number above 0", self.decay)
+        expect("confidence", self.confidence > 0, "a number above 0", self.confidence)
+
+    def fit(
+        self, vectors: NDArray[Any], triplets: NDArray[np.integer], size: int | None = None
+    ) -> NDArray[np.float64]:
+        """Learn A with A A^T = M, columns by falling eigenvalue.
+
+        Args:
+            vectors: (images, d).
+            triplets: (t, 3) rows of query, positive and negative. Time grows with the cube of t.
+            size: columns to keep; None keeps all d.
+
+        Returns:
+            (d, size) float64; `vectors @ A` are the embeddings.
+
+        Raises:
+            DeepRankingError: no such rows, a size beyond d, or vectors that are all the same.
+        """
+        vectors = np.asarray(vectors, np.float64)
+        triplets = checked_triplets(triplets, len(vectors))
+        width = vectors.shape[1]
+        size = width if size is None else size
+        expect("size", 1 <= size <= width, f"1 to {width}, the length of the vectors", size)
+        query, positive, negative = (vectors[rows] for rows in triplets.T)
+        away, near = query - negative, query - positive
+        distances = np.square(away).sum(1), np.square(near).sum(1)
+        scale = float(np.mean(distances))
+        if not scale > 0:
+            raise DeepRankingError("metric: the vectors of the triplets are all the same")
+        weights = self._weights(away / scale**0.5, near / scale**0.5)
+        matrix = (away.T * weights) @ away - (near.T * weights) @ near
+        values, axes = np.linalg.eigh(matrix / scale + self.confidence * np.eye(width))
+        chosen = np.argsort(-values)[:size]
+        return axes[:, chosen] * np.sqrt(np.maximum(values[chosen], 0) / scale)
+
+    def _weights(self, away: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a_t, for differences whose mean square length is 1."""
+        kernel = np.square(away @ away.T) - np.square(away @ near.T)
+        kernel += np.square(near @ near.T) - np.square(near @ away.T)
+        strength = float(np.trace(kernel)) / len(kernel)
+        kernel /= strength
+        start = self.confidence * (np.square(away).sum(1) - np.square(near).sum(1))
+        found, count = np.zeros(len(kernel)), len(kernel)
+
+        def loss(found: NDArray[np.float64], moved: NDArray[np.float64]) -> float:
+            return float(np.logaddexp(0, -start - moved).mean() + self.decay / 2 * found @ moved)
+
+        moved, best = np.zeros(count), loss(found, np.zeros(count))
+        for _ in range(_NEWTON_STEPS):
+            wrong = 0.5 - 0.5 * np.tanh((start + moved) / 2)
+            root = np.sqrt(np.maximum(wrong * (1 - wrong) / count, 1e-12))
+            system = root[:, None] * kernel * root + self.decay * np.eye(count)
+            step = root * np.linalg.solve(system, root * moved + wrong / (count * root)) - found
+            shift, length = kernel @ step, 1.0
+            # Far from the minimum a whole step can lead uphill.
+            while loss(found + length * step, moved + length * shift) > best and length > 1e-6:
+                length /= 2
+            found, moved = found + length * step, moved + length * shift
+            before, best = best, loss(found, moved)
+            if before - best <= 1e-9 * before:
+                break
+        return found / strength
+
+
+@dataclass(frozen=True)
+class Components:
+    """An affine map to the directions of greatest variance.
+
+    Args:
+        mean: (d,).
+        axes: (d, k), orthogonal columns by falling variance, each divided by its standard deviation
+            to the power given.
+
+    Example:
+        >>> vectors = np.array([[3.0, 1.0], [-3.0, 1.0], [0.0, 2.0], [0.0, 0.0]])
+        >>> found = Components.fit(vectors, 1, power=1.0)
+        >>> np.abs(found(vectors)).astype(float).round(2).ravel().tolist()
+        [1.41, 1.41, 0.0, 0.0]
+    """
+
+    mean: NDArray[np.float32]
+    axes: NDArray[np.float32]
+
+    @classmethod
+    def fit(
+        cls, vectors: NDArray[Any], count: int, power: float = 0.0, rows: int = 1600, seed: int = 0
+    ) -> "Components":
+        """Learn the components; at most min(count, d, the rows used less one) of them.
+
+        Args:
+            vectors: (n, d), two or more.
+            count: k, 1 or more.
+            power: 0 leaves the variances as they are, 1 makes all 1 (whitening).
+            rows: of more vectors than these a random sample is used: time grows with rows^2 d.
+            seed: of the sample.
+        """
+        expect("components", count >= 1, "1 or more", count)
+        expect("vectors", len(vectors) >= 2, "two or more", len(vectors))
+        if len(vectors) > rows:
+            chosen = np.random.default_rng(seed).permutation(len(vectors))[:rows]
+            vectors = vectors[np.sort(chosen)]
+        mean = vectors.mean(axis=0, dtype=np.float64)
+        centred = vectors - mean
+        # The smaller of the two products has the same eigenvalues.
+        if centred.shape[0] < centred.shape[1]:
+            values, sides = np.linalg.eigh(centred @ centred.T)
+            axes = centred.T @ (sides / np.sqrt(np.maximum(values, 1e-12)))
+        else:
+            values, axes = np.linalg.eigh(centred.T @ centred)
+        top = np.argsort(-values)[: min(count, len(vectors) - 1, centred.shape[1])]
+        variance = np.maximum(values[top] / len(vectors), 1e-12)
+        # The largest entry of each axis is made positive: eigenvectors have no sign of their own.
+        axes = axes[:, top]
+        axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(len(top))])
+        return cls(mean.astype(np.float32), (axes * variance ** (-power / 2)).astype(np.float32))
+
+    def __call__(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
+        """Map (n, d) to (n, k) float32."""
+        return ((np.asarray(vectors, np.float32) - self.mean) @ self.axes).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class BlendSettings:
+    """How descriptions are blended.
+
+    Args:
+        components: principal components kept of each description, 1 or more.
+        powers: of each description's `Components`, by name; 0 for one that is not named.
+        metric: learned on the weighted whole; None leaves that step out.
+        seed: of the sample that the components are learned from.
+    """
+
+    components: int = 256
+    powers: Mapping[str, float] | None = None
+    metric: MahalanobisMetric | None = field(default_factory=MahalanobisMetric)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        expect("components", self.components >= 1, "1 or more", self.components)
+        expect("seed", self.seed >= 0, "0 or more", self.seed)
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What was learned; `vectors` applies it.
+
+    Each description is reduced to its components and brought to unit length, then weighed by the golden
+    feature; of the whole, the mean is taken off, the metric applied, and the result brought to unit length.
+
+    Args:
+        components: by name.
+        weights: by name, the golden feature's; descriptions of weight 0 are not there.
+        mean: (d,) of the weighted components.
+        matrix: (d, e), of the metric; the identity where there is none.
+    """
+
+    components: dict[str, Components]
+    weights: dict[str, float]
+    mean: NDArray[np.float32]
+    matrix: NDArray[np.float32]
+
+    @classmethod
+    def fit(
+        cls,
+        descriptions: Mapping[str, NDArray[np.float32]],
+        triplets: NDArray[np.integer],
+        settings: BlendSettings | None = None,
+    ) -> "Blend":
+        """Learn from rated triplets; of images that no triplet names nothing is used.
+
+        Args:
+            descriptions: by name, (images, d_name) float32, unit length.
+            triplets: (t, 3) rows of query, positive and negative.
+            settings: the defaults where none are given.
+
+        Raises:
+            DeepRankingError: as `GoldenFeature.fit` does.
+        """
+        settings = settings or BlendSettings()
+        triplets = checked_triplets(triplets, min(map(len, descriptions.values())))
+        seen = np.unique(triplets)
+        rows = np.searchsorted(seen, triplets)
+        powers = settings.powers or {}
+        components, reduced = {}, {}
+        for name, vectors in descriptions.items():
+            own = vectors[seen]
+            components[name] = Components.fit(
+                own, settings.components, powers.get(name, 0.0), seed=settings.seed
+            )
+            reduced[name] = _unit(components[name](own))
+        golden = GoldenFeature.fit(reduced, rows)
+        weights = {name: weight for name, weight in golden.weights.items() if weight}
+        joined = golden.vectors(reduced)
+        mean = joined.mean(axis=0)
+        matrix = np.eye(joined.shape[1])
+        if settings.metric:
+            matrix = settings.metric.fit(joined, rows)
+        return cls({name: components[name] for name in weights}, weights, mean, matrix.astype(np.float32))
+
+    def vectors(self, descriptions: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the (images, e) vectors of unit length of descriptions as `fit` had them."""
+        parts = [
+            _unit(self.components[name](descriptions[name])) * np.float32(weight**0.5)
+            for name, weight in self.weights.items()
+        ]
+        return _unit((np.concatenate(parts, axis=1) - self.mean) @ self.matrix)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))

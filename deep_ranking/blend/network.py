@@ -1,0 +1,205 @@
+"""A network that reads a frozen backbone at several depths, and colour beside it.
+
+Descriptions are what is read: each a vector of unit length for an image. Blended, they are the embedding.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import layers
+
+from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.network.layers import (
+    ColourHistogram,
+    LabColour,
+    Mirror,
+    Quadrants,
+    SecondMoments,
+    SignedRoot,
+    Spread,
+)
+from deep_ranking.network.network import NetworkSettings, build_network
+from deep_ranking.network.weights import load_weights
+
+Affine = tuple[np.ndarray, np.ndarray]
+"""A mean (d,) and axes (d, k): x -> (x - mean) @ axes."""
+
+_POOLINGS = {
+    "mean": layers.GlobalAveragePooling2D,
+    "spread": Spread,
+    "quadrants": Quadrants,
+    "second_moments": SecondMoments,
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read from a backbone.
+
+    Args:
+        layer: whose activations.
+        pooling: how its positions are summed up; see `pooling`.
+        channels: the activations are first reduced to so many principal components; None: not.
+        power: of the description's own components; see `features.components`.
+    """
+
+    layer: str
+    pooling: Literal["mean", "spread", "quadrants", "second_moments"]
+    channels: int | None = None
+    power: float = 0.0
+
+
+READINGS: dict[str, dict[str, Reading]] = {
+    "mobilenetv2": {
+        "layout": Reading("out_relu", "quadrants"),
+        "parts": Reading("block_13_project_BN", "second_moments", 64, 0.5),
+        "texture": Reading("block_12_add", "second_moments", 64, 0.5),
+    },
+    "resnet50": {
+        "layout": Reading("conv5_block3_out", "quadrants"),
+        "parts": Reading("conv4_block6_out", "second_moments", 64, 0.5),
+        "texture": Reading("conv3_block4_out", "second_moments", 64, 0.5),
+    },
+}
+"""By backbone and name. MobileNetV2's were chosen on rated triplets (docs/experiments.md), ResNet50's by
+analogy."""
+COLOUR = "colour"
+
+
+def frozen_backbone(backbone: str, image_size: int, weights: str, seed: int = 0) -> keras.Model:
+    """Return the network whose readings are taken: (b, image_size, image_size, 3) RGB 0..255 -> a map each.
+
+    Args:
+        backbone: a name in `READINGS`.
+        image_size: in pixels, a multiple of 32.
+        weights: "imagenet", "none" or a file; see `network.weights.load_weights`.
+        seed: of random weights.
+
+    Returns:
+        A model with one output for each reading, in their order.
+
+    Raises:
+        DeepRankingError: no readings are known of the backbone, or the weights cannot be loaded.
+    """
+    expect("backbone", backbone in READINGS, f"one of {', '.join(READINGS)}", backbone)
+    expect("image_size", image_size >= 64 and image_size % 32 == 0, "a multiple of 32 from 64 on", image_size)
+    settings = NetworkSettings(backbone, image_size, embedding_size=0, low_resolution="none")
+    keras.utils.set_random_seed(seed)
+    whole = build_network(settings, backbone_rate=0.0)
+    load_weights(whole, settings, weights)
+    convnet = whole.get_layer("backbone")
+    taps = [convnet.get_layer(reading.layer).output for reading in READINGS[backbone].values()]
+    inner = keras.Model(convnet.input, taps, name="backbone")
+    inner.trainable = False
+    return keras.Model(whole.input, inner(whole.get_layer("preprocessing").output), name="frozen")
+
+
+def build_descriptions(
+    frozen: keras.Model,
+    readings: Mapping[str, Reading],
+    reductions: Mapping[str, Affine],
+    average_mirror: bool = False,
+) -> tuple[keras.Model, dict[str, slice]]:
+    """Build the network that describes images.
+
+    Args:
+        frozen: what `frozen_backbone` gave.
+        readings: one for each of its outputs.
+        reductions: the channels' principal components of the readings that want them.
+        average_mirror: each description is the mean of the image's and its mirror image's, of unit length.
+
+    Returns:
+        A model from images to all descriptions one after the other, and where each lies.
+    """
+    image, found = _descriptions(frozen, readings, reductions, average_mirror)
+    places, end = {}, 0
+    for name, description in found.items():
+        places[name] = slice(end, end + description.shape[-1])
+        end += description.shape[-1]
+    joined = layers.Concatenate(name="descriptions")(list(found.values()))
+    return keras.Model(image, joined, name="descriptions"), places
+
+
+def build_blend(
+    frozen: keras.Model,
+    readings: Mapping[str, Reading],
+    reductions: Mapping[str, Affine],
+    components: Mapping[str, Affine],
+    weights: Mapping[str, float],
+    metric: Affine,
+    average_mirror: bool = False,
+) -> keras.Model:
+    """Build the whole: descriptions, their components, weights, metric, unit length.
+
+    Args:
+        frozen: what `frozen_backbone` gave.
+        readings: one for each of its outputs.
+        reductions: the channels' principal components of the readings that want them.
+        components: of each description that is used.
+        weights: of their squared distances.
+        metric: on the weighted whole.
+        average_mirror: as of `build_descriptions`.
+
+    Returns:
+        A model from (b, size, size, 3), RGB 0..255, to (b, d) float32 of unit length.
+
+    Raises:
+        DeepRankingError: a weight is given for what is not described.
+    """
+    image, found = _descriptions(frozen, readings, reductions, average_mirror)
+    if unknown := set(weights) - set(found):
+        raise DeepRankingError(f"weights: expected some of {', '.join(found)}, found {', '.join(unknown)}")
+    parts = []
+    for name, weight in weights.items():
+        x = _affine(components[name], f"{name}_components")(found[name])
+        x = layers.UnitNormalization(name=f"{name}_components_unit", dtype="float32")(x)
+        parts.append(layers.Rescaling(weight**0.5, name=f"{name}_weight")(x))
+    x = layers.Concatenate(name="merge")(parts) if len(parts) > 1 else parts[0]
+    x = _affine(metric, "embedding")(x)
+    x = layers.UnitNormalization(name="unit", dtype="float32")(x)
+    return keras.Model(image, x, name="deep_ranking")
+
+
+def _descriptions(
+    frozen: keras.Model,
+    readings: Mapping[str, Reading],
+    reductions: Mapping[str, Affine],
+    average_mirror: bool,
+) -> tuple[Any, dict[str, Any]]:
+    """Return the image that is described, and its descriptions."""
+    found = {}
+    for (name, reading), x in zip(readings.items(), frozen.outputs, strict=True):
+        if reading.channels:
+            x = _affine(reductions[name], f"{name}_channels")(x)
+        x = _POOLINGS[reading.pooling](name=f"{name}_{reading.pooling}")(x)
+        found[name] = x
+    side = frozen.input_shape[1]
+    small = layers.AveragePooling2D(side // 32, name="colour_average")(frozen.input)
+    found[COLOUR] = ColourHistogram(name="colour_histogram")(LabColour(name="colour_lab")(small))
+    for name, x in found.items():
+        x = SignedRoot(name=f"{name}_root")(x)
+        found[name] = layers.UnitNormalization(name=f"{name}_unit", dtype="float32")(x)
+    if not average_mirror:
+        return frozen.input, found
+    side = keras.Model(frozen.input, list(found.values()), name="side")
+    image = keras.Input(frozen.input_shape[1:], name="image")
+    sides = zip(side(image), side(Mirror(name="mirror")(image)), strict=True)
+    means = {
+        name: layers.Average(name=f"{name}_average_mirror")(both)
+        for name, both in zip(found, sides, strict=True)
+    }
+    return image, {
+        name: layers.UnitNormalization(name=f"{name}_both_unit", dtype="float32")(x)
+        for name, x in means.items()
+    }
+
+
+def _affine(map_: Affine, name: str) -> layers.Dense:
+    mean, axes = (np.asarray(part, np.float32) for part in map_)
+    layer = layers.Dense(axes.shape[1], name=name, trainable=False)
+    layer.build((None, axes.shape[0]))
+    layer.set_weights([axes, -(mean.astype(np.float64) @ axes.astype(np.float64)).astype(np.float32)])
+    return layer

@@ -1,0 +1,114 @@
+"""The flag that says which index, the same in every command."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from deep_ranking.errors import DeepRankingError, reason
+
+
+def add_store(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """Add `--index DIR`, which may be spelled `--store URL`; both are `args.index`."""
+    parser.add_argument(
+        "--index",
+        "--store",
+        required=True,
+        metavar="DIR|URL",
+        help=f"{purpose}: a folder, postgresql://[USER@]HOST/DATABASE[?index=NAME], "
+        "or ray://local/FOLDER (ray://HOST:PORT/FOLDER) for shards on a Ray cluster",
+    )
+
+
+def add_engine(parser: argparse._ActionsContainer) -> None:
+    """Declare the flags; they are what `Embedder.load` takes."""
+    parser.add_argument(
+        "--engine",
+        choices=("auto", "keras", "openvino"),
+        default="auto",
+        help="what runs the network; auto: openvino on a processor where it is installed, several times "
+        "faster; else keras (default: auto)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="float32",
+        help="of the engine openvino; auto: bfloat16 if the processor has it, twice as fast, with distances "
+        "that differ in the third digit (default: float32)",
+    )
+
+
+def tell_engine(args: argparse.Namespace) -> None:
+    """Say in a line on standard error what the flags come to on this machine; import Keras before."""
+    import keras
+
+    from deep_ranking.embedding.engines import resolve
+
+    engine, precision = resolve(args.engine, args.precision)
+    name = {"openvino": "OpenVINO", "keras": f"Keras on {keras.backend.backend()}"}[engine]
+    if not args.quiet:
+        print(f"embedding with {name} in {precision}", file=sys.stderr)
+
+
+logger = logging.getLogger(__name__)
+
+
+def classes_below(folder: str, root: str = "") -> dict[str, list[str]]:
+    """Return class name -> its images, as `os.path.join(root, image)` opens them; warn of what is no image.
+
+    Raises:
+        DeepRankingError: the folder is missing, or no sub-folder holds an image.
+    """
+    from deep_ranking.images.find import find_classes
+
+    skipped: list[str] = []
+    classes = find_classes(folder, on_skip=skipped.append)
+    if skipped:
+        logger.warning("%s: %d files left out, no image of a class: %s", folder, len(skipped), skipped[0])
+    return {
+        name: [relative_name(os.path.join(folder, image), root) for image in images]  # noqa: PTH118
+        for name, images in classes.items()
+    }
+
+
+def relative_name(path: str, root: str) -> str:
+    """Return a path relative to a root, with `/` between folders; without a root, the path itself."""
+    return os.path.relpath(path, root).replace(os.sep, "/") if root else path
+
+
+def warn_of_skipped(files: Sequence[str]) -> None:
+    """Say how many files are no images, if any, and name the first."""
+    if files:
+        logger.warning("%d files are no images and were left out, the first: %s", len(files), files[0])
+
+
+def import_keras(*more: str) -> None:
+    """Import Keras with standard error put aside; errors still come as exceptions.
+
+    TensorFlow's libraries write a few lines to file descriptor 2 before any of its settings are read.
+
+    Args:
+        more: modules to import with it; `fit` imports TensorFlow on every backend.
+
+    Raises:
+        DeepRankingError: the backend that KERAS_BACKEND names is not installed, or there is none such.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its later notes
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        for name in ("keras", *more):
+            importlib.import_module(name)
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        raise DeepRankingError(
+            f"KERAS_BACKEND={backend}: Keras cannot be imported ({reason(error)}); install this backend, or "
+            "leave the variable out to use TensorFlow"
+        ) from error
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,5 +1,0 @@
-"""The report: one page on a model that opens offline, its pictures, and its numbers for programs."""
-
-from deep_ranking.evaluation.report.write import write_report
-
-__all__ = ["write_report"]

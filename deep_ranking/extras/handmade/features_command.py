@@ -1,0 +1,72 @@
+"""Describe images by a hand-made feature of the paper, and write the vectors as an embeddings file.
+
+The features: wavelet (Haar signature), color (LAB histogram), sift (bag of dense SIFT-like words), fisher
+(Fisher vector of the same descriptors), hog, texton (textons in a spatial pyramid). sift, fisher and texton
+need a codebook: it is learned from the images, or read.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--dataset", default="dataset", help="the folder of images (default: dataset)")
+    parser.add_argument("--feature", required=True, metavar="NAME", help="one of those above")
+    parser.add_argument("--output", required=True, metavar="FILE", help="where the .npz is written")
+    parser.add_argument(
+        "--codebook",
+        metavar="FILE",
+        help="read from here if the file exists, so that new images are described as the first ones were; "
+        "otherwise learned and written here",
+    )
+    parser.add_argument("--cache", metavar="DIR", help="keep each image's vector here, by content")
+    parser.add_argument("--workers", type=int, default=2, help="threads (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="of the codebook (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find, fit, compute, write."""
+    import numpy as np
+
+    from deep_ranking.cli.shared import warn_of_skipped
+    from deep_ranking.errors import DeepRankingError
+    from deep_ranking.extras.handmade import FEATURES, CodebookFeature
+    from deep_ranking.extras.handmade.extract import Cache, extract
+    from deep_ranking.files import check_writable
+    from deep_ranking.images.find import find_images
+    from deep_ranking.vectors import Embeddings, write_embeddings
+
+    if args.feature not in FEATURES:
+        raise DeepRankingError(f"--feature: expected one of {', '.join(FEATURES)}, found {args.feature!r}")
+    if args.seed < 0:
+        raise DeepRankingError(f"--seed: expected 0 or more, found {args.seed}")
+    if args.output:
+        check_writable(args.output)
+    skipped: list[str] = []
+    images = find_images(args.dataset, on_skip=skipped.append)
+    if not images:
+        raise DeepRankingError(f"{args.dataset}: expected images, found none; check --dataset")
+    warn_of_skipped(skipped)
+    paths = [Path(args.dataset) / image for image in images]
+
+    kind = FEATURES[args.feature]
+    if not issubclass(kind, CodebookFeature):
+        if args.codebook:
+            raise DeepRankingError(f"--codebook: {args.feature} needs none; leave it out")
+        feature = kind()
+    elif args.codebook and Path(args.codebook).exists():
+        feature = kind(seed=args.seed).load(args.codebook)
+    else:
+        feature = kind(seed=args.seed).fit(paths, quiet=args.quiet)
+        if args.codebook:
+            feature.save(args.codebook)
+    cache = Cache(Path(args.cache)) if args.cache else None
+    vectors = extract(feature, paths, cache, args.workers, args.quiet)
+    write_embeddings(args.output, Embeddings(np.array(images), vectors))
+    if args.json:
+        print(json.dumps({"output": args.output, "images": len(images), "dimension": feature.dimension}))
+    else:
+        print(f"{args.output}: {len(images)} images, {feature.dimension} numbers each")

@@ -1,0 +1,231 @@
+"""A store in shards: an image's content says which; each is a folder with a process on a Ray cluster."""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.extras.ray.ray_cluster import join_cluster
+from deep_ranking.extras.ray.sharded_snapshot import Shard, ShardedSnapshot
+from deep_ranking.files import path_key
+from deep_ranking.search.image import Image
+from deep_ranking.search.store import IndexExistsError
+from deep_ranking.search.stores.local import LocalStore
+
+FILE_NAME = "shards.json"
+LAYOUT = 1
+
+_URL = re.compile(r"ray://(?P<address>[^/?]+)(?P<folder>/[^?]+)(\?shards=(?P<shards>[1-9]\d{0,3}))?")
+_ATTEMPTS = 3  # of one call, each in a new process
+
+
+class ShardedStore:
+    """The shards of one index.
+
+    A shard's write is one transaction; a write to several may be seen, or cut by a kill, shard by shard. Then
+    an image that was being replaced is missing until the next `deep-ranking index`, never there twice. One
+    process at a time may write.
+
+    Args:
+        place: `ray://ADDRESS/FOLDER[?shards=N]`. The folder is absolute, and each machine of the cluster sees
+            it under this path. The number of shards is settled when they are made.
+
+    Raises:
+        DeepRankingError: no such URL, cluster or index.
+        MissingExtraError: Ray is not installed.
+    """
+
+    def __init__(self, place: str | os.PathLike[str]):
+        address, self.folder, wanted = _read(place)
+        self.name = f"ray://{address}{self.folder}"
+        if not self.exists(place):
+            raise DeepRankingError(
+                f"{self.name}: expected an index, found no {FILE_NAME} in the folder; "
+                f"make one with: deep-ranking index --model MODEL --images FOLDER --store {self.name}"
+            )
+        layout, self._shards = _read_about(self.folder / FILE_NAME)
+        if layout != LAYOUT or wanted not in (None, self._shards):
+            raise DeepRankingError(
+                f"{self.name}: expected layout {LAYOUT} in {wanted or 'any number of'} shards, found layout "
+                f"{layout} in {self._shards}; leave ?shards= out, or index into another folder"
+            )
+        self._ray = join_cluster(address)
+        self._actors: list[Any] = []
+        self.metadata: dict[str, str] = self.ask("metadata")[0]
+
+    @classmethod
+    def create(cls, place: str | os.PathLike[str], metadata: Mapping[str, str]) -> "ShardedStore":
+        """Make the shards, in a folder that is missing or empty.
+
+        Raises:
+            IndexExistsError: there is an index already.
+        """
+        address, folder, wanted = _read(place)
+        shards = wanted or max(1, int(join_cluster(address).cluster_resources().get("CPU", 1)))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        try:
+            for number in range(shards):
+                LocalStore.create(_folder(unfinished, number), metadata).close()
+            about = json.dumps({"layout": LAYOUT, "shards": shards})
+            (unfinished / FILE_NAME).write_text(about, encoding="utf-8")
+            unfinished.chmod(0o755)
+            unfinished.rename(folder)
+        except OSError as error:
+            if cls.exists(place):
+                raise IndexExistsError(
+                    f"{folder}: there is an index already; open it, or delete it"
+                ) from None
+            raise DeepRankingError(
+                f"{folder}: expected a folder that is missing or empty ({error})"
+            ) from None
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return cls(place)
+
+    @staticmethod
+    def exists(place: str | os.PathLike[str]) -> bool:
+        """Tell whether a folder holds finished shards."""
+        return (_read(place)[1] / FILE_NAME).is_file()
+
+    def close(self) -> None:
+        """End the shards' processes."""
+        for actor in self._actors:
+            self._ray.kill(actor)
+        self._actors = []
+
+    def version(self) -> int:
+        """Return the number of changes made so far, of all shards."""
+        return sum(self.ask("store", "version"))
+
+    def snapshot(self) -> ShardedSnapshot:
+        """Return what a search sees: whatever is in each shard when it comes."""
+        return ShardedSnapshot(self)
+
+    def images(self) -> list[Image]:
+        """Return every image, in order of the path's bytes."""
+        found = self.ask("store", "images")
+        return sorted((image for images in found for image in images), key=lambda image: path_key(image.path))
+
+    def known(self, hashes: Iterable[bytes]) -> set[bytes]:
+        """Return those of the content hashes that have a vector."""
+        wanted: list[list[bytes]] = [[] for _ in range(self._shards)]
+        for content in hashes:
+            wanted[self.home(content)].append(content)
+        return set().union(*self.ask_each("store", [("known", some) for some in wanted]))
+
+    def write(
+        self,
+        images: Iterable[Image] = (),
+        vectors: Mapping[bytes, np.ndarray] | None = None,
+        remove: Collection[str] = (),
+        metadata: Mapping[str, str] | None = None,
+    ) -> int:
+        """Remove images by path, then put images and the vectors of new content, shard by shard."""
+        images = list({image.path: image for image in images}.values())
+        put: list[list[Image]] = [[] for _ in range(self._shards)]
+        new: list[dict[bytes, np.ndarray]] = [{} for _ in range(self._shards)]
+        for image in images:
+            put[self.home(image.hash)].append(image)
+        for content, vector in (vectors or {}).items():
+            new[self.home(content)][content] = vector
+        removed = sum(self.ask("store", "write", (), None, list(remove))) if remove else 0
+        if images:  # an earlier content of theirs may be in another shard, and goes first
+            paths = {image.path for image in images}
+            others = [list(paths - {image.path for image in some}) for some in put]
+            self.ask_each("store", [("write", (), None, some) for some in others])
+        self.ask_each("store", [("write", *some, (), metadata) for some in zip(put, new, strict=True)])
+        self.metadata.update(metadata or {})
+        return removed
+
+    def rebind(self, metadata: Mapping[str, str]) -> None:
+        """Give a store that holds no images this metadata; one that holds images is left as it is."""
+        if sum(self.ask("count")) == 0:
+            self.ask("store", "rebind", dict(metadata))
+            self.metadata.update(metadata)
+
+    def sweep(self) -> None:
+        """Delete the vectors that no image has any more; what a search sees does not change."""
+        self.ask("store", "sweep")
+
+    def home(self, content: bytes) -> int:
+        """Return the number of the shard that a content is in."""
+        return int.from_bytes(content[:4], "big") % self._shards
+
+    def ask(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of `Shard` in all shards at once, and return their answers."""
+        return self.ask_each(method, [arguments] * self._shards)
+
+    def ask_each(self, method: str, arguments: Sequence[Sequence[Any]]) -> list[Any]:
+        """Call a method of `Shard` with arguments of its own in each shard."""
+        actors = self._start()
+        calls = [getattr(a, method).remote(*values) for a, values in zip(actors, arguments, strict=True)]
+        return self._answers(calls)
+
+    def ask_one(self, number: int, method: str, *arguments: Any) -> Any:
+        """Call a method of one shard."""
+        return self._answers([getattr(self._start()[number], method).remote(*arguments)])[0]
+
+    def _answers(self, calls: list[Any]) -> list[Any]:
+        """Wait for calls; a process that dies is replaced, and asked again.
+
+        Raises:
+            DeepRankingError: what a shard raises, or a process that dies again and again.
+        """
+        try:
+            return self._ray.get(calls)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, DeepRankingError):
+                raise error.cause from None
+            raise
+        except self._ray.exceptions.RayError as error:
+            self.close()  # the next call starts all of them anew
+            raise DeepRankingError(
+                f"{self.name}: a shard cannot be used ({reason(error)}); is its folder still there, and has "
+                "each machine the memory for its shards?"
+            ) from None
+
+    def _start(self) -> list[Any]:
+        if not self._actors:
+            # No share of a processor is set aside: shards must start however few there are.
+            actor = self._ray.remote(
+                max_restarts=-1, max_task_retries=_ATTEMPTS - 1, num_cpus=0, scheduling_strategy="SPREAD"
+            )(Shard)
+            self._actors = [actor.remote(_folder(self.folder, number)) for number in range(self._shards)]
+        return self._actors
+
+
+def _read(place: str | os.PathLike[str]) -> tuple[str, Path, int | None]:
+    match = _URL.fullmatch(os.fspath(place))
+    if not match:
+        raise DeepRankingError(
+            "expected ray://local/FOLDER, ray://auto/FOLDER or ray://HOST:PORT/FOLDER, with an absolute "
+            f"folder and perhaps ?shards=N, found {os.fspath(place)}"
+        )
+    return match["address"], Path(match["folder"]), int(match["shards"]) if match["shards"] else None
+
+
+def _read_about(path: Path) -> tuple[object, int]:
+    """Return the layout and the number of shards."""
+    try:
+        about = json.loads(path.read_bytes())
+        layout, shards = about["layout"], about["shards"]
+        if type(shards) is not int or not 0 < shards < 10_000:
+            raise ValueError(f"{shards!r:.40} shards")
+        return layout, shards
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
+        raise DeepRankingError(
+            f"{path}: damaged ({reason(error)}); write into it "
+            f'{{"layout": {LAYOUT}, "shards": N}}, N the number of folders beside it, or index anew'
+        ) from error
+
+
+def _folder(folder: Path, number: int) -> Path:
+    return folder / f"shard-{number:04}"

@@ -1,0 +1,151 @@
+"""The page: a template filled in, every picture inside it, so that it opens anywhere."""
+
+import base64
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from deep_ranking.datasets.folder import check_free, folder_written_whole
+from deep_ranking.errors import MissingExtraError
+from deep_ranking.evaluation.metrics.measure import readable
+from deep_ranking.evaluation.tasks import images_of
+from deep_ranking.report.drawing import DARK, LIGHT, Draw, confusion, curves, drawn, histograms
+from deep_ranking.report.findings import Findings, Questions, confusion_matrix, find
+from deep_ranking.report.pictures import embedding_map, save, strip, thumbnail
+
+_HEADLINES = ("similarity_precision", "knn_accuracy@1", "recall@10", "precision@10")
+
+
+def page(findings: Findings, charts: Mapping[str, tuple[Image.Image, ...]]) -> str:
+    """Return the HTML.
+
+    Args:
+        findings: what it tells.
+        charts: by name, for light pages and, if it differs, for dark ones.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["spoken"] = spoken
+    template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    found = findings.results["model"]
+    metrics = {**found["test"].metrics, **found["retrieval"].metrics}
+    return template.render(
+        findings=findings,
+        facts=_facts(findings),
+        leave_one_out=findings.questions.retrieval.gallery is findings.questions.test,
+        headlines=[(name, metrics[name]) for name in _HEADLINES if name in metrics],
+        charts={name: list(map(_inline, versions)) for name, versions in charts.items()},
+        thumbnail=cache(lambda path: _inline(thumbnail(path))),
+        title=findings.questions.title,
+        readable=readable,
+    )
+
+
+def spoken(name: str) -> str:
+    """Return a metric's name as it is said.
+
+    Example:
+        >>> spoken("knn_accuracy@30"), spoken("map@r"), spoken("recall@10")
+        ('30-nearest-neighbour accuracy', 'MAP@R', 'Recall@10')
+    """
+    kind, _, number = name.partition("@")
+    if kind == "knn_accuracy":
+        return f"{number}-nearest-neighbour accuracy"
+    if name in ("map@r", "r_precision"):
+        return {"map@r": "MAP@R", "r_precision": "R-precision"}[name]
+    return name.replace("_", " ").capitalize()
+
+
+def _facts(findings: Findings) -> list[str]:
+    """Return what the model file says of itself, a few words each."""
+    embedder = findings.embedder
+    facts = ["{} x {} pixels".format(*embedder.size), f"{embedder.dimension:,} numbers an image"]
+    # A file of other code may say nothing, or something else.
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+        epoch, learned = embedder.metadata["metrics"].get("epoch"), embedder.metadata["triplets"]
+        backbone = embedder.metadata["settings"]["network"]["backbone"]
+        # Mining makes its triplets in the batches; the file then tells only of images.
+        what = f"{learned['count']:,} triplets" if "count" in learned else f"{learned['images']:,} images"
+        facts = [str(backbone), *facts, f"epoch {epoch} over {what}" if epoch else "not trained"]
+    return facts
+
+
+def _inline(picture: Image.Image) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(save(picture, 'webp')).decode()}"
+
+
+_MAPPED = 400
+
+
+def charts(findings: Findings) -> dict[str, tuple[Image.Image, ...]]:
+    """Return the charts there is something for, by name: for light pages and, if it differs, for dark."""
+    questions, log = findings.questions, findings.log
+    drawings: dict[str, Draw] = {}
+    for name, column in (("loss", "loss"), ("ranking", "similarity_precision")):
+        if {column, f"val_{column}"} & set(log):
+            drawings[name] = curves(log, column, f"val_{column}", column.replace("_", " "))
+    drawings["distances"] = histograms(*questions.pair_distances(findings.embeddings))
+    if findings.confusions:
+        names, shares = confusion_matrix(findings.confusions)
+        drawings["confusion"] = confusion([questions.title(name) for name in names], shares)
+    images = np.random.default_rng(questions.seed).permutation(images_of(questions.test))[:_MAPPED].tolist()
+    vectors = findings.embeddings.vectors[findings.embeddings.rows(images)]
+    return {name: tuple(drawn(draw, ink) for ink in (LIGHT, DARK)) for name, draw in drawings.items()} | {
+        "map": (embedding_map(vectors, images, questions.seed),)
+    }
+
+
+def write_report(
+    output: str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    questions: Questions,
+    baselines: bool = False,
+    quiet: bool = True,
+    engine: str = "auto",
+    precision: str = "float32",
+) -> dict[str, Any]:
+    """Write a folder with `index.html`, its pictures as PNG files and `metrics.json`, whole or not at all.
+
+    Args:
+        output: a folder that is not there yet, or is empty.
+        model: the model file; its training log is looked for beside it.
+        questions: the training and the test images.
+        baselines: measure these too.
+        quiet: no progress.
+        engine: what runs the model, as in `Embedder.load`; baselines run on Keras.
+        precision: of the engine.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        MissingExtraError: Matplotlib, Jinja or the engine is not installed.
+        DeepRankingError: the model, its log or an image cannot be read, the folder holds something already,
+            or the classes do not suffice (two, and one of them with two images).
+        OSError: a file cannot be written.
+    """
+    for package in ("matplotlib", "jinja2"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "report", "the report")
+    check_free(output)  # before long work
+    findings = find(model, questions, baselines, quiet, engine, precision)
+    numbers, drawn = findings.as_dict(), charts(findings)
+    with folder_written_whole(output) as folder:
+        for name, versions in drawn.items():
+            (folder / f"{name}.png").write_bytes(save(versions[0], "png"))
+        for number, query in enumerate(findings.queries, 1):
+            (folder / f"query-{number}.png").write_bytes(save(strip(query), "png"))
+        (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+        (folder / "index.html").write_text(page(findings, drawn), encoding="utf-8")
+    return numbers

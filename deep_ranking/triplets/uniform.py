@@ -1,0 +1,184 @@
+"""The blog's sampler: every image is a query; positives from its class, negatives from the others.
+
+Source: the blog's `triplet_sampler.py`. Here the time is linear in the triplets and the memory in the
+images; there, each (query, positive) pair shuffles all images.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError, expect
+
+_BLOCK = 200_000
+"""About as many triplets are made at a time; keeps the memory flat."""
+
+
+@dataclass(frozen=True)
+class UniformSampler:
+    """Uniform triplets over a folder of classes.
+
+    Each image is a query once. It gets `num_pos_images` distinct positives of its class (or all, where
+    the class has fewer), and each of these pairs gets `num_neg_images` distinct images of other classes.
+
+    Args:
+        classes: class name -> its images, as `images.find_classes` gives them.
+        num_pos_images: positives a query, 1 or more.
+        num_neg_images: negatives a (query, positive) pair, 1 or more.
+        seed: the same seed gives the same triplets in the same order.
+
+    Raises:
+        DeepRankingError: a count or a seed out of range, fewer than two classes, or no class of two images.
+
+    Example:
+        >>> sampler = UniformSampler({"a": ["a/1", "a/2"], "b": ["b/1"]}, num_pos_images=1, num_neg_images=1)
+        >>> sampler.single_image_classes
+        ['b']
+        >>> [[sampler.images[i] for i in row] for block in sampler.blocks() for row in block]
+        [['a/1', 'a/2', 'b/1'], ['a/2', 'a/1', 'b/1']]
+    """
+
+    classes: Mapping[str, Sequence[str]]
+    num_pos_images: int = 10
+    num_neg_images: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_pos_images", "num_neg_images"):
+            expect(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
+        expect("seed", self.seed >= 0, "0 or more", self.seed)
+        if len(self.classes) < 2:
+            raise DeepRankingError(
+                f"expected two classes or more, found {len(self.classes)} ({', '.join(self.classes)}); "
+                "a negative comes from another class than its query, so add a second sub-folder of images"
+            )
+        if len(self.single_image_classes) == len(self.classes):
+            raise DeepRankingError(
+                "expected a class with two images or more, found one image in each class; "
+                "a positive is another image of its query's class, so add images"
+            )
+
+    @property
+    def images(self) -> list[str]:
+        """All images, class by class; the triplets are given as positions in this list."""
+        return [image for images in self.classes.values() for image in images]
+
+    @property
+    def single_image_classes(self) -> list[str]:
+        """Classes whose only image has no positive; it still serves as a negative."""
+        return [name for name, images in self.classes.items() if len(images) == 1]
+
+    def __len__(self) -> int:
+        """Return the number of triplets."""
+        sizes = [len(images) for images in self.classes.values()]
+        return sum(
+            n * min(self.num_pos_images, n - 1) * min(self.num_neg_images, sum(sizes) - n) for n in sizes
+        )
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield the triplets as (k, 3) int64 arrays of positions in `images`; query, positive, negative.
+
+        The rows of one (query, positive) pair stand together, and the pairs of one query.
+        """
+        rng = np.random.default_rng(self.seed)
+        total = sum(len(images) for images in self.classes.values())
+        start = 0
+        for images in self.classes.values():
+            size = len(images)
+            positives = min(self.num_pos_images, size - 1)
+            negatives = min(self.num_neg_images, total - size)
+            step = max(1, _BLOCK // max(1, positives * negatives)) if positives else size
+            for first in range(0, size if positives else 0, step):
+                query = np.arange(first, min(first + step, size))
+                positive = choose(rng, len(query), size - 1, positives)
+                positive += positive >= query[:, None]  # the query itself is stepped over
+                negative = choose(rng, positive.size, total - size, negatives)
+                negative += size * (negative >= start)  # and so is its whole class
+                block = np.empty((negative.size, 3), np.int64)
+                block[:, 0] = np.repeat(query + start, positives * negatives)
+                block[:, 1] = np.repeat(positive.ravel() + start, negatives)
+                block[:, 2] = negative.ravel()
+                yield block
+            start += size
+
+
+def choose(rng: np.random.Generator, rows: int, population: int, k: int) -> np.ndarray:
+    """Draw, for each row, `k` distinct numbers below `population`; every subset is equally likely.
+
+    Drawing with replacement and drawing again what is there already is the same as drawing without
+    replacement. When no more than half of the population is taken, a draw is a repeat at most every other
+    time, so the work is linear in the numbers returned; when more is taken, a row of random keys is.
+
+    Returns:
+        (rows, k) int64, each row ascending.
+
+    Example:
+        >>> choose(np.random.default_rng(0), rows=2, population=3, k=3)
+        array([[0, 1, 2],
+               [0, 1, 2]])
+    """
+    if k == population:
+        return np.tile(np.arange(population), (rows, 1))
+    if 2 * k > population:
+        # A part at a time, since the keys take `population` numbers a row.
+        step = max(1, _BLOCK // population)
+        parts = [
+            np.argpartition(rng.random((min(step, rows - first), population)), k, axis=1)[:, :k]
+            for first in range(0, rows, step)
+        ]
+        return np.sort(np.concatenate(parts), axis=1)
+    drawn = rng.integers(population, size=(rows, k))
+    pending = np.arange(rows)
+    while len(pending):
+        part = np.sort(drawn[pending], axis=1)
+        repeat = np.zeros_like(part, bool)
+        repeat[:, 1:] = part[:, 1:] == part[:, :-1]
+        part[repeat] = rng.integers(population, size=repeat.sum())
+        drawn[pending] = part
+        pending = pending[repeat.any(axis=1)]
+    return drawn
+
+
+def split_images(
+    classes: Mapping[str, Sequence[str]], share: float, seed: int = 0
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Split the images of each class into a training and a validation part.
+
+    At least two images of a class stay on the training side, so that it keeps a positive; a class that is
+    held out at all is held out with two images or more, for the same reason.
+
+    Args:
+        classes: class name -> its images.
+        share: the validation part of each class, above 0 and below 1.
+        seed: the same seed gives the same split, whatever the order of the images.
+
+    Raises:
+        DeepRankingError: `share` is out of range, or too few images for two classes on both sides.
+
+    Example:
+        >>> training, validation = split_images({"a": list("12345"), "b": list("6789")}, share=0.4)
+        >>> {name: len(images) for name, images in validation.items()}
+        {'a': 2, 'b': 2}
+    """
+    expect("validation_split", 0 < share < 1, "a share above 0 and below 1", share)
+    expect("seed", seed >= 0, "0 or more", seed)
+    training: dict[str, list[str]] = {}
+    validation: dict[str, list[str]] = {}
+    rng = np.random.default_rng([seed, 1])
+    for name, images in classes.items():
+        images = sorted(images)
+        order = rng.permutation(len(images))
+        held = min(max(2, math.floor(share * len(images) + 0.5)), len(images) - 2)
+        if held < 2:
+            held = 0
+        training[name] = [images[i] for i in sorted(order[held:])]
+        if held:
+            validation[name] = [images[i] for i in sorted(order[:held])]
+    if len(validation) < 2:
+        raise DeepRankingError(
+            f"validation_split: expected two classes or more with four images each, found {len(validation)}; "
+            "add images, or train without a split"
+        )
+    return training, validation
