@@ -125,11 +125,11 @@ def train(
 
 def embed(outcome: Outcome, backbone: str, paths: list[str], side: int, rows: int, rounds: int) -> None:
     """Measure embedding from files, beside the network and the decoder alone."""
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.images.loader import load_batches
     from deep_ranking.network.network import NetworkSettings, build_network
 
-    embedder = Embedder(build_network(NetworkSettings(backbone, side, 512)))
+    embedder = Model(build_network(NetworkSettings(backbone, side, 512)))
     pixels = [batch.images for batch in load_batches(paths, (side, side), rows)]
     times = least_seconds(
         {

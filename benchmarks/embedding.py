@@ -27,14 +27,14 @@ BATCH = 32
 def measure(
     outcome: Outcome, backbone: str, paths: list[str], size: int, goal: float | None, rounds: int
 ) -> None:
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.embedding.engines import make_engine, resolve
     from deep_ranking.images.loader import load_batches
     from deep_ranking.network.network import NetworkSettings, build_network
 
     engine, precision = resolve("auto", "auto")
     network = build_network(NetworkSettings(backbone, size, 512))
-    embedder = Embedder(network, engine=make_engine(engine, network, precision))
+    embedder = Model(network, engine=make_engine(engine, network, precision))
     pixels = np.concatenate([batch.images for batch in load_batches(paths, (size, size), BATCH)])
     batches = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
     expected = network.predict(pixels, batch_size=BATCH, verbose=0)

@@ -36,7 +36,7 @@ def main() -> None:
     from deep_ranking.network.network import NetworkSettings
     from deep_ranking.training.model import build_training_model
     from deep_ranking.training.settings import TrainingSettings
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import Triplets
 
     class FromMemory(keras.utils.PyDataset):
         def __init__(self, batches: list):
@@ -53,7 +53,7 @@ def main() -> None:
         paths = [str(Path(folder) / name) for name in write_photos(Path(folder), 500, 60)]
         sampler = UniformSampler({str(c): paths[c::4] for c in range(4)}, 10, 5)
         rows = np.concatenate(list(sampler.blocks()))[: 8 * steps].astype(np.int32)
-        table = TripletTable(sampler.images, rows, "")
+        table = Triplets(sampler.images, rows, "")
         settings = TrainingSettings(
             NetworkSettings(backbone, size, 512), weights="none", freeze_normalization=True
         )

@@ -36,10 +36,10 @@ def measure(
     from deep_ranking.images.batches import BatchStream, TripletBatches
     from deep_ranking.images.cache import ImageCache
     from deep_ranking.network.network import NetworkSettings
-    from deep_ranking.training.frozen import Views
+    from deep_ranking.training.frozen import CachedActivations
     from deep_ranking.training.model import build_training_model
     from deep_ranking.training.settings import TrainingSettings
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import Triplets
 
     network = NetworkSettings(backbone, size, 512, low_resolution="none")
     choices = {"weights": "none", "augmentation": "none", "freeze_normalization": True, "backbone_rate": 0.0}
@@ -50,14 +50,14 @@ def measure(
         paths = [f"{folder}/{name}" for name in write_photos(Path(folder), 200, 400)]
         sampler = UniformSampler({str(c): paths[c::4] for c in range(4)}, 10, 5)
         triplets = np.concatenate(list(sampler.blocks()))[: rows // 3 * steps * LONGER]
-        table = TripletTable(sampler.images, triplets.astype(np.int32), "")
+        table = Triplets(sampler.images, triplets.astype(np.int32), "")
         from_pixels, from_features = (
             TripletBatches(table, rows, shape, distinct=True, workers=2, cache=ImageCache(shape))
             for _ in range(2)
         )
         begin = time.perf_counter()
         engine = make_engine("auto", head.frozen, "auto")
-        from_features.fetch = Views(engine, table.images, shape, Path(folder))
+        from_features.fetch = CachedActivations(engine, table.images, shape, Path(folder))
         print(f"frozen layers, once: {(time.perf_counter() - begin) / len(paths):.3f} s an image")
 
         def epoch(trained, batches: TripletBatches, steps: int) -> None:

@@ -71,12 +71,12 @@ def tf_data(paths: list[str], size: int, batch: int):
 def measure(folder: Path, side: int, size: int, count: int, rounds: int, outcome: Outcome) -> None:
     from deep_ranking.images.batches import TripletBatches
     from deep_ranking.images.cache import ImageCache
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import Triplets
 
     paths = [str(folder / name) for name in write_photos(folder, side, count)]
     sampler = UniformSampler({str(c): paths[c::4] for c in range(4)}, min(10, count // 4 - 1), 5)
     triplets = np.concatenate(list(sampler.blocks()))[: 4 * count]
-    table = TripletTable(sampler.images, triplets.astype(np.int32), "")
+    table = Triplets(sampler.images, triplets.astype(np.int32), "")
 
     def read_all(cache: ImageCache | None) -> None:
         batches = TripletBatches(table, ROWS, (size, size), distinct=True, workers=CORES, cache=cache)

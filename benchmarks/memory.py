@@ -49,9 +49,9 @@ def train(folder: str, triplets: str) -> None:
     from deep_ranking.network.network import NetworkSettings
     from deep_ranking.training.model import build_training_model
     from deep_ranking.training.settings import TrainingSettings
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import Triplets
 
-    table = TripletTable.load(triplets, folder)
+    table = Triplets.load(triplets, folder)
     model = build_training_model(TrainingSettings(NetworkSettings("simple", SIZE, 64), weights="none"))[1]
     size = (SIZE, SIZE)
     batches = TripletBatches(table, 24, size, shuffle=True, distinct=True, workers=2, cache=ImageCache(size))

@@ -20,8 +20,8 @@ import keras
 import numpy as np
 from PIL import Image as Picture
 
-from deep_ranking.embedding.embedder import Embedder
 from deep_ranking.embedding.engines import make_engine
+from deep_ranking.embedding.model import Model
 from deep_ranking.extras.ray.shards import Result, ShardFolder, from_parquet, make_shards, to_parquet
 from deep_ranking.extras.ray.sources import find_sources
 from deep_ranking.images.decode import read_image
@@ -61,7 +61,7 @@ def measure(quick: bool) -> dict[str, float]:
     )
     network = keras.Model(backbone.input, keras.layers.Dense(DIMENSION)(backbone.output))
     for engine in ("keras", "openvino"):
-        embedder = Embedder(network, engine=make_engine(engine, network))
+        embedder = Model(network, engine=make_engine(engine, network))
         embedder.embed(photos)
         some = photos * (1 if quick else 4)
         rates[f"embedding, MobileNetV2, {engine}"] = len(some) / seconds(partial(embedder.embed, some))

@@ -59,14 +59,14 @@ def draw_neighbours() -> tuple[Path, int]:
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.evaluation.metrics import neighbours
     from deep_ranking.files import written_whole
     from deep_ranking.images.decode import read_image
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import Triplets
 
-    images = TripletTable.load(OUTPUT / "validation_triplets.txt", OUTPUT / "dataset").images
-    vectors = Embedder.load(OUTPUT / "deepranking.h5").embed(images).vectors
+    images = Triplets.load(OUTPUT / "validation_triplets.txt", OUTPUT / "dataset").images
+    vectors = Model.load(OUTPUT / "deepranking.h5").embed(images).vectors
     classes = [Path(image).parent.name for image in images]
     queries = [classes.index(name) for name in sorted(set(classes))][:QUERIES]
     found = neighbours(vectors[queries], vectors, RESULTS, leave_out=np.array(queries))

@@ -102,7 +102,7 @@ def part(folder: Path, number: int, args: argparse.Namespace) -> tuple[list[Appe
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.network.network import NetworkSettings, build_network
     from deep_ranking.network.weights import load_weights
 
@@ -110,7 +110,7 @@ def part(folder: Path, number: int, args: argparse.Namespace) -> tuple[list[Appe
     settings = NetworkSettings("mobilenetv2", image_size=96, embedding_size=0, low_resolution="none")
     network = build_network(settings)
     load_weights(network, settings, args.weights)
-    embedded = Embedder(network).embed([folder / item.path for item in items], quiet=False)
+    embedded = Model(network).embed([folder / item.path for item in items], quiet=False)
     if embedded.failures:
         raise DeepRankingError(f"{embedded.failures[0][0]}: {embedded.failures[0][1]}")
     return list(items), embedded.vectors

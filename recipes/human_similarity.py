@@ -36,7 +36,7 @@ from deep_ranking.cli.shared import import_keras
 from deep_ranking.datasets.human_triplets import prepare_human_triplets
 from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
 from deep_ranking.files import written_whole
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 
 FOLDS = 5
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -74,7 +74,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         prepare_human_triplets(data, args.archive)
-        results = learn(TripletTable.load(data / "triplets.txt", data), output, args)
+        results = learn(Triplets.load(data / "triplets.txt", data), output, args)
     with written_whole(output / "precision.png") as temporary:
         draw(results["precision"], temporary)
     results["minutes"] = round((time.monotonic() - begun) / 60, 1)
@@ -83,14 +83,14 @@ def main() -> None:
     print(json.dumps(results) if args.json else text(results))
 
 
-def learn(table: TripletTable, output: Path, args: argparse.Namespace) -> dict[str, Any]:
+def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Cross-validate, write the model and the report, return all figures."""
     import_keras()
     from deep_ranking import __version__
-    from deep_ranking.blend.described import Described, ReadSettings, ranked_right, text_query_groups
+    from deep_ranking.blend.described import Descriptions, ReadSettings, ranked_right, text_query_groups
     from deep_ranking.blend.golden import folds
     from deep_ranking.blend.learn import Blend, BlendSettings
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.embedding.engines import make_engine
     from deep_ranking.evaluation.tasks import sample_classes
     from deep_ranking.network.file import save_network
@@ -102,7 +102,7 @@ def learn(table: TripletTable, output: Path, args: argparse.Namespace) -> dict[s
     triplets, groups = table.rows, text_query_groups(table.images, table.rows)
     engine = "openvino" if args.device == "cpu" else "keras"
     reading = ReadSettings(args.backbone, args.weights, engine=engine, seed=args.seed)
-    described = Described.of(table.images, reading, quiet=False)
+    described = Descriptions.of(table.images, reading, quiet=False)
     settings = described.settings(BlendSettings(seed=args.seed))
     alone = described.settings(BlendSettings(metric=None, seed=args.seed))
     found = described.descriptions
@@ -110,7 +110,7 @@ def learn(table: TripletTable, output: Path, args: argparse.Namespace) -> dict[s
     plain = NetworkSettings(args.backbone, embedding_size=0, low_resolution="none")
     untrained = build_network(plain)
     load_weights(untrained, plain, args.weights)
-    vectors = Embedder(untrained, engine=make_engine(engine, untrained)).embed_all(table.images, quiet=False)
+    vectors = Model(untrained, engine=make_engine(engine, untrained)).embed_all(table.images, quiet=False)
     right = {"untrained": similarity_precision(triplet_distances(vectors, triplets))}
 
     everything = {**found, **thumbnails(table.images)}
@@ -120,7 +120,7 @@ def learn(table: TripletTable, output: Path, args: argparse.Namespace) -> dict[s
         say(name, right[name])
     right["blend"] = ranked_right(found, triplets, groups, settings, FOLDS)
     say("blend", right["blend"])
-    one_side = Described.of(table.images, replace(reading, average_mirror=False), quiet=False)
+    one_side = Descriptions.of(table.images, replace(reading, average_mirror=False), quiet=False)
     right["blend, one side"] = ranked_right(one_side.descriptions, triplets, groups, settings, FOLDS)
     say("blend, one side", right["blend, one side"])
     pairs = [("blend", "untrained"), ("blend", "no low-resolution path"), ("blend", "blend, one side")]
@@ -194,7 +194,7 @@ def thumbnails(paths: list[str]) -> dict[str, np.ndarray]:
     return {name: x / np.linalg.norm(x, axis=1, keepdims=True) for name, x in joined.items()}
 
 
-def by_text_query(table: TripletTable, rows: np.ndarray) -> dict[str, list[str]]:
+def by_text_query(table: Triplets, rows: np.ndarray) -> dict[str, list[str]]:
     """Return text query -> the images of some triplets."""
     classes: dict[str, list[str]] = {}
     for image in np.unique(table.rows[rows]):

@@ -28,7 +28,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
 from deep_ranking.extras.handmade import FEATURES, CodebookFeature
 from deep_ranking.extras.handmade.extract import Cache, extract
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from recipes.linear import LinearEmbedding
 from recipes.oasis import Oasis, similarity
 
@@ -76,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         prepare_human_triplets(data, args.archive)
-        triplets = TripletTable.load(data / "triplets.txt", data)
+        triplets = Triplets.load(data / "triplets.txt", data)
         cache = Cache(Path(args.cache)) if args.cache else None
         features = hand_made(triplets.images, cache, args.workers, args.seed)
         network = embed(triplets.images, args.weights, cache, args.workers)
@@ -111,7 +111,7 @@ def embed(paths: list[str], weights: str, cache: Cache | None, workers: int) -> 
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.network.network import NetworkSettings, build_network
     from deep_ranking.network.weights import load_weights
 
@@ -124,7 +124,7 @@ def embed(paths: list[str], weights: str, cache: Cache | None, workers: int) -> 
     settings = NetworkSettings("mobilenetv2", embedding_size=0, low_resolution="none")
     network = build_network(settings)
     load_weights(network, settings, weights)
-    embedded = Embedder(network).embed(paths, workers=workers, quiet=False)
+    embedded = Model(network).embed(paths, workers=workers, quiet=False)
     if embedded.failures:
         raise DeepRankingError(f"{embedded.failures[0][0]}: {embedded.failures[0][1]}")
     if cache:

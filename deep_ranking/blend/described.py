@@ -21,7 +21,7 @@ from deep_ranking.blend.network import (
     build_descriptions,
     frozen_backbone,
 )
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import make_engine
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
@@ -54,7 +54,7 @@ class ReadSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Described:
+class Descriptions:
     """Images as the frozen backbone sees them, and what is needed to build on that.
 
     Args:
@@ -72,7 +72,7 @@ class Described:
     average_mirror: bool = False
 
     @classmethod
-    def of(cls, paths: Sequence[str], settings: ReadSettings, quiet: bool = True) -> "Described":
+    def of(cls, paths: Sequence[str], settings: ReadSettings, quiet: bool = True) -> "Descriptions":
         """Describe image files; nothing is learned here but the channels' components, without ratings.
 
         Raises:
@@ -82,7 +82,7 @@ class Described:
         frozen = frozen_backbone(settings.backbone, settings.image_size, settings.weights, settings.seed)
         reductions = _reductions(frozen, readings, paths, settings.seed)
         network, places = build_descriptions(frozen, readings, reductions, settings.average_mirror)
-        embedder = Embedder(network, engine=make_engine(settings.engine, network))
+        embedder = Model(network, engine=make_engine(settings.engine, network))
         vectors = embedder.embed_all(paths, quiet=quiet)
         descriptions = {name: vectors[:, place] for name, place in places.items()}
         return cls(frozen, readings, reductions, descriptions, settings.average_mirror)

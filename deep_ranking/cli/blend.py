@@ -45,17 +45,17 @@ def run(args: argparse.Namespace) -> None:
     """Describe, cross-validate, fit, write."""
     from deep_ranking.evaluation.metrics import bootstrap
     from deep_ranking.files import check_writable
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import Triplets
 
     # The data first: what is missing is said before Keras has taken its seconds.
-    table = TripletTable.load(args.triplets, args.dataset)
+    table = Triplets.load(args.triplets, args.dataset)
     check_writable(args.model)
 
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
     from deep_ranking import __version__
-    from deep_ranking.blend.described import Described, ReadSettings, ranked_right, text_query_groups
+    from deep_ranking.blend.described import Descriptions, ReadSettings, ranked_right, text_query_groups
     from deep_ranking.blend.learn import Blend, BlendSettings, MahalanobisMetric
     from deep_ranking.network.file import check_ending, save_network
 
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     reading = ReadSettings(
         args.backbone, args.weights, args.image_size, args.engine, args.seed, args.average_mirror
     )
-    described = Described.of(table.images, reading, args.quiet)
+    described = Descriptions.of(table.images, reading, args.quiet)
     metric = MahalanobisMetric() if args.metric else None
     settings = described.settings(BlendSettings(args.components, metric=metric, seed=args.seed))
     right = ranked_right(described.descriptions, table.rows, groups, settings, args.folds, args.quiet)

@@ -88,7 +88,7 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
     from deep_ranking.cli.shared import classes_below, relative_name
     from deep_ranking.evaluation.evaluation import Evaluation
     from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import Triplets
 
     folders = [args.gallery, args.queries]
     if any(folders) and not all(folders):
@@ -98,7 +98,7 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
     root = args.dataset or "dataset"
     if all(folders) and not args.dataset and not args.triplets:
         root = os.path.commonpath(map(os.path.abspath, folders))
-    table = TripletTable.load(args.triplets, root) if args.triplets else None
+    table = Triplets.load(args.triplets, root) if args.triplets else None
 
     classes: dict[str, list[str]] = {}
     if table or not all(folders):
@@ -128,10 +128,10 @@ def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterat
     from deep_ranking.vectors import Embeddings, write_embeddings
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.embedding.baselines import systems
 
-    embedder = Embedder.load(args.model, args.engine, args.precision)
+    embedder = Model.load(args.model, args.engine, args.precision)
     paths = [os.path.join(root, image) for image in images]  # noqa: PTH118 - kept as the triplets have it
     for name, embed in systems(embedder, args.baselines):
         embeddings = Embeddings(np.array(images), embed(paths, args.quiet))

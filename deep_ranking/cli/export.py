@@ -17,10 +17,10 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.embedding.export import export
 
-    cosine = export(Embedder.load(args.model), args.output, args.format)
+    cosine = export(Model.load(args.model), args.output, args.format)
     if args.json:
         print(json.dumps({"output": args.output, "format": args.format, "cosine": cosine}))
     else:

@@ -114,10 +114,10 @@ def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[In
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
 
     shared.tell_engine(args)
-    embedder = Embedder.load(model, args.engine, args.precision)
+    embedder = Model.load(model, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
         for path in broken:
@@ -146,10 +146,10 @@ def _update_on_cluster(args: argparse.Namespace, model: str, folder: str) -> "tu
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
     from deep_ranking.extras.ray.shards import publish
 
-    embedder = Embedder.load(model)
+    embedder = Model.load(model)
     make_embedder = publish(model, embedder.fingerprint, shards, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":

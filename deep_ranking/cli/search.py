@@ -81,6 +81,6 @@ def _load(model: str | None) -> "Embedder":
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
 
-    return Embedder.load(model)
+    return Model.load(model)

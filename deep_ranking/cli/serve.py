@@ -75,6 +75,6 @@ def _embedder(index: str, model: str | None) -> "ImageEmbedder | None":
     from deep_ranking.cli.shared import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
 
-    return Embedder.load(model)
+    return Model.load(model)

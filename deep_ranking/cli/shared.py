@@ -23,7 +23,7 @@ def add_store(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 
 def add_engine(parser: argparse._ActionsContainer) -> None:
-    """Declare the flags; they are what `Embedder.load` takes."""
+    """Declare the flags; they are what `Model.load` takes."""
     parser.add_argument(
         "--engine",
         choices=("auto", "keras", "openvino"),

@@ -28,9 +28,9 @@ def run(args: argparse.Namespace) -> None:
     import_keras()
     import numpy as np
 
-    from deep_ranking.embedding import Embedder
+    from deep_ranking.embedding import Model
 
-    embedder = Embedder.load(args.model)
+    embedder = Model.load(args.model)
     one, two = (embedder.embed_image(path) for path in (args.image1, args.image2))
     distance = float(np.linalg.norm(one - two))
     if args.json:

@@ -9,7 +9,7 @@ from deep_ranking.cli.shared import warn_of_skipped
 
 if TYPE_CHECKING:
     from deep_ranking.evaluation.evaluation import Evaluation
-    from deep_ranking.triplets.table import LabelledImages, TripletSource, TripletTable
+    from deep_ranking.triplets.table import LabelledImages, Triplets, TripletSource
 
 TRIPLETS_AN_IMAGE = 10
 _ONLINE = ("triplets_per_epoch", "reservoir_capacity")
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read(
     args: argparse.Namespace,
-) -> "tuple[TripletSource | LabelledImages, TripletTable | None]":
+) -> "tuple[TripletSource | LabelledImages, Triplets | None]":
     """Return what to learn from, and the validation triplets if there are any.
 
     Images of the validation triplets are left out of class folders that are learned from.
@@ -77,14 +77,14 @@ def read(
     Raises:
         DeepRankingError: flags that exclude each other; data that is missing or does not fit.
     """
-    from deep_ranking.triplets.table import TripletTable
+    from deep_ranking.triplets.table import Triplets
 
     _refuse_what_has_no_effect(args)
     validation = None
     if args.validation_triplets:
-        validation = TripletTable.load(args.validation_triplets, args.validation_dataset or args.dataset)
+        validation = Triplets.load(args.validation_triplets, args.validation_dataset or args.dataset)
     if args.sampling == "file" and args.mining in (None, "none"):
-        return TripletTable.load(args.triplets or "triplets.txt", args.dataset), validation
+        return Triplets.load(args.triplets or "triplets.txt", args.dataset), validation
 
     from deep_ranking.triplets.table import LabelledImages
 
@@ -107,7 +107,7 @@ def read(
     return online, validation
 
 
-def evaluation(args: argparse.Namespace, validation: "TripletTable | None") -> "Evaluation | None":
+def evaluation(args: argparse.Namespace, validation: "Triplets | None") -> "Evaluation | None":
     """Return what else is measured on the validation images, if anything.
 
     Raises:
@@ -163,7 +163,7 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
             raise DeepRankingError(f"{', '.join(names)}: no effect {why}; change one of the two")
 
 
-def _classes(folder: str, validation: "TripletTable | None") -> tuple[dict[str, list[str]], list[str]]:
+def _classes(folder: str, validation: "Triplets | None") -> tuple[dict[str, list[str]], list[str]]:
     """Return the classes of a folder without the images of the validation, and all images with them."""
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.images.find import find_classes

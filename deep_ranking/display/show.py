@@ -10,14 +10,14 @@ from deep_ranking.display.pictures import Picture, Pictures, Row
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.search import Hit, Results
 from deep_ranking.triplets import Triplet
-from deep_ranking.triplets.table import TripletTable, find_image
+from deep_ranking.triplets.table import Triplets, find_image
 
 
 def show(thing: Any, folder: str | os.PathLike[str] = "", first: int = 10) -> Pictures:
     """Return pictures of the first few of many: at most `first` rows of at most `first` images.
 
     Args:
-        thing: search results or hits; a triplet, triplets or a `TripletTable`; images of each class, as
+        thing: search results or hits; a triplet, triplets or a `Triplets`; images of each class, as
             `images.find_classes` gives them; or paths of images
         folder: that paths are relative to, where `thing` does not know it.
         first: 1 or more.
@@ -33,7 +33,7 @@ def show(thing: Any, folder: str | os.PathLike[str] = "", first: int = 10) -> Pi
     folder = os.fspath(folder)
     if isinstance(thing, Results):
         return _hits(thing[:first], thing, thing.folder or folder, thing.queries[:first])
-    if isinstance(thing, TripletTable):
+    if isinstance(thing, Triplets):
         some = [Triplet(*(thing.images[image] for image in row)) for row in thing.rows[:first]]
         return _triplets(some, thing.rows, folder)
     if isinstance(thing, Triplet):

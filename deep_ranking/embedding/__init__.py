@@ -1,5 +1,5 @@
 """Images -> vectors."""
 
-from deep_ranking.embedding.embedder import Embedded, Embedder
+from deep_ranking.embedding.model import Embedded, Model
 
-__all__ = ["Embedded", "Embedder"]
+__all__ = ["Embedded", "Model"]

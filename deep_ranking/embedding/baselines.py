@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 import numpy as np
 
-from deep_ranking.embedding.embedder import Embedder
+from deep_ranking.embedding.model import Model
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.network.file import at_most_weights
 from deep_ranking.network.network import NetworkSettings, average_mirror, build_network, one_side
@@ -20,7 +20,7 @@ Embed = Callable[[Sequence[str], bool], np.ndarray]
 """Called with the paths of n images and `quiet`, gives (n, d) float32 or raises `DeepRankingError`."""
 
 
-def systems(embedder: Embedder, baselines: bool) -> Iterator[tuple[str, Embed]]:
+def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Embed]]:
     """Yield `"model"` and what embeds images with it and, if asked for, the same of each baseline.
 
     A baseline that cannot be had is left out with a warning: the model is of other code, its starting weights
@@ -45,7 +45,7 @@ def systems(embedder: Embedder, baselines: bool) -> Iterator[tuple[str, Embed]]:
             logger.warning("baseline %r left out: %s", name, error)
 
 
-def untrained(embedder: Embedder) -> Embed:
+def untrained(embedder: Model) -> Embed:
     """Return the network as its training began: the same settings, seed and starting weights.
 
     Raises:
@@ -69,10 +69,10 @@ def untrained(embedder: Embedder) -> Embed:
             "the model file does not say how the network was made; it says "
             f"{training!r:.100} ({reason(error):.100})"
         ) from error
-    return Embedder(network).embed_all
+    return Model(network).embed_all
 
 
-def single_scale(embedder: Embedder) -> Embed:
+def single_scale(embedder: Model) -> Embed:
     """Return the ConvNet path of the network alone, without low-resolution paths and linear layer.
 
     Raises:
@@ -82,7 +82,7 @@ def single_scale(embedder: Embedder) -> Embed:
     names = {layer.name for layer in network.layers}
     if not {"convnet_unit", "merge"} <= names:
         raise DeepRankingError("the network has no low-resolution path beside its ConvNet")
-    return Embedder(keras.Model(network.input, network.get_layer("convnet_unit").output)).embed_all
+    return Model(keras.Model(network.input, network.get_layer("convnet_unit").output)).embed_all
 
 
 def colour_histogram() -> Embed:
@@ -91,11 +91,11 @@ def colour_histogram() -> Embed:
     Raises:
         MissingExtraError: scikit-image is not installed.
     """
-    from deep_ranking.extras.handmade.color import ColorHistogram
+    from deep_ranking.extras.handmade.color import LabHistogram
     from deep_ranking.extras.handmade.extract import extract
 
     try:
         import skimage  # noqa: F401
     except ImportError:
         raise MissingExtraError("scikit-image", "features", "the colour histogram") from None
-    return lambda paths, quiet: extract(ColorHistogram(), paths, quiet=quiet)
+    return lambda paths, quiet: extract(LabHistogram(), paths, quiet=quiet)

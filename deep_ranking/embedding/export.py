@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deep_ranking.embedding.embedder import Embedder
 from deep_ranking.embedding.engines import import_openvino
+from deep_ranking.embedding.model import Model
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.files import temporary_folder
 
@@ -17,7 +17,7 @@ LOWEST_COSINE = 0.9999
 """Between what the exported model and the model itself give for the same image."""
 
 
-def export(embedder: Embedder, path: str | os.PathLike[str], format: str) -> float:
+def export(embedder: Model, path: str | os.PathLike[str], format: str) -> float:
     """Write the network for another runtime, run it there, and compare.
 
     Args:

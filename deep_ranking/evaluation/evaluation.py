@@ -8,7 +8,7 @@ from typing import TypeVar
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import Measurement
 from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask, classes_by_folder, sample_classes
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings
 
 TRIPLET_METRICS = ("similarity_precision", "score_at_top_K")
@@ -79,7 +79,7 @@ class Evaluation:
     @classmethod
     def of_table(
         cls,
-        table: TripletTable,
+        table: Triplets,
         root: str,
         metrics: Sequence[str],
         images_per_class: int | None = None,

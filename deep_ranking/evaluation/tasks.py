@@ -13,7 +13,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import Measurement, measure_retrieval, measure_triplets
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 from deep_ranking.vectors import Embeddings
 
@@ -36,7 +36,7 @@ class TripletTask:
     groups: Sequence[str] | None = None
 
     @classmethod
-    def of_table(cls, table: TripletTable, classes: Classes) -> "TripletTask":
+    def of_table(cls, table: Triplets, classes: Classes) -> "TripletTask":
         """Return the task of a triplet file.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from deep_ranking.images.augment import Augmentation
 from deep_ranking.images.batches import TripletBatches
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 
 
 class ImageDataGenerator:
@@ -67,7 +67,7 @@ class ImageDataGenerator:
             DeepRankingError: a bad triplet file, a missing image, or a bad batch size.
         """
         return TripletBatches(
-            TripletTable.load(triplet_path, directory),
+            Triplets.load(triplet_path, directory),
             batch_size,
             target_size,
             shuffle=shuffle,

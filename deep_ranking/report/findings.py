@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.embedding.baselines import systems
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.log import read_log
@@ -151,7 +151,7 @@ class Findings:
     """
 
     model: str
-    embedder: Embedder
+    embedder: Model
     log: Mapping[str, Sequence[float]]
     questions: Questions
     embeddings: Embeddings
@@ -189,7 +189,7 @@ def find(
     Raises:
         DeepRankingError: the model, its log or an image cannot be read, or the classes do not suffice.
     """
-    log, embedder = read_log(model), Embedder.load(model, engine, precision)
+    log, embedder = read_log(model), Model.load(model, engine, precision)
     results, own = {}, None
     for name, embed in systems(embedder, baselines):
         embeddings = Embeddings(np.array(questions.images), embed(questions.images, quiet))

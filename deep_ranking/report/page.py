@@ -123,7 +123,7 @@ def write_report(
         questions: the training and the test images.
         baselines: measure these too.
         quiet: no progress.
-        engine: what runs the model, as in `Embedder.load`; baselines run on Keras.
+        engine: what runs the model, as in `Model.load`; baselines run on Keras.
         precision: of the engine.
 
     Returns:

@@ -8,14 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
 from deep_ranking.images.batches import ImageBatches
 from deep_ranking.progress import progress
 from deep_ranking.training.checkpoint import Checkpoint, Progress, synchronize
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings
 
 
@@ -31,8 +31,8 @@ class Validation:
         evaluation: what else is measured; it names images by their paths.
     """
 
-    embedder: Embedder
-    table: TripletTable
+    embedder: Model
+    table: Triplets
     gap: float
     distance: str
     evaluation: Evaluation | None = None
@@ -137,7 +137,7 @@ class Validate(keras.callbacks.Callback):
         logs.update(self.validation.measure())
 
 
-class Keeper(keras.callbacks.Callback):
+class SaveBest(keras.callbacks.Callback):
     """Keeps the best network, the logs and the state of the run on disk.
 
     The network is saved whenever it ranks more of the validation right; without validation, each epoch.

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from deep_ranking import __version__
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import ReplicaEngine, named_engine
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect
 from deep_ranking.evaluation.evaluation import Evaluation
@@ -27,12 +27,12 @@ from deep_ranking.network.network import average_mirror
 from deep_ranking.training import callbacks
 from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
-from deep_ranking.training.frozen import Views, refit_embedding
+from deep_ranking.training.frozen import CachedActivations, refit_embedding
 from deep_ranking.training.model import build_training_model, float32_copy
 from deep_ranking.training.processes import BatchShares, Processes
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.triplets.class_batches import ClassBatches
-from deep_ranking.triplets.table import LabelledImages, TripletSource, TripletTable
+from deep_ranking.triplets.table import LabelledImages, Triplets, TripletSource
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def train(
     settings: TrainingSettings,
     training: TripletSource | LabelledImages,
     model_path: str | Path,
-    validation: TripletTable | None = None,
+    validation: Triplets | None = None,
     *,
     resume: bool = False,
     workers: int = 2,
@@ -141,7 +141,7 @@ def train(
     measured = None
     if validation is not None:
         engine = ReplicaEngine(used) if processes else None
-        embedder = Embedder(used, engine=engine, cache=cache)
+        embedder = Model(used, engine=engine, cache=cache)
         measured = Validation(embedder, validation, settings.gap, settings.distance, evaluation)
         watched.append(callbacks.Validate(measured))
     if tensorboard is not None:
@@ -176,7 +176,7 @@ def train(
     if not settings.epochs:
         finish(start.history[0])
         return Trained(used, start.history)
-    keeper = callbacks.Keeper(save, log, checkpoint, checkpoint_steps, len(batches), start)
+    keeper = callbacks.SaveBest(save, log, checkpoint, checkpoint_steps, len(batches), start)
     bar = callbacks.ProgressBar(batches, start.step, settings.epochs, quiet)
     try:
         _fit(model, batches, start.step, settings.epochs, [*watched, keeper, bar])
@@ -230,8 +230,8 @@ def _batches(
 
 def _views(
     settings: TrainingSettings, frozen: keras.Model, images: Sequence[str], folder: Path, quiet: bool
-) -> Views:
-    return Views(
+) -> CachedActivations:
+    return CachedActivations(
         named_engine(settings.engine, frozen),
         images,
         (settings.network.image_size,) * 2,
@@ -288,7 +288,7 @@ def _metadata(
 
 
 def _run_identity(
-    settings: TrainingSettings, training: TripletSource | LabelledImages, validation: TripletTable | None
+    settings: TrainingSettings, training: TripletSource | LabelledImages, validation: Triplets | None
 ) -> str:
     """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
     the learning rate depends on it.

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import Engine, named_engine
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.images.augment import PRESETS, Augmentation
@@ -79,7 +79,7 @@ def split_network(network: keras.Model, layer: str) -> Halves:
     )
 
 
-class Views:
+class CachedActivations:
     """The activations of each image, and of varied views of it, in a file that goes when this does.
 
     The first view is the image itself, the others are draws of the augmentation; if that mirrors left for
@@ -230,7 +230,7 @@ def refit_embedding(
     """
     layer = network.get_layer("embedding")
     before = keras.Model(network.input, layer.input)
-    embedder = Embedder(before, engine=named_engine(engine, before))
+    embedder = Model(before, engine=named_engine(engine, before))
     features = embedder.embed_all(labelled.images, quiet=quiet)
     found = Discriminants.fit(features, labelled.labels, layer.units, shrinkage)
     kernel = np.zeros(layer.kernel.shape, np.float32)

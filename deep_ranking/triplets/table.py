@@ -16,7 +16,7 @@ from deep_ranking.triplets.file import TripletFileError, numbered_triplets
 
 
 @dataclass(frozen=True)
-class TripletTable:
+class Triplets:
     """Triplets as positions in a list of images.
 
     Args:
@@ -49,7 +49,7 @@ class TripletTable:
         return {"count": len(self), "images": len(self.images), "sha256": self.fingerprint}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> "TripletTable":
+    def load(cls, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> "Triplets":
         """Read a triplet file whose images lie under `root`.
 
         Args:

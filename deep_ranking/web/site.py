@@ -20,7 +20,7 @@ from deep_ranking.web.workers import Workers
 
 
 class ImageEmbedder(Protocol):
-    """What turns an image's bytes into a vector: `deep_ranking.embedding.Embedder`, or anything else."""
+    """What turns an image's bytes into a vector: `deep_ranking.embedding.Model`, or anything else."""
 
     @property
     def dimension(self) -> int:

@@ -9,7 +9,7 @@ from keras import layers
 from parts import SIZE, Part, Parts
 from ways import Way
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.network.network import NetworkSettings, blog_paths, build_network, paper_paths
 from deep_ranking.network.weights import load_weights
 
@@ -46,7 +46,7 @@ def with_features(parts: Parts, weights: str, preprocessing: str) -> Parts:
     settings = NetworkSettings("mobilenetv2", side, 0, "none", preprocessing)
     network = build_network(settings)
     load_weights(network, settings, weights)
-    embed = Embedder(network).embed_pixels
+    embed = Model(network).embed_pixels
 
     def described(part: Part) -> Part:
         (pixels,) = part.images

@@ -11,7 +11,7 @@ from deep_ranking.errors import MissingExtraError
 from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 
 HISTORY = [
@@ -77,7 +77,7 @@ def test_training_tells_its_history_before_and_after_each_epoch(striped_classes,
     classes = {c: [f"{c}/{i}.png" for i in range(6)] for c in ("across", "down", "slant")}
     sampler = UniformSampler(classes, 2, 1)
     rows = np.concatenate(list(sampler.blocks())).astype(np.int32)
-    table = TripletTable([str(striped_classes / image) for image in sampler.images], rows, "0" * 64)
+    table = Triplets([str(striped_classes / image) for image in sampler.images], rows, "0" * 64)
     settings = TrainingSettings(NetworkSettings("simple", 32, 4), weights="none", epochs=2, batch_size=24)
     told = []
     trained = train(settings, table, tmp_path / "model.h5", table, watch=told.append)

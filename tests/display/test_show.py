@@ -16,7 +16,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import find_classes
 from deep_ranking.search import Hit, Index, Results
 from deep_ranking.triplets import read_triplets
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 
 NASTY = '<img src=x onerror="f()">&\'.png'
 
@@ -121,7 +121,7 @@ def test_triplets_are_shown_from_a_file_a_table_and_one_by_one(folder, tmp_path,
     (tmp_path / "triplets.txt").write_text(
         ",".join(triplet) + "\n" + "green/0.png,green/1.png,red/0.png\n" * 11
     )
-    table = TripletTable.load(tmp_path / "triplets.txt", folder)
+    table = Triplets.load(tmp_path / "triplets.txt", folder)
     for shown in (Shown(table), Shown(show(list(read_triplets(tmp_path / "triplets.txt")), folder))):
         assert colours(shown)[:6] == ["red", "red", "blue", "green", "green", "red"]
         assert shown.words[:6] == ["query", "red/0", "positive", "red/1", "negative", "blue/0"]

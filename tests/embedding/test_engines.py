@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder, engines
+from deep_ranking.embedding import Model, engines
 from deep_ranking.embedding.export import FORMATS, export
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.network.file import save_network
@@ -40,13 +40,13 @@ def cosines(a, b):
 
 
 @pytest.mark.parametrize(
-    "use", ["Embedder.load(path, 'openvino')", "export(Embedder.load(path), path + '.xml', 'openvino')"]
+    "use", ["Model.load(path, 'openvino')", "export(Model.load(path), path + '.xml', 'openvino')"]
 )
 def test_openvino_comes_without_its_telemetry(model, use):
     needs_openvino()
     program = (
         "import sys\n"
-        "from deep_ranking.embedding import Embedder\n"
+        "from deep_ranking.embedding import Model\n"
         "from deep_ranking.embedding.export import export\n"
         f"path = {str(model)!r}\n"
         f"{use}\n"
@@ -59,33 +59,33 @@ def test_openvino_comes_without_its_telemetry(model, use):
 
 def test_openvino_agrees_with_keras(model):
     needs_openvino()
-    expected = Embedder.load(model).embed_pixels(IMAGES)
-    fast = Embedder.load(model, engine="openvino")
+    expected = Model.load(model).embed_pixels(IMAGES)
+    fast = Model.load(model, engine="openvino")
     for rows in (5, 1, 3):
         found = fast.embed_pixels(IMAGES[:rows])
         assert found.dtype == np.float32
         assert found.flags.owndata, "the next batch must not change this one"
         assert cosines(found, expected[:rows]).min() > 0.9999
-    rough = Embedder.load(model, engine="openvino", precision="bfloat16").embed_pixels(IMAGES)
+    rough = Model.load(model, engine="openvino", precision="bfloat16").embed_pixels(IMAGES)
     assert cosines(rough, expected).min() > 0.999
 
 
 def test_auto_takes_what_suits_the_machine(model, monkeypatch, caplog):
     needs_openvino()
     monkeypatch.setattr(engines, "has_accelerator", lambda: False)
-    expected = Embedder.load(model).embed_pixels(IMAGES)
+    expected = Model.load(model).embed_pixels(IMAGES)
     for bfloat16, precision, least in ((True, "bfloat16", 0.999), (False, "float32", 0.9999)):
         monkeypatch.setattr(engines, "multiplies_bfloat16", lambda has=bfloat16: has)
         assert engines.resolve("auto", "auto") == ("openvino", precision)
         assert engines.resolve("keras", "auto") == ("keras", "float32")
-        found = Embedder.load(model, "auto", "auto").embed_pixels(IMAGES)
+        found = Model.load(model, "auto", "auto").embed_pixels(IMAGES)
         assert cosines(found, expected).min() > least
 
     def fails(*_):
         raise RuntimeError("no such operation\nand more")
 
     monkeypatch.setattr(engines, "OpenVINOEngine", fails)
-    np.testing.assert_array_equal(Embedder.load(model, "auto").embed_pixels(IMAGES), expected)
+    np.testing.assert_array_equal(Model.load(model, "auto").embed_pixels(IMAGES), expected)
     assert [record.getMessage() for record in caplog.records] == [
         "OpenVINO does not take this network (no such operation); Keras runs it"
     ]
@@ -108,7 +108,7 @@ def test_openvino_agrees_with_keras_on_real_weights_and_images(shared, tmp_path)
         np.stack([(x * i + y * 2) % 256 for i in (1, 3, 5)], axis=0)[..., None].repeat(3, -1).astype(np.uint8)
     )
     expected, found = (
-        Embedder.load(tmp_path / "model.keras", engine=engine).embed_pixels(images)
+        Model.load(tmp_path / "model.keras", engine=engine).embed_pixels(images)
         for engine in ("keras", "openvino")
     )
     assert cosines(found, expected).min() > 0.9999
@@ -118,7 +118,7 @@ def test_openvino_agrees_with_keras_on_real_weights_and_images(shared, tmp_path)
 def test_every_export_is_written_and_checked(model, tmp_path, format):
     ending = FORMATS[format][0]
     path = tmp_path / f"exported{ending}"
-    assert export(Embedder.load(model), path, format) > 0.9999
+    assert export(Model.load(model), path, format) > 0.9999
     assert path.exists()
     assert not list(tmp_path.glob(".*"))
     if format == "openvino":
@@ -131,20 +131,20 @@ def test_an_export_that_differs_is_not_written(model, tmp_path, monkeypatch):
         FORMATS, "saved_model", (ending, name, lambda path, images: -np.asarray(run(path, images)))
     )
     with pytest.raises(DeepRankingError, match=r"differs from the model \(cosine -1\.0"):
-        export(Embedder.load(model), tmp_path / "exported", "saved_model")
+        export(Model.load(model), tmp_path / "exported", "saved_model")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_check_of_an_export_does_not_depend_on_length(tmp_path, monkeypatch):
     model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(4)])
-    assert export(Embedder(model), tmp_path / "long", "saved_model") == pytest.approx(1, abs=1e-5)
+    assert export(Model(model), tmp_path / "long", "saved_model") == pytest.approx(1, abs=1e-5)
     monkeypatch.setitem(FORMATS, "saved_model", ("", "tf_saved_model", lambda *_: np.ones((3, 4))))
     with pytest.raises(DeepRankingError, match="differs from the model"):
-        export(Embedder(model), tmp_path / "other", "saved_model")
+        export(Model(model), tmp_path / "other", "saved_model")
 
 
 def test_what_cannot_be_exported_is_said(model, tmp_path):
-    embedder = Embedder.load(model)
+    embedder = Model.load(model)
     with pytest.raises(
         DeepRankingError, match="expected one of onnx, openvino, litert, saved_model, found 'pickle'"
     ):
@@ -158,9 +158,9 @@ def test_what_cannot_be_exported_is_said(model, tmp_path):
 
 def test_what_no_engine_has_is_said(model, monkeypatch):
     with pytest.raises(DeepRankingError, match="expected auto, keras or openvino, found 'torch'"):
-        Embedder.load(model, engine="torch")
+        Model.load(model, engine="torch")
     with pytest.raises(DeepRankingError, match="--engine openvino has bfloat16"):
-        Embedder.load(model, precision="bfloat16")
+        Model.load(model, precision="bfloat16")
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'deep-ranking\[fast\]'"):
-        Embedder.load(model, engine="openvino")
+        Model.load(model, engine="openvino")

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.network import NetworkSettings, build_network
 
@@ -62,7 +62,7 @@ def test_any_number_type_contiguous_or_not_gives_the_same(network, vectors):
 def test_one_image_is_embedded_as_among_others_and_none_gives_none(network, vectors):
     one = embed(network, IMAGES[1:2].astype(np.float32))
     np.testing.assert_allclose(one, vectors[1:2], atol=1e-4)
-    none = Embedder(network).embed_pixels(IMAGES[:0])
+    none = Model(network).embed_pixels(IMAGES[:0])
     assert (none.shape, none.dtype) == ((0, 6), np.float32)
 
 

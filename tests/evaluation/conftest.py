@@ -8,7 +8,7 @@ import pytest
 from deep_ranking.datasets.demo import DemoSettings, draw_demo
 from deep_ranking.images.find import find_classes
 from deep_ranking.triplets.file import write_blocks
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 
 
@@ -36,7 +36,7 @@ def trained(tmp_path_factory) -> Trained:
         draw_demo(root / part, DemoSettings(3, 32, seed=1, part=number), quiet=True)
         sampler = UniformSampler(find_classes(root / part), 1, 1)
         write_blocks(found.triplets(part), sampler.images, sampler.blocks())
-        tables.append(TripletTable.load(found.triplets(part), root / part))
+        tables.append(Triplets.load(found.triplets(part), root / part))
     settings = TrainingSettings(
         NetworkSettings("simple", image_size=32, embedding_size=8), weights="none", epochs=1, batch_size=12
     )

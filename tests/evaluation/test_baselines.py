@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.embedding.baselines import single_scale, systems, untrained
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.network import NetworkSettings, build_network
@@ -19,7 +19,7 @@ def images(trained):
 
 
 def test_single_scale_is_the_convnet_path(trained, images):
-    embedder = Embedder.load(trained.model)
+    embedder = Model.load(trained.model)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     features = keras.Sequential(
         [embedder.network.get_layer(name) for name in ("preprocessing", "backbone", "features")]
@@ -33,11 +33,11 @@ def test_single_scale_is_the_convnet_path(trained, images):
 def test_a_network_of_one_scale_has_no_such_baseline():
     network = build_network(NetworkSettings("simple", image_size=32, low_resolution="none"))
     with pytest.raises(DeepRankingError, match="no low-resolution path"):
-        single_scale(Embedder(network))
+        single_scale(Model(network))
 
 
 def test_untrained_is_the_network_as_it_began(trained, images):
-    embedder = Embedder.load(trained.model)
+    embedder = Model.load(trained.model)
     one, again = (untrained(embedder)(images, True) for _ in range(2))
     np.testing.assert_array_equal(one, again)
     assert np.abs(one - embedder.embed_all(images)).max() > 1e-3
@@ -47,17 +47,17 @@ def test_a_model_of_other_code_has_only_the_colours_beside_it(caplog):
     image = keras.Input((32, 32, 3))
     network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
     with caplog.at_level(logging.WARNING):
-        names = [name for name, _ in systems(Embedder(network), baselines=True)]
+        names = [name for name, _ in systems(Model(network), baselines=True)]
     assert names in (["model", "colour histogram"], ["model"])  # the extra may not be there
     assert "baseline 'untrained' left out: the model file does not say how" in caplog.text
     assert "baseline 'single scale' left out" in caplog.text
-    assert [name for name, _ in systems(Embedder(network), baselines=False)] == ["model"]
+    assert [name for name, _ in systems(Model(network), baselines=False)] == ["model"]
 
 
 def test_starting_weights_that_are_gone_cost_only_the_baseline(trained, caplog):
-    embedder = Embedder.load(trained.model)
+    embedder = Model.load(trained.model)
     settings = {**embedder.metadata["settings"], "weights": "gone.h5"}
-    moved = Embedder(embedder.network, {**embedder.metadata, "settings": settings})
+    moved = Model(embedder.network, {**embedder.metadata, "settings": settings})
     with caplog.at_level(logging.WARNING):
         assert "untrained" not in dict(systems(moved, baselines=True))
     assert "baseline 'untrained' left out: --weights gone.h5" in caplog.text
@@ -71,5 +71,5 @@ def test_a_missing_extra_costs_only_the_baseline(trained, caplog, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", missing)
     with caplog.at_level(logging.WARNING):
-        assert "colour histogram" not in dict(systems(Embedder.load(trained.model), baselines=True))
+        assert "colour histogram" not in dict(systems(Model.load(trained.model), baselines=True))
     assert "pip install 'deep-ranking[features]'" in caplog.text

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from deep_ranking.cli import main
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.evaluation.metrics import measure_retrieval
 from deep_ranking.images.find import find_classes
 from deep_ranking.network.file import read_metadata
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings, read_embeddings, write_embeddings
 
 RETRIEVAL = {
@@ -47,7 +47,7 @@ def test_triplets_and_classes_of_one_folder(trained, capsys):
     estimate = found["metrics"]["similarity_precision"]
     assert estimate["value"] == precision
     assert estimate["low"] <= precision <= estimate["high"]
-    count = len(TripletTable.load(trained.triplets("test"), trained.root / "test"))
+    count = len(Triplets.load(trained.triplets("test"), trained.root / "test"))
     assert found["counts"]["triplets"] == count
     assert found["counts"]["queries"] == found["counts"]["gallery"] == 24
 
@@ -59,7 +59,7 @@ def test_triplets_and_classes_of_one_folder(trained, capsys):
 def test_a_gallery_and_queries(trained, capsys):
     folders = ("--gallery", trained.root / "train", "--queries", trained.root / "test")
     found = evaluate_json(capsys, "--model", trained.model, *folders, "--metrics", "recall@3", "map@r")
-    embedder = Embedder.load(trained.model)
+    embedder = Model.load(trained.model)
     parts = []
     for part in ("test", "train"):
         classes = find_classes(trained.root / part)

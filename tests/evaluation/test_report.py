@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from deep_ranking.cli import main
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.evaluation.log import read_log
 from deep_ranking.evaluation.metrics import measure_retrieval
@@ -95,7 +95,7 @@ def test_the_folder_holds_the_pictures(made):
 
 
 def test_its_numbers_are_those_of_plain_code(made, trained, numbers):
-    embedder = Embedder.load(trained.model, "auto")
+    embedder = Model.load(trained.model, "auto")
     vectors, labels, images = {}, {}, {}
     for part in ("train", "test"):
         classes = find_classes(made / part)
@@ -264,13 +264,13 @@ def test_what_is_wrong_is_said_and_nothing_is_left(made, trained, capsys, tmp_pa
 
 
 def test_the_engine_that_is_asked_for_embeds(made, trained, monkeypatch, capsys, tmp_path):
-    asked, load = [], Embedder.load
+    asked, load = [], Model.load
 
     def record(path, engine="keras", precision="float32"):
         asked.append((engine, precision))
         return load(path)
 
-    monkeypatch.setattr(Embedder, "load", record)
+    monkeypatch.setattr(Model, "load", record)
     flags = ["--model", trained.model, "--train", made / "train", "--test", made / "test"]
     flags += ["--output", tmp_path / "report", "--engine", "openvino", "--precision", "bfloat16"]
     assert main(["report", *map(str, flags), "--quiet"]) == 0
@@ -305,6 +305,6 @@ def test_the_page_says_what_was_learned_from(learned, epoch, fact):
         "metrics": {"epoch": epoch},
         "triplets": learned,
     }
-    embedder = Embedder(build_network(NetworkSettings("simple", 32, 8)), metadata)
+    embedder = Model(build_network(NetworkSettings("simple", 32, 8)), metadata)
     findings = Findings("model.h5", embedder, {}, None, None, {}, [], [])
     assert _facts(findings) == ["simple", "32 x 32 pixels", "8 numbers an image", fact]

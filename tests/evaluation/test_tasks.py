@@ -7,7 +7,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.metrics import measure_retrieval, measure_triplets
 from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask, classes_by_folder, sample_classes
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings
 
 CLASSES = {f"class {c}": [f"class {c}/{i}.png" for i in range(c + 2)] for c in range(4)}
@@ -65,7 +65,7 @@ def test_retrieval_between_two_folders_that_share_images():
 
 def test_triplets_of_a_file_are_grouped_by_class():
     rows = np.array([[0, 1, 2], [2, 0, 1]], np.int32)
-    table = TripletTable(["class 1/0.png", "class 1/2.png", "class 2/3.png"], rows, "")
+    table = Triplets(["class 1/0.png", "class 1/2.png", "class 2/3.png"], rows, "")
     task = TripletTask.of_table(table, CLASSES)
     embeddings = embeddings_of(IMAGES)
     vectors = embeddings.vectors[embeddings.rows(IMAGES)]
@@ -79,7 +79,7 @@ def test_triplets_of_a_file_are_grouped_by_class():
 
 
 def test_triplets_with_an_image_of_no_class_have_no_groups():
-    table = TripletTable(["class 1/0.png", "b.png", "class 2/3.png"], np.array([[0, 1, 2]], np.int32), "")
+    table = Triplets(["class 1/0.png", "b.png", "class 2/3.png"], np.array([[0, 1, 2]], np.int32), "")
     task = TripletTask.of_table(table, CLASSES)
     assert task.groups is None
     found = Evaluation(task).measure(embeddings_of([*IMAGES, "b.png"]))
@@ -130,7 +130,7 @@ def test_a_sample_is_fixed_by_its_seed():
 
 def test_the_evaluation_of_a_validation_set_takes_its_folders_for_classes():
     images = [f"data/{image}" for image in IMAGES]
-    table = TripletTable(images, np.array([[0, 1, 2], [3, 4, 0]], np.int32), "")
+    table = Triplets(images, np.array([[0, 1, 2], [3, 4, 0]], np.int32), "")
     assert classes_by_folder(images, "data") == {n: [f"data/{i}" for i in x] for n, x in CLASSES.items()}
     wanted = ["map@r", "similarity_precision", "score_at_top_1"]
     whole = Evaluation.of_table(table, "data", wanted)
@@ -139,6 +139,6 @@ def test_the_evaluation_of_a_validation_set_takes_its_folders_for_classes():
     sample = Evaluation.of_table(table, "data", ["map@r"], images_per_class=2)
     assert len(sample.images) == 8
     assert sample.measure(embeddings).counts["queries"] == 8
-    flat = TripletTable(["data/a", "data/b"], np.array([[0, 1, 1]], np.int32), "")
+    flat = Triplets(["data/a", "data/b"], np.array([[0, 1, 1]], np.int32), "")
     with pytest.raises(DeepRankingError, match="map@r needs classes"):
         Evaluation.of_table(flat, "data", ["map@r"])

@@ -144,9 +144,7 @@ def test_a_file_that_is_no_codebook_is_an_error_that_names_it(unfitted, content,
 
 
 def test_the_fingerprint_follows_the_settings():
-    from deep_ranking.extras.handmade import ColorHistogram, Hog
+    from deep_ranking.extras.handmade import Hog, LabHistogram
 
-    prints = {
-        f.fingerprint() for f in (ColorHistogram(), ColorHistogram(bins=(4, 10, 9)), Hog(), Hog(cell=32))
-    }
+    prints = {f.fingerprint() for f in (LabHistogram(), LabHistogram(bins=(4, 10, 9)), Hog(), Hog(cell=32))}
     assert len(prints) == 4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from textures import texture
 
-from deep_ranking.extras.handmade import ColorHistogram, FisherVector, Hog, TextonPyramid, WaveletSignature
+from deep_ranking.extras.handmade import FisherVector, Hog, LabHistogram, TextonPyramid, WaveletSignature
 from deep_ranking.extras.handmade.feature import stretched
 from deep_ranking.extras.handmade.sift import learn_words, nearest_word, pyramid
 
@@ -12,14 +12,14 @@ from deep_ranking.extras.handmade.sift import learn_words, nearest_word, pyramid
 def test_colours_are_counted_in_their_cells():
     image = np.zeros((128, 128, 3), np.uint8)
     image[:32] = 255  # a quarter white (L 100, a 0, b 0), the rest black (L 0, a 0, b 0)
-    histogram = ColorHistogram(bins=(4, 10, 10)).compute(image).reshape(4, 10, 10) ** 2
+    histogram = LabHistogram(bins=(4, 10, 10)).compute(image).reshape(4, 10, 10) ** 2
     assert histogram[3, 4:6, 4:6].sum() == pytest.approx(0.25)  # 0 is the border of two cells
     assert histogram[0, 4:6, 4:6].sum() == pytest.approx(0.75)
 
 
 def test_red_has_its_cell():
     image = np.full((9, 9, 3), (255, 0, 0), np.uint8)  # L 53.2, a 80.1, b 67.2
-    histogram = ColorHistogram(bins=(4, 10, 10)).compute(image).reshape(4, 10, 10)
+    histogram = LabHistogram(bins=(4, 10, 10)).compute(image).reshape(4, 10, 10)
     assert histogram[2, 9, 9] == 1
 
 

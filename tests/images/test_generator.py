@@ -10,7 +10,7 @@ from deep_ranking.images.batches import BatchStream, TripletBatches
 from deep_ranking.images.decode import ImageError, read_image
 from deep_ranking.images.loader import load_batches
 from deep_ranking.triplets import read_triplets, write_triplets
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 
 SIZE = (20, 24)
@@ -28,7 +28,7 @@ def triplet_file(striped_classes):
 
 @pytest.fixture
 def table(triplet_file, striped_classes):
-    return TripletTable.load(triplet_file, striped_classes)
+    return Triplets.load(triplet_file, striped_classes)
 
 
 def test_images_stream_in_the_files_order_and_the_last_batch_is_short(triplet_file, striped_classes):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.file import ModelFileError, save_network
 from deep_ranking.network.network import NetworkSettings, build_network
@@ -58,7 +58,7 @@ def blog(tmp_path_factory):
 def test_the_blogs_weights_file_gives_the_blogs_embeddings(blog):
     path = blog / "deepranking.h5"
     assert is_weights_only(path)
-    vectors = Embedder.load(path).embed_pixels(np.load(blog / "images.npy"))
+    vectors = Model.load(path).embed_pixels(np.load(blog / "images.npy"))
     np.testing.assert_allclose(vectors, np.load(blog / "vectors.npy"), atol=1e-6)
 
 
@@ -112,7 +112,7 @@ def test_what_keras_3_saved_as_weights_is_no_model(tmp_path):
     path = tmp_path / "own.weights.h5"
     build_network(SETTINGS).save_weights(path)
     with pytest.raises(ModelFileError, match="expected weights as Keras 2's save_weights wrote them"):
-        Embedder.load(path)
+        Model.load(path)
 
 
 def test_a_network_that_gives_no_vector_is_refused(tmp_path):
@@ -121,7 +121,7 @@ def test_a_network_that_gives_no_vector_is_refused(tmp_path):
     with pytest.raises(
         DeepRankingError, match=r"one vector an image, found output shape \(None, 30, 30, 2\)"
     ):
-        Embedder.load(tmp_path / "map.keras")
+        Model.load(tmp_path / "map.keras")
 
 
 def test_files_that_are_none(tmp_path):

@@ -80,7 +80,7 @@ def repacked(data: bytes, member: int | None, change: Callable[[bytes], bytes]) 
     return packed.getvalue()
 
 
-class Triplets(Reader):
+class TripletFile(Reader):
     """Lines of three names."""
 
     def sound(self) -> Mapping[str, bytes]:
@@ -469,7 +469,7 @@ class Packed(Reader):
                 assert not pack.is_sound(place) or np.ptp(pack.pixels[place]) == 0
 
 
-class Model(Reader):
+class ModelFile(Reader):
     """A model file, all that is read of it without building the network."""
 
     def sound(self) -> Mapping[str, bytes]:
@@ -496,13 +496,13 @@ class Model(Reader):
         load_blog_weights(keras.Sequential([keras.Input((2,))]), path)
 
 
-class Network(Model):
+class Network(ModelFile):
     """A model file, from which the network is built."""
 
     def read(self, path: Path) -> None:
-        from deep_ranking.embedding import Embedder
+        from deep_ranking.embedding import Model
 
-        embedder = Embedder.load(path)
+        embedder = Model.load(path)
         assert embedder.dimension >= 1
         assert min(embedder.size) >= 1
 
@@ -550,7 +550,7 @@ READERS: dict[str, Reader] = {
     "image": Images(),
     "index": Store(),
     "log": Log(),
-    "model": Model(),
+    "model": ModelFile(),
     "network": Network(),
     "pack": Packed(),
     "pairs": Pairs(),
@@ -560,5 +560,5 @@ READERS: dict[str, Reader] = {
     "shard": Shard(),
     "table": Table(),
     "tar": Tar(),
-    "triplets": Triplets(),
+    "triplets": TripletFile(),
 }

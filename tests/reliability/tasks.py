@@ -202,7 +202,7 @@ class Export(Task):
                         for _ in range(4):
                             file.write(b"%d " % attempt * 1000)
 
-        class Embedder:
+        class Model:
             size, network = (2, 2), Network()
 
             def embed_pixels(self, images):
@@ -211,7 +211,7 @@ class Export(Task):
         run = lambda path, images: np.ones((len(images), 2), np.float32)  # noqa: E731
         export.FORMATS["openvino"] = (".xml", "openvino", run)
         self.output.mkdir(exist_ok=True)
-        export.export(Embedder(), self.output / "model.xml", "openvino")
+        export.export(Model(), self.output / "model.xml", "openvino")
 
     def check(self, acknowledged: set[str]) -> None:
         if (self.output / "model.xml").exists():

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.embedding.baselines import untrained
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.file import (
@@ -139,7 +139,7 @@ def test_a_file_of_something_else_that_keras_makes(sound, tmp_path, name, change
         "no pixels": r"found input shape \(None, 0, 8, 3\)",
     }[name]
     with pytest.raises(DeepRankingError, match=rf"m\.keras: .*{found}"):
-        Embedder.load(path)
+        Model.load(path)
 
 
 def shapeless(config):
@@ -178,7 +178,7 @@ def test_an_input_of_terabytes_is_refused(tmp_path):
     pooled = keras.layers.GlobalAveragePooling2D()
     save_network(keras.Sequential([keras.Input((10**6, 10**6, 3)), pooled]), tmp_path / "m.keras", {})
     with pytest.raises(DeepRankingError, match="found one for 1000000 x 1000000"):
-        Embedder.load(tmp_path / "m.keras")
+        Model.load(tmp_path / "m.keras")
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_an_input_of_terabytes_is_refused(tmp_path):
 def test_a_model_that_says_of_itself_what_cannot_be(sound, settings):
     network, _ = load_network(sound / "model.h5")
     with pytest.raises(DeepRankingError, match=r"does not say how the network was made|asks for .* weights"):
-        untrained(Embedder(network, {"settings": settings}))
-    told = SimpleNamespace(embedder=Embedder(network, {"settings": settings, "metrics": {}, "triplets": 1}))
+        untrained(Model(network, {"settings": settings}))
+    told = SimpleNamespace(embedder=Model(network, {"settings": settings, "metrics": {}, "triplets": 1}))
     assert _facts(told) == ["8 x 8 pixels", "4 numbers an image"]
 
 
@@ -223,7 +223,7 @@ def test_an_hdf5_file_that_tells_of_more_than_it_holds(sound, tmp_path, how):
             file.create_virtual_dataset("x", layout)
         else:
             file["x"] = h5py.ExternalLink(str(secret), "/y")
-    for read in (load_network, read_metadata, Embedder.load):
+    for read in (load_network, read_metadata, Model.load):
         with pytest.raises(ModelFileError, match=r"model\.h5: .*x is (of shape|kept in|a link)"):
             read(path)
 
@@ -241,7 +241,7 @@ def test_a_heap_that_hdf5_would_walk_for_ever(sound, tmp_path, length):
     assert 0 < int.from_bytes(data[place + 8 : place + 16], "little") < 4096
     data[place + 8 : place + 16] = length.to_bytes(8, "little")
     path.write_bytes(data)
-    for read in (load_network, read_metadata, Embedder.load):
+    for read in (load_network, read_metadata, Model.load):
         with pytest.raises(ModelFileError, match=r"model\.h5: .*a damaged heap"):
             read(path)
 

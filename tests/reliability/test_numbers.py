@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from deep_ranking.cli import main
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import measure_retrieval, measure_triplets
-from deep_ranking.extras.handmade import ColorHistogram
+from deep_ranking.extras.handmade import LabHistogram
 from deep_ranking.images.decode import read_image
 from deep_ranking.ranking import TripletHingeLoss
 from deep_ranking.search import Index
@@ -90,11 +90,11 @@ def test_black_white_and_single_pixels_through_a_network(tmp_path):
     }.items():
         image.save(tmp_path / name)
     paths = sorted(tmp_path.glob("*.png"))
-    vectors = Embedder(network).embed_all(paths * 2)
+    vectors = Model(network).embed_all(paths * 2)
     assert np.isfinite(vectors).all()
     np.testing.assert_allclose(vectors[:5], vectors[5:], atol=1e-6)
     for path in paths:
-        vector = ColorHistogram().compute(read_image(path))
+        vector = LabHistogram().compute(read_image(path))
         assert np.isfinite(vector).all()
 
 

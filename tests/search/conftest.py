@@ -40,7 +40,7 @@ def no_network(monkeypatch):
     module = types.ModuleType("deep_ranking.embedding")
     # What else is in it is as ever.
     module.__path__ = [str(Path(deep_ranking.__file__).with_name("embedding"))]
-    module.Embedder = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
+    module.Model = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
     monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
     monkeypatch.setattr("deep_ranking.cli.shared.import_keras", lambda: None)
 

@@ -194,7 +194,7 @@ def test_of_two_first_runs_at_once_the_later_goes_on_in_the_index_of_the_earlier
         Index.create(tmp_path / "index", 12, "pixels").close()
         return PixelEmbedder()
 
-    monkeypatch.setattr(sys.modules["deep_ranking.embedding"].Embedder, "load", load)
+    monkeypatch.setattr(sys.modules["deep_ranking.embedding"].Model, "load", load)
     assert json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))["count"] == 31
 
 

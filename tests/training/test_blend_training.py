@@ -7,14 +7,14 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.blend.described import Described, ReadSettings, ranked_right, text_query_groups
+from deep_ranking.blend.described import Descriptions, ReadSettings, ranked_right, text_query_groups
 from deep_ranking.blend.learn import Blend, BlendSettings
 from deep_ranking.blend.network import READINGS, build_blend, frozen_backbone
 from deep_ranking.cli import main
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.decode import read_image
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 
 READING = ReadSettings(weights="none", image_size=64, engine="keras", seed=3)
 
@@ -31,8 +31,8 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def described(drawn):
-    table = TripletTable.load(drawn[1], drawn[0])
-    return table, Described.of(table.images, READING)
+    table = Triplets.load(drawn[1], drawn[0])
+    return table, Descriptions.of(table.images, READING)
 
 
 def test_the_saved_model_embeds_as_the_blend_does(drawn, described, tmp_path, capsys):
@@ -42,7 +42,7 @@ def test_the_saved_model_embeds_as_the_blend_does(drawn, described, tmp_path, ca
     given = ["--dataset", data, "--triplets", triplets, "--model", str(model), "--components", "16"]
     assert main(["blend", *given, *flags, "--json", "--quiet"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    embedder = Embedder.load(model)
+    embedder = Model.load(model)
     assert embedder.metadata["metrics"]["cross_validated_precision"] == printed["cross_validated_precision"]
 
     table, found = described
@@ -58,7 +58,7 @@ def test_the_saved_model_embeds_as_the_blend_does(drawn, described, tmp_path, ca
 def test_the_readings_are_those_of_the_backbone(described):
     """Of the last layer, without Keras's pooling and normalization; of both sides, and of one."""
     table, found = described
-    maps = Embedder(keras.Model(found.frozen.input, keras.layers.Flatten()(found.frozen.outputs[0])))
+    maps = Model(keras.Model(found.frozen.input, keras.layers.Flatten()(found.frozen.outputs[0])))
     pixels = np.stack([read_image(path, (64, 64)) for path in table.images[:3]])
 
     def side(pixels):
@@ -69,7 +69,7 @@ def test_the_readings_are_those_of_the_backbone(described):
     both = side(pixels) + side(pixels[:, :, ::-1])
     expected = both / np.linalg.norm(both, axis=1, keepdims=True)
     np.testing.assert_allclose(found.descriptions["layout"][:3], expected, atol=2e-3)
-    alone = Described.of(table.images[:3], replace(READING, average_mirror=False))
+    alone = Descriptions.of(table.images[:3], replace(READING, average_mirror=False))
     np.testing.assert_allclose(alone.descriptions["layout"], side(pixels), atol=2e-3)
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import KerasEngine
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import MIRROR
@@ -14,7 +14,7 @@ from deep_ranking.images.decode import read_image
 from deep_ranking.network.file import load_network
 from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.training.fit import train
-from deep_ranking.training.frozen import Views, split_network
+from deep_ranking.training.frozen import CachedActivations, split_network
 from deep_ranking.training.model import build_training_model
 from deep_ranking.training.settings import TrainingSettings
 
@@ -73,8 +73,8 @@ def test_kept_activations_teach_what_those_computed_anew_do(labelled, start, tmp
     assert kept.history[-1]["loss"] == pytest.approx(anew.history[-1]["loss"], rel=1e-2)
     for a, b in zip(kept.network.get_weights(), anew.network.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-3)  # float16 keeps 11 bits
-    saved = Embedder.load(tmp_path / "kept.h5").embed_all(labelled.images)
-    np.testing.assert_allclose(saved, Embedder(kept.network).embed_all(labelled.images), atol=1e-6)
+    saved = Model.load(tmp_path / "kept.h5").embed_all(labelled.images)
+    np.testing.assert_allclose(saved, Model(kept.network).embed_all(labelled.images), atol=1e-6)
     assert sorted(path.suffix for path in tmp_path.glob("kept*")) == [".csv", ".h5"]
 
 
@@ -92,7 +92,7 @@ def test_layers_behind_the_cut_learn_and_those_before_do_not(labelled, start, tm
 def test_views_are_the_image_and_draws_of_the_augmentation(labelled, tmp_path):
     network = build_network(NETWORK)
     lower = split_network(network, "convolution_1").lower
-    views = Views(KerasEngine(lower), labelled.images, (32, 32), tmp_path, MIRROR, views=3)
+    views = CachedActivations(KerasEngine(lower), labelled.images, (32, 32), tmp_path, MIRROR, views=3)
     assert views.activations.shape == (18, 3, 16, 16, 32)
     images = np.stack([read_image(path, (32, 32)) for path in labelled.images])
     np.testing.assert_allclose(views.activations[:, 0], lower.predict_on_batch(images), atol=0.02)
@@ -114,7 +114,7 @@ def test_views_are_the_image_and_draws_of_the_augmentation(labelled, tmp_path):
 def test_an_unreadable_image_is_told(labelled, tmp_path, striped_classes):
     (striped_classes / "down/3.png").write_bytes(b"nothing")
     with pytest.raises(DeepRankingError, match=r"down/3\.png: cannot be read"):
-        Views(KerasEngine(build_network(NETWORK)), labelled.images, (32, 32), tmp_path)
+        CachedActivations(KerasEngine(build_network(NETWORK)), labelled.images, (32, 32), tmp_path)
 
 
 @pytest.mark.parametrize(

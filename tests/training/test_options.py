@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training import model
 from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 
 NETWORK = NetworkSettings("simple", image_size=32, embedding_size=8)
@@ -23,7 +23,7 @@ def table(striped_classes):
     classes = {c: [f"{c}/{i}.png" for i in range(6)] for c in ("across", "down", "slant")}
     sampler = UniformSampler(classes, 2, 2)
     rows = np.concatenate(list(sampler.blocks())).astype(np.int32)
-    return TripletTable([str(striped_classes / image) for image in sampler.images], rows, "0" * 64)
+    return Triplets([str(striped_classes / image) for image in sampler.images], rows, "0" * 64)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -33,13 +33,13 @@ def test_a_network_trained_in_16_bits_gives_unit_vectors_in_32(table, tmp_path, 
     trained = train(settings, table, tmp_path / "model.h5", table)
     assert keras.config.dtype_policy().name == before
     assert trained.history[-1]["loss"] < trained.history[1]["loss"]
-    vectors = Embedder.load(tmp_path / "model.h5").embed(table.images).vectors
+    vectors = Model.load(tmp_path / "model.h5").embed(table.images).vectors
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     # It computes in float32 too, and what was measured is what was saved.
-    network = Embedder.load(tmp_path / "model.h5").network
+    network = Model.load(tmp_path / "model.h5").network
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
-    saved = Validation(Embedder(network), table, settings.gap, settings.distance).measure()
+    saved = Validation(Model(network), table, settings.gap, settings.distance).measure()
     assert saved["val_loss"] == pytest.approx(trained.best["val_loss"], rel=1e-4)
 
 

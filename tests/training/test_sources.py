@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import find_classes
 from deep_ranking.network.file import read_metadata
@@ -17,7 +17,7 @@ from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.online import OnlineTriplets
 from deep_ranking.triplets.relevance import FeatureRelevance, LabelRelevance
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 
 SETTINGS = TrainingSettings(
@@ -41,13 +41,13 @@ MINING = replace(SETTINGS, mining="semi-hard", classes_per_batch=2, images_per_c
 def validation(striped_classes):
     sampler = UniformSampler(find_classes(striped_classes), 2, 2, seed=1)
     images = [str(striped_classes / name) for name in sampler.images]
-    return TripletTable(images, np.concatenate(list(sampler.blocks())), "0" * 64)
+    return Triplets(images, np.concatenate(list(sampler.blocks())), "0" * 64)
 
 
 @pytest.fixture
 def stopped_at(monkeypatch):
     """Make a run stop after a step, as by Ctrl-C; None lets it run."""
-    after = callbacks.Keeper.on_train_batch_end
+    after = callbacks.SaveBest.on_train_batch_end
 
     def at(step):
         def count(self, batch, logs=None):
@@ -55,7 +55,7 @@ def stopped_at(monkeypatch):
             if self.state.step == step:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(callbacks.Keeper, "on_train_batch_end", count)
+        monkeypatch.setattr(callbacks.SaveBest, "on_train_batch_end", count)
 
     return at
 
@@ -142,7 +142,7 @@ def test_mining_teaches(labelled, validation, tmp_path, mining, distance, gap):
     )
     trained = train(settings, labelled, tmp_path / "model.h5")
     assert trained.history[-1]["similarity_precision"] > trained.history[1]["similarity_precision"] + 0.2
-    learned = Validation(Embedder(trained.network), validation, gap, distance).measure()
+    learned = Validation(Model(trained.network), validation, gap, distance).measure()
     assert learned["val_similarity_precision"] > 0.8
     told = read_metadata(tmp_path / "model.h5")
     assert told["settings"]["mining"] == mining
@@ -150,7 +150,7 @@ def test_mining_teaches(labelled, validation, tmp_path, mining, distance, gap):
 
 
 def test_mining_wants_classes_and_triplets_want_none(labelled, validation, tmp_path):
-    with pytest.raises(DeepRankingError, match=r"expected images with classes .* found TripletTable"):
+    with pytest.raises(DeepRankingError, match=r"expected images with classes .* found Triplets"):
         train(MINING, validation, tmp_path / "model.h5")
     with pytest.raises(DeepRankingError, match=r"expected triplets .* found LabelledImages"):
         train(SETTINGS, labelled, tmp_path / "model.h5")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from deep_ranking import TripletHingeLoss
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.images.batches import TripletBatches
@@ -26,7 +26,7 @@ from deep_ranking.training.fit import train
 from deep_ranking.training.model import build_training_model
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.triplets import Triplet, write_triplets
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 from deep_ranking.vectors import Embeddings
 
@@ -44,7 +44,7 @@ def table(striped_classes):
     sampler = UniformSampler(classes, 2, 2, seed=1)
     path = striped_classes.parent / "triplets.txt"
     write_triplets(path, (Triplet(*(sampler.images[i] for i in row)) for b in sampler.blocks() for row in b))
-    return TripletTable.load(path, striped_classes)
+    return Triplets.load(path, striped_classes)
 
 
 def test_distinct_images_give_the_plain_loss_and_gradient(table):
@@ -80,7 +80,7 @@ def test_it_learns_keeps_the_best_and_says_what_it_was(table, tmp_path):
     assert metadata["untrained"]["val_similarity_precision"] == precision[0]
     assert metadata["metrics"] == trained.best
     # The file holds the network whose precision it tells.
-    saved = Validation(Embedder.load(tmp_path / "model.h5"), table, 1.0, "euclidean").measure()
+    saved = Validation(Model.load(tmp_path / "model.h5"), table, 1.0, "euclidean").measure()
     assert saved["val_similarity_precision"] == trained.best["val_similarity_precision"]
     with (tmp_path / "model.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -122,11 +122,11 @@ def test_zero_epochs_save_the_network_as_it_starts(table, tmp_path):
 KILLED = """
 import os, signal, sys
 from deep_ranking.training import callbacks
-def on_train_batch_end(self, batch, logs=None, after=callbacks.Keeper.on_train_batch_end):
+def on_train_batch_end(self, batch, logs=None, after=callbacks.SaveBest.on_train_batch_end):
     after(self, batch, logs)
     if self.state.step == 10:
         os.kill(os.getpid(), signal.SIGKILL)
-callbacks.Keeper.on_train_batch_end = on_train_batch_end
+callbacks.SaveBest.on_train_batch_end = on_train_batch_end
 from deep_ranking.cli import run_command
 sys.exit(run_command("train", sys.argv[1:], "train.py"))
 """
@@ -231,7 +231,7 @@ def test_any_metric_of_the_validation_set_is_measured_each_epoch(table, striped_
     trained = train(SETTINGS, table, tmp_path / "model.h5", table, evaluation=evaluation)
     for logs in trained.history:
         assert {f"val_{name}" for name in names} < set(logs)
-    vectors = Embedder(trained.network).embed_all(table.images)
+    vectors = Model(trained.network).embed_all(table.images)
     measured = evaluation.measure(Embeddings(np.array(table.images), vectors))
     for name in names:
         assert trained.history[-1][f"val_{name}"] == measured.metrics[name].value
@@ -260,7 +260,7 @@ def test_average_mirror_changes_what_is_saved_and_measured_not_what_is_learned(t
     both = train(replace(SETTINGS, epochs=1, average_mirror=True), table, tmp_path / "both.h5", table)
     for a, b in zip(plain.network.get_weights(), both.network.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    saved = Embedder.load(tmp_path / "both.h5")
+    saved = Model.load(tmp_path / "both.h5")
     pixels = np.random.default_rng(0).integers(0, 256, (3, *saved.network.input_shape[1:]), np.uint8)
     np.testing.assert_allclose(saved.embed_pixels(pixels), saved.embed_pixels(pixels[:, :, ::-1]), atol=1e-6)
     history = plain.history[1], both.history[1]

@@ -6,7 +6,7 @@ import pytest
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.triplets.file import TripletFileError
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def data(tmp_path, monkeypatch):
 
 def load(data, *lines):
     (data / "triplets.txt").write_text("".join(line + "\n" for line in lines))
-    return TripletTable.load("triplets.txt", "dataset")
+    return Triplets.load("triplets.txt", "dataset")
 
 
 def test_each_image_stands_once_and_rows_keep_the_order(data):
@@ -38,7 +38,7 @@ def test_absolute_names_and_the_blogs_names_are_found(data):
     assert len(absolute.images) == 1
     # ... also where the sampler ran beside the data and training runs elsewhere.
     os.chdir("/")
-    table = TripletTable.load(data / "triplets.txt", data / "dataset")
+    table = Triplets.load(data / "triplets.txt", data / "dataset")
     assert len(table) == 1
 
 
@@ -51,11 +51,11 @@ def test_a_missing_image_names_file_and_line(data):
 
 def test_no_file_no_folder_no_triplet(data):
     with pytest.raises(DeepRankingError, match=r"none\.txt: expected a triplet file.*triplet_sampler\.py"):
-        TripletTable.load("none.txt", "dataset")
+        Triplets.load("none.txt", "dataset")
     with pytest.raises(DeepRankingError, match="expected triplets, found none"):
         load(data, "# nothing")
     with pytest.raises(DeepRankingError, match="prepare demo --output dataset"):
-        TripletTable.load("triplets.txt", "nowhere")
+        Triplets.load("triplets.txt", "nowhere")
 
 
 def test_the_fingerprint_tells_triplets_apart(data):

@@ -14,7 +14,7 @@ from deep_ranking.images.decode import read_image
 from deep_ranking.ratings import RatingStore
 from deep_ranking.search import Index, Options
 from deep_ranking.triplets import read_triplets
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 from deep_ranking.web.routes.pages import TITLES, _templates
 
 
@@ -258,7 +258,7 @@ def test_rating_from_the_question_to_a_triplet_file_that_training_reads(client, 
     triplets = [tuple(triplet) for triplet in read_triplets(tmp_path / "triplets.txt")]
     assert set(triplets) <= set(expected)
     assert len(triplets) >= len(expected) - 1
-    table = TripletTable.load(tmp_path / "triplets.txt", images)  # what train.py reads; it opens each image
+    table = Triplets.load(tmp_path / "triplets.txt", images)  # what train.py reads; it opens each image
     assert len(table) == len(triplets)
     summary = get(client, "/ratings/summary")
     assert summary["ratings"] == 10

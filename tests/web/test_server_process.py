@@ -21,7 +21,7 @@ from served import make_images, make_index
 from deep_ranking.cli import main
 from deep_ranking.ratings import RatingStore
 from deep_ranking.search import Index
-from deep_ranking.triplets.table import TripletTable
+from deep_ranking.triplets.table import Triplets
 
 ROOT = Path(__file__).parents[2]
 
@@ -163,7 +163,7 @@ def test_rating_on_the_page_ends_as_a_triplet_file(server, place, tmp_path, caps
     result = json.loads(capsys.readouterr().out)
     assert (result["ratings"], result["raters"], result["triplets"]) == (8, 2, 4)
     assert result["dataset"] == str(place / "images")
-    assert len(TripletTable.load(output, result["dataset"])) == 4
+    assert len(Triplets.load(output, result["dataset"])) == 4
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert f"--dataset {place / 'images'} --triplets {output}" in printed

@@ -4,7 +4,7 @@ No Keras. A feature is one file with one contract, `feature.Feature`; the embedd
 them as a file of vectors (`vectors.py`).
 """
 
-from deep_ranking.extras.handmade.color import ColorHistogram
+from deep_ranking.extras.handmade.color import LabHistogram
 from deep_ranking.extras.handmade.feature import CodebookFeature, Feature
 from deep_ranking.extras.handmade.fisher import FisherVector
 from deep_ranking.extras.handmade.hog import Hog
@@ -13,18 +13,17 @@ from deep_ranking.extras.handmade.texton import TextonPyramid
 from deep_ranking.extras.handmade.wavelet import WaveletSignature
 
 FEATURES: dict[str, type[Feature]] = {
-    kind.name: kind
-    for kind in (WaveletSignature, ColorHistogram, SiftWords, FisherVector, Hog, TextonPyramid)
+    kind.name: kind for kind in (WaveletSignature, LabHistogram, SiftWords, FisherVector, Hog, TextonPyramid)
 }
 """The features by name, in the order of the paper's Table 1."""
 
 __all__ = [
     "FEATURES",
     "CodebookFeature",
-    "ColorHistogram",
     "Feature",
     "FisherVector",
     "Hog",
+    "LabHistogram",
     "SiftWords",
     "TextonPyramid",
     "WaveletSignature",

@@ -12,7 +12,7 @@ _HIGH = np.array([100.0, 50.0, 50.0])
 
 
 @dataclass(frozen=True)
-class ColorHistogram(Feature):
+class LabHistogram(Feature):
     """The share of the pixels in each cell of LAB space, square-rooted.
 
     L 0..100 and a, b -50..50 (stronger colours fall into the outer cells) are cut into equal cells.

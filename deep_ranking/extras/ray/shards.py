@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deep_ranking.embedding import Embedder
+from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.extras.ray.sources import Source, absolute_root, file_system
 from deep_ranking.files import written_whole
@@ -203,15 +203,15 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def publish(
     model: str | os.PathLike[str], fingerprint: str, folder: ShardFolder, engine: str, precision: str
-) -> Callable[[], Embedder]:
+) -> Callable[[], Model]:
     """Copy a model file into the folder of shards, and return what loads it in a worker.
 
     Args:
         model: the file.
         fingerprint: SHA-256 of it; the copy is named by it, and written once.
         folder: where shards go.
-        engine: as in `Embedder.load`.
-        precision: as in `Embedder.load`.
+        engine: as in `Model.load`.
+        precision: as in `Model.load`.
     """
     name = f"model-{fingerprint[:32]}{Path(model).suffix}"
     if not folder.holds(name):
@@ -219,8 +219,8 @@ def publish(
     return functools.partial(_load, folder, name, engine, precision)
 
 
-def _load(folder: ShardFolder, name: str, engine: str, precision: str) -> Embedder:
+def _load(folder: ShardFolder, name: str, engine: str, precision: str) -> Model:
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / name
         path.write_bytes(folder.read(name))
-        return Embedder.load(path, engine, precision)
+        return Model.load(path, engine, precision)

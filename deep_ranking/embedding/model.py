@@ -34,7 +34,7 @@ class Embedded(NamedTuple):
 
 
 @dataclass
-class Embedder:
+class Model:
     """A network and what is known of it.
 
     Args:
@@ -56,9 +56,7 @@ class Embedder:
             self.engine = KerasEngine(self.network)
 
     @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], engine: str = "keras", precision: str = "float32"
-    ) -> "Embedder":
+    def load(cls, path: str | os.PathLike[str], engine: str = "keras", precision: str = "float32") -> "Model":
         """Load a model file, or a weights file of the blog's code.
 
         Args:
