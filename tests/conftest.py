@@ -42,7 +42,17 @@ def shared() -> Path:
     return SHARED
 
 
-NEEDS_KERAS = ("-c", "train.py", "similarity.py", "train", "similarity", "evaluate", "index", "search", "export")
+NEEDS_KERAS = (
+    "-c",
+    "train.py",
+    "similarity.py",
+    "train",
+    "similarity",
+    "evaluate",
+    "index",
+    "search",
+    "export",
+)
 """What `run` runs in processes that have Keras already."""
 
 
@@ -56,7 +66,7 @@ def warm_python() -> Iterator[WarmPython]:
 
 @pytest.fixture
 def run(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., subprocess.CompletedProcess]:
-    """Run a root script, a command of `-m deep_ranking`, or `-c` and code, as a process in the test's own folder.
+    """Run a root script, a command of `-m deep_ranking`, or `-c` and code, in the test's own folder.
 
     What needs Keras has it imported already, unless the process is to be `fresh`.
     """

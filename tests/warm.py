@@ -1,8 +1,8 @@
 """Commands in processes that begin with Keras imported, which takes seconds of a processor each time.
 
-A process that has imported Keras and run nothing (so that TensorFlow has no threads yet) forks for each command.
-What is forked imports the package by itself, and has its own folder, environment, standard streams and exit
-status, as a process does that is started afresh; only the seed of `hash` is the same in all of them.
+A process that has imported Keras and run nothing (so that TensorFlow has no threads yet) forks for each
+command. What is forked imports the package by itself, and has its own folder, environment, standard
+streams and exit status, as a process does that is started afresh; only the seed of `hash` is the same in all.
 """
 
 import contextlib
@@ -45,17 +45,18 @@ class WarmPython:
     def suits(self, environment: dict[str, str]) -> bool:
         """Whether a process of this environment would import the same."""
         return (
-            environment.get("KERAS_BACKEND", "tensorflow") == "tensorflow"  # JAX has threads once it is imported
+            environment.get("KERAS_BACKEND", "tensorflow")
+            == "tensorflow"  # JAX has threads once it is imported
             and _read_at_import(environment) == _read_at_import(self._environment)
         )
 
     def run(
         self, arguments: list[str], cwd: Path, environment: dict[str, str], timeout: float
     ) -> subprocess.CompletedProcess:
-        """As `subprocess.run` of Python with these arguments: a script, or `-m` and a module, or `-c` and code."""
+        """As `subprocess.run` of Python with a script, or `-m` and a module, or `-c` and code."""
         with (
             socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection,
-            open(os.devnull, "rb") as nothing,
+            Path(os.devnull).open("rb") as nothing,
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as error,
         ):
@@ -90,7 +91,7 @@ def _serve(listener: socket.socket) -> list[str]:
     while True:
         ready = select.select([listener, sys.stdin], [], [])[0]
         with contextlib.suppress(ChildProcessError):  # none is left
-            while os.waitpid(-1, os.WNOHANG)[0]:
+            while os.waitpid(-1, os.WNOHANG if listener in ready else 0)[0]:
                 pass
         if listener not in ready:
             os._exit(0)
@@ -98,7 +99,7 @@ def _serve(listener: socket.socket) -> list[str]:
         if os.fork():
             connection.close()
             continue
-        # This one only tells how the command ends: the process of the tests is not its parent, and cannot wait for it.
+        # This one only tells how the command ends, since the process of the tests is not its parent.
         request, files, *_ = socket.recv_fds(connection, 1 << 20, 3)
         command = os.fork()
         if not command:
