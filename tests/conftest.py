@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 from PIL import Image
+from warm import FLAGS, WarmPython
 
 # The same examples each time, and no failure because a machine was busy.
 settings.register_profile("project", deadline=None, derandomize=True)
@@ -41,20 +42,53 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
-    """Run a root script or `-m deep_ranking` in a fresh process, in the test's own folder."""
+NEEDS_KERAS = (
+    "-c",
+    "train.py",
+    "similarity.py",
+    "train",
+    "similarity",
+    "evaluate",
+    "index",
+    "search",
+    "export",
+)
+"""What `run` runs in processes that have Keras already."""
 
-    def run(*args: object, timeout: float = 300) -> subprocess.CompletedProcess:
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """Python processes that begin with Keras imported."""
+    python = WarmPython({**os.environ, "PYTHONPATH": str(ROOT)})
+    yield python
+    python.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., subprocess.CompletedProcess]:
+    """Run a root script, a command of `-m deep_ranking`, or `-c` and code, in the test's own folder.
+
+    What needs Keras has it imported already, unless the process is to be `fresh`.
+    """
+
+    def run(*args: object, timeout: float = 600, fresh: bool = False) -> subprocess.CompletedProcess:
         script, *rest = map(str, args)
-        command = ["-m", "deep_ranking", script] if not script.endswith(".py") else [str(ROOT / script)]
+        if script.endswith(".py"):
+            arguments = [str(ROOT / script), *rest]
+        else:
+            arguments = [*([] if script == "-c" else ["-m", "deep_ranking"]), script, *rest]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if script in NEEDS_KERAS and not fresh:
+            python = request.getfixturevalue("warm_python")
+            if python.suits(environment):
+                return python.run(arguments, tmp_path, environment, timeout)
         return subprocess.run(
-            [sys.executable, "-W", "error::SyntaxWarning", *command, *rest],
+            [sys.executable, *FLAGS, *arguments],
             cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=environment,
         )
 
     return run

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE, wait_until
 
 import deep_ranking
 from deep_ranking.cli import COMMANDS, STATUSES, main, run_command
@@ -90,7 +91,11 @@ def test_interrupted_in_one_line_that_says_how_to_go_on(command, capsys, stop, s
     assert capsys.readouterr().err == f"\ndeep-ranking fake: {message}\n"
 
 
-def test_sigterm_stops_as_an_interrupt_does_and_is_left_as_it_was(command):
+def test_sigterm_stops_as_an_interrupt_does_and_is_left_as_it_was(command, request):
+    # Ray may have taken it, in an earlier test of this process.
+    taken = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, taken))
+
     def run(args):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -204,12 +209,9 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
-            give_up = time.monotonic() + 30
-            while not list(tmp_path.glob(".dataset.*/*/*.png")):
-                assert time.monotonic() < give_up, "nothing was drawn"
-                time.sleep(0.05)
+            wait_until(lambda: list(tmp_path.glob(".dataset.*/*/*.png")), "something is drawn", process)
             process.send_signal(signal.SIGINT)
-            _, stderr = process.communicate(timeout=30)
+            _, stderr = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     assert process.returncode == 130

@@ -8,13 +8,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from waiting import PATIENCE, wait_until
 
 from deep_ranking.cli import COMMANDS, main
 from deep_ranking.triplets import Triplet, write_triplets
@@ -81,13 +81,9 @@ def stopped(folder, arguments, until, by=signal.SIGINT):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
-            give_up = time.monotonic() + 240
-            while not until():
-                assert process.poll() is None, process.stderr.read()
-                assert time.monotonic() < give_up
-                time.sleep(0.01)
+            wait_until(until, f"{arguments[0]} is at work", process, every=0.01)
             process.send_signal(by)
-            _, error = process.communicate(timeout=60)
+            _, error = process.communicate(timeout=PATIENCE)
         finally:
             process.kill()
     return process.returncode, error

@@ -23,7 +23,7 @@ def test_sample_train_compare(striped_classes, tmp_path, run):
 
     trained = run(
         "train.py", *TRAIN, "--triplets", "out/triplets.txt", "--validation_triplets",
-        "out/validation_triplets.txt", "--json", "--quiet",
+        "out/validation_triplets.txt", "--json", "--quiet", fresh=True,
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     assert trained.stderr == ""
@@ -34,8 +34,9 @@ def test_sample_train_compare(striped_classes, tmp_path, run):
 
     images = [f"dataset/{name}" for name in ("down/0.png", "down/0.png", "across/1.png")]
     distances = []
-    for other in images[1:]:
-        compared = run("similarity.py", "--model", "deepranking.h5", "--image1", images[0], "--image2", other)
+    for other, fresh in zip(images[1:], (False, True), strict=True):
+        flags = ["--model", "deepranking.h5", "--image1", images[0], "--image2", other]
+        compared = run("similarity.py", *flags, fresh=fresh)
         assert compared.returncode == 0, compared.stderr
         assert compared.stderr == ""
         distances.append(float(compared.stdout.splitlines()[-1]))
@@ -68,7 +69,7 @@ def test_the_sampler_writes_the_same_bytes_again(striped_classes, tmp_path, run)
     ],
 )
 def test_bad_input_is_said_without_a_traceback(striped_classes, tmp_path, run, command, status, message):
-    done = run(*command)
+    done = run(*command, fresh=True)
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from samples import PixelEmbedder, write_image
+from waiting import wait_until
 
 from deep_ranking.extras.ray.shards import from_parquet
 from deep_ranking.images.find import find_images
@@ -79,17 +79,9 @@ def assert_same(tmp_path):
         assert found.metadata["images"] == expected.metadata["images"]
 
 
-def wait_until(condition, driver=None):
-    give_up = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < give_up
-        assert driver is None or driver.poll() is None, driver.communicate()[1]
-        time.sleep(0.01)
-
-
 def test_a_worker_is_killed_and_nothing_is_missing_or_twice(tmp_path, images, drive):
     driver = drive(0, delay=0.2)
-    wait_until(lambda: len(told(tmp_path, 0)) > COUNT // 4, driver)
+    wait_until(lambda: len(told(tmp_path, 0)) > COUNT // 4, "a quarter is embedded", driver)
     killed = told(tmp_path, 0)[-1][0]
     os.kill(killed, signal.SIGKILL)
     report = reported(driver)
@@ -107,12 +99,12 @@ def test_a_worker_is_killed_and_nothing_is_missing_or_twice(tmp_path, images, dr
 
 def test_the_driver_is_killed_and_finished_shards_are_not_repeated(tmp_path, images, drive):
     driver, shards = drive(0, delay=0.3), tmp_path / "shards"
-    wait_until(lambda: len(list(shards.glob("*.parquet"))) > 2, driver)
+    wait_until(lambda: len(list(shards.glob("*.parquet"))) > 2, "three shards are written", driver)
     driver.kill()
     driver.communicate()
     assert driver.returncode == -signal.SIGKILL
     workers = {pid for pid, _ in told(tmp_path, 0)}
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers end")
     finished = list(shards.glob("*.parquet"))
     known = {image.hash.hex() for path in finished for image in from_parquet(path.read_bytes()).images}
     assert 0 < len(known) < COUNT

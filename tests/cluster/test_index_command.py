@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from deep_ranking.cli import run_command
 from deep_ranking.images.find import find_images
@@ -116,9 +116,7 @@ def test_ten_thousand_photographs_and_a_killed_worker(tmp_path, shared, index, r
     assert len(find_images(images)) == 10_000
     earlier = workers_of(ray_holder[0])  # of another test; they may not have ended yet
     process = index(images, "there", "--ray", ray_holder[1], "--ray_workers", 2, "--shard_size", 256)
-    while len(list(shards.glob("*.parquet"))) < 5:
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
+    wait_until(lambda: len(list(shards.glob("*.parquet"))) >= 5, "five shards are written", process)
     ours = workers_of(ray_holder[0]) - earlier
     assert len(ours) == 2
     os.kill(min(ours), signal.SIGKILL)

@@ -198,5 +198,5 @@ def test_triplets_and_results_bring_in_no_pictures_until_they_are_shown():
         "deep_ranking.search.Results()._repr_html_();"
         "assert 'keras' not in sys.modules and 'deep_ranking.display' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True)
     assert deep_ranking.show is show

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tasks import Pixels
+from waiting import PATIENCE
 
 from deep_ranking.datasets.archive import ArchiveError, open_archive
 from deep_ranking.images.decode import ImageError, read_image, read_size, read_thumbnail
@@ -92,7 +93,7 @@ def test_memory_stays_bounded_over_bombs_and_endless_animations(tmp_path):
         env={"PYTHONPATH": str(ROOT), "PATH": "", "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.splitlines()[-1]) < 200, done.stdout  # MB

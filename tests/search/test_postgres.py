@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from samples import PixelEmbedder, vectors_like_embeddings, write_image
+from waiting import PATIENCE, wait_until
 
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError, MissingExtraError
@@ -230,7 +231,7 @@ def test_many_that_make_an_index_at_once(place):
         )
         for own in range(4)
     ]
-    printed = [process.communicate(timeout=120)[0] for process in started]
+    printed = [process.communicate(timeout=PATIENCE)[0] for process in started]
     assert [process.returncode for process in started] == [0] * 4
     assert sorted(printed) == ["", "opened\n", "opened\n", "opened\n"]
     with Index.open(place) as index:
@@ -248,8 +249,9 @@ def test_nothing_acknowledged_is_lost_when_the_indexing_process_is_killed(place,
         return subprocess.Popen(list(map(str, command)), env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     process = start(0.02)
-    while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") >= 24):
-        pass
+    wait_until(
+        lambda: log.exists() and log.read_bytes().count(b"\n") >= 24, "24 images are in", process, 0.001
+    )
     process.kill()
     process.wait()
     acknowledged = {Path(line).name for line in log.read_text().splitlines()}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from samples import PixelEmbedder, write_image
+from waiting import wait_until
 
 from deep_ranking.images.decode import read_image
 from deep_ranking.images.find import find_images
@@ -26,10 +27,7 @@ def start(images, index, log, delay):
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         stderr=subprocess.PIPE,
     )
-    deadline = time.monotonic() + 60
-    while not log.exists() and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    wait_until(lambda: log.exists() or process.poll() is not None, "it begins", every=0.002)
     return process
 
 
@@ -57,7 +55,7 @@ def kill_again_and_again(tmp_path, images, times, seed):
     interrupted = midway = held = 0
     for attempt in range(times):
         log = tmp_path / f"log {attempt}"
-        process = start(images, index, log, delay=0.01)
+        process = start(images, index, log, delay=0.03)
         wanted = chance.randrange(total - held)
         while process.poll() is None and log.read_bytes().count(b"\n") < wanted:
             time.sleep(0.001)
@@ -110,12 +108,13 @@ def test_one_process_searches_while_another_indexes(tmp_path):
             strict=True,
         )
     )
-    process = start(images, folder, tmp_path / "log", delay=0.02)
+    process = start(images, folder, tmp_path / "log", delay=0.1)
     query, seen = vectors["000.png"], set()
     while process.poll() is None:
         if not Index.exists(folder):
             time.sleep(0.005)
             continue
+        time.sleep(0.01)
         with Index.open(folder) as index:
             hits = index.search(query, None)
             seen.add(len(hits))

@@ -3,12 +3,12 @@
 import io
 import json
 import os
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 from served import make_index, picture
+from waiting import wait_until
 
 from deep_ranking.images.decode import read_image
 from deep_ranking.ratings import RatingStore
@@ -102,11 +102,7 @@ def test_thumbnails_fit_their_size_keep_their_shape_and_are_asked_for_once(clien
 
 def wait_for(client, count):
     """Wait until the server has seen a change of the index."""
-    for _ in range(100):
-        if get(client, "/health")["images"] == count:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the server does not see {count} images")
+    wait_until(lambda: get(client, "/health")["images"] == count, f"the server sees {count} images")
 
 
 def test_files_come_as_they_are_under_the_type_of_their_content(client, images, index, embedder):

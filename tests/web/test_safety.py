@@ -3,12 +3,12 @@
 import logging
 import os
 import threading
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import make_index, picture
+from waiting import wait_until
 
 from deep_ranking.search import Index
 
@@ -274,10 +274,10 @@ def test_thumbnails_once_made_are_of_the_indexed_content_alone(client, images, i
 
     from test_api import get
 
-    for _ in range(100):
+    def renewed():
         after = get(client, "/images", limit=1)["items"][0]
-        if after["id"] != image["id"]:
-            break
-        time.sleep(0.1)
+        return after if after["id"] != image["id"] else None
+
+    after = wait_until(renewed, "the replaced image is served")
     assert after["path"] == image["path"]
     assert client.get(f"/api/images/{after['id']}/thumbnail").content != before

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from served import make_index
+from waiting import wait_until
 
 from deep_ranking.cli import main
 from deep_ranking.search import Index
@@ -45,9 +46,9 @@ def test_it_searches_as_over_a_folder_and_sees_what_is_written(
     monkeypatch.setattr(site._gallery, "_seconds", 0.0)
     with Index.open(place) as writer:
         writer.remove([listed[0]["path"]])
-    for _ in range(200):
-        if over_store.get("/api/index").json()["images"] == len(listed) - 1:
-            break
+    wait_until(
+        lambda: over_store.get("/api/index").json()["images"] == len(listed) - 1, "one image less is served"
+    )
     assert over_store.get("/api/search", params={"path": listed[0]["path"]}).status_code == 404
 
 

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from deep_ranking.cli import main
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 
 ROOT = Path(__file__).parents[3]
-sync_api.expect.set_options(timeout=30_000)  # for machines that are busy; nothing waits longer than it must
+sync_api.expect.set_options(
+    timeout=1000 * PATIENCE
+)  # for machines that are busy; nothing waits longer than it must
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -122,7 +125,7 @@ def open_page(browser, served, watch) -> "Iterator[Callable[..., sync_api.Page]]
             viewport=viewport, color_scheme=scheme, reduced_motion="reduce", base_url=served.address, **more
         )
         contexts.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(1000 * PATIENCE)
         context.on("request", watch.on_request)
         page = context.new_page()
         page.on("console", watch.on_console)
