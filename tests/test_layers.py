@@ -32,8 +32,8 @@ PICTURE = """
     extras*
     __main__
 """
-"""The parts of the package: a folder, or some of its files. A part imports parts of lines above its own only; of
-its own line, those of its own folder. Those with a star may import Keras."""
+"""The parts of the package: a folder, or some of its files. A part imports parts of lines above its own only;
+of its own line, those of its own folder. Those with a star may import Keras."""
 
 LAYERS = {
     part.rstrip("*"): number for number, line in enumerate(PICTURE.split("\n")) for part in line.split()
