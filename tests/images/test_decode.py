@@ -498,6 +498,6 @@ def test_other_pixels_need_another_version():
         for name, data in drawn_files().items()
     }
     assert (decode.VERSION, checks) == DECODED, (
-        "the same files give other pixels than before: raise `decode.VERSION`, so that images kept before are "
+        "the same files give other pixels than before: raise `decode.VERSION`, so that what was kept is "
         "decoded again, and write both down here (where only Pillow or libjpeg-turbo is another, only here)"
     )
