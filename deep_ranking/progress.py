@@ -1,12 +1,58 @@
 """Progress of long work, on standard error, with rate and time left."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+
+_is_quiet: ContextVar[bool] = ContextVar("_is_quiet", default=False)
+
+
+def progress(
+    items: Iterable[T], description: str, unit: str, total: int | None = None, quiet: bool = False
+) -> "tqdm[T]":
+    """Show a bar on standard error while `items` are consumed; standard output stays for results.
+
+    Where standard error is no terminal (a log file), a line every 30 seconds, and one at the end. Nothing is
+    shown where it is made `quiet`, or within `quietly`.
+
+    Example:
+        >>> list(progress([1, 2], "counting", "numbers", quiet=True))
+        [1, 2]
+    """
+    terminal = sys.stderr.isatty()
+    return (tqdm if terminal else _Lines)(
+        items,
+        desc=description,
+        unit=f" {unit}",
+        total=total,
+        disable=quiet or _is_quiet.get(),
+        file=sys.stderr if terminal else _Log(),
+        mininterval=0.2 if terminal else 30,
+        miniters=None if terminal else 1,  # else a thread of tqdm's looks every ten seconds
+        dynamic_ncols=terminal,
+    )
+
+
+@contextmanager
+def quietly(wanted: bool = True) -> Iterator[None]:
+    """Show no progress of what is done in the block, however deep it is called; unless that is not wanted.
+
+    Example:
+        >>> with quietly(), quietly(False):  # the inner block changes nothing
+        ...     list(progress([1, 2], "counting", "numbers"))
+        [1, 2]
+    """
+    before = _is_quiet.set(wanted or _is_quiet.get())
+    try:
+        yield
+    finally:
+        _is_quiet.reset(before)
 
 
 class _Log:
@@ -30,28 +76,3 @@ class _Lines(tqdm):
         if self.n and now != self.told:
             self.told = now
             super().display(*args, **kwargs)
-
-
-def progress(
-    items: Iterable[T], description: str, unit: str, total: int | None = None, quiet: bool = False
-) -> "tqdm[T]":
-    """Show a bar on standard error while `items` are consumed; standard output stays for results.
-
-    Where standard error is no terminal (a log file), a line every 30 seconds, and one at the end.
-
-    Example:
-        >>> list(progress([1, 2], "counting", "numbers", quiet=True))
-        [1, 2]
-    """
-    terminal = sys.stderr.isatty()
-    return (tqdm if terminal else _Lines)(
-        items,
-        desc=description,
-        unit=f" {unit}",
-        total=total,
-        disable=quiet,
-        file=sys.stderr if terminal else _Log(),
-        mininterval=0.2 if terminal else 30,
-        miniters=None if terminal else 1,  # else a thread of tqdm's looks every ten seconds
-        dynamic_ncols=terminal,
-    )

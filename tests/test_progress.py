@@ -2,7 +2,9 @@
 
 import re
 
-from deep_ranking.progress import progress
+import pytest
+
+from deep_ranking.progress import progress, quietly
 
 
 def test_short_work_is_one_line_in_a_log(capsys):
@@ -48,3 +50,22 @@ def test_nothing_is_said_of_nothing(capsys):
     progress((), "waiting", "images", 10).close()
     assert [*progress([1], "counting", "numbers", quiet=True)] == [1]
     assert capsys.readouterr().err == ""
+
+
+def test_quiet_reaches_what_is_called_and_ends_with_its_block(capsys):
+    def work():
+        return [*progress([1], "counting", "numbers")]
+
+    with quietly():
+        assert work() == [1]
+        with quietly(False):
+            work()
+        work()
+    assert capsys.readouterr().err == ""
+    with quietly(False):
+        work()
+    assert capsys.readouterr().err.startswith("counting")
+    with pytest.raises(ZeroDivisionError), quietly():
+        1 / 0  # noqa: B018
+    work()
+    assert capsys.readouterr().err.startswith("counting")

@@ -63,7 +63,6 @@ def unpack(
     targets: Mapping[str, str],
     folder: str | os.PathLike[str],
     description: str,
-    quiet: bool = False,
 ) -> None:
     """Unpack members of an archive from `open_archive` into a folder.
 
@@ -72,7 +71,6 @@ def unpack(
         targets: for each member wanted, the relative path it gets.
         folder: where to; sub-folders are made.
         description: what the progress bar says.
-        quiet: show no progress.
 
     Raises:
         ArchiveError: a member cannot be read, two get the same path, or the disk is too full for them.
@@ -86,7 +84,7 @@ def unpack(
             "make room"
         )
     made = set()
-    for member, target in progress(targets.items(), description, "files", len(targets), quiet):
+    for member, target in progress(targets.items(), description, "files", len(targets)):
         path = Path(folder) / target
         if path.parent not in made:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,9 +18,7 @@ class DownloadError(DeepRankingError):
     """A download that did not succeed; the message says why, what is kept, and what to do."""
 
 
-def download(
-    url: str, target: str | os.PathLike[str], md5: str, quiet: bool = False, timeout: float = 30
-) -> Path:
+def download(url: str, target: str | os.PathLike[str], md5: str, timeout: float = 30) -> Path:
     """Download a file, unless it is there already, and check it.
 
     What has come so far lies in `target` + `.part`; a later call asks the server for the rest only.
@@ -29,7 +27,6 @@ def download(
         url: http or https.
         target: the file to write; it appears once it is whole and checked.
         md5: its checksum, 32 hexadecimal digits: a guard against damage, not against forgery.
-        quiet: show no progress.
         timeout: seconds without an answer after which to give up.
 
     Raises:
@@ -43,7 +40,7 @@ def download(
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _fetch(url, part, quiet, timeout)
+        _fetch(url, part, timeout)
     except KeyboardInterrupt as stop:
         stop.add_note(f"the same command goes on with what is kept in {part}")
         raise
@@ -65,7 +62,7 @@ def download(
     return part.replace(path)
 
 
-def _fetch(url: str, part: Path, quiet: bool, timeout: float) -> None:
+def _fetch(url: str, part: Path, timeout: float) -> None:
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -82,7 +79,7 @@ def _fetch(url: str, part: Path, quiet: bool, timeout: float) -> None:
         total = have + int(length) if length else None
         with (
             part.open("ab" if have else "wb") as file,
-            progress([], f"downloading {part.stem}", "B", total, quiet) as bar,
+            progress([], f"downloading {part.stem}", "B", total) as bar,
         ):
             bar.unit, bar.unit_scale = "B", True
             bar.update(have)

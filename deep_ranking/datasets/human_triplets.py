@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from deep_ranking.datasets.archive import ArchiveError, open_archive, unpack
 from deep_ranking.datasets.folder import folder_written_whole
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.progress import quietly
 from deep_ranking.triplets import Triplet, write_triplets
 from deep_ranking.triplets.file import numbered_triplets
 
@@ -44,11 +45,12 @@ def prepare_human_triplets(
             f"The paper's triplets are listed at {SOURCE} as addresses of images on the web, which cannot be "
             "downloaded as one file: fetch the images, and pack them so"
         )
-    with open_archive(archive) as opened, folder_written_whole(output) as folder:
+    with quietly(quiet), open_archive(archive) as opened, folder_written_whole(output) as folder:
         root = _root(opened)
         images = _image_targets(opened, root)
-        unpack(opened, {root + TRIPLETS: TRIPLETS}, folder, "", quiet=True)
-        unpack(opened, images, folder, "unpacking the rated triplets", quiet)
+        with quietly():
+            unpack(opened, {root + TRIPLETS: TRIPLETS}, folder, "")
+        unpack(opened, images, folder, "unpacking the rated triplets")
         triplets = _relative_to_folder(folder / TRIPLETS, f"{archive}, {root}{TRIPLETS}", root, images)
         write_triplets(folder / TRIPLETS, triplets)
     queries = {target.partition("/")[0] for target in images.values()}

@@ -10,6 +10,7 @@ from deep_ranking.datasets.archive import ArchiveError, open_archive, unpack
 from deep_ranking.datasets.download import download
 from deep_ranking.datasets.folder import check_free, folder_written_whole
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.progress import quietly
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 """The official address (Stanford CS231n)."""
@@ -50,12 +51,13 @@ def prepare_tiny_imagenet(
     """
     check_free(output)  # before a long download
     if archive is None:
-        archive = download(URL, Path(output).resolve().parent / URL.rpartition("/")[2], MD5, quiet)
-    with open_archive(archive) as opened, folder_written_whole(output) as folder:
+        with quietly(quiet):
+            archive = download(URL, Path(output).resolve().parent / URL.rpartition("/")[2], MD5)
+    with quietly(quiet), open_archive(archive) as opened, folder_written_whole(output) as folder:
         root = _root(opened)
         wnids = _first_classes(opened, root, classes)
         train, val = _train_targets(opened, root, wnids), _val_targets(opened, root, wnids)
-        unpack(opened, train | val, folder, "unpacking Tiny ImageNet", quiet)
+        unpack(opened, train | val, folder, "unpacking Tiny ImageNet")
         words = dict(line.split("\t", 1) for line in _lines(opened, root + "words.txt") if "\t" in line)
         names = "".join(f"{wnid}\t{words.get(wnid, wnid)}\n" for wnid in wnids)
         (folder / "classes.tsv").write_text(names, encoding="utf-8")

@@ -23,6 +23,11 @@ from PIL import features
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.images import decode
 
+logger = logging.getLogger(__name__)
+
+_LARGEST_FILE = 256 * 2**20
+_SMALLEST_PACK = 256 * 2**20
+_MOST_PACKS = 100  # each is an open file
 _ENTRY = struct.Struct("<16sI")  # half the SHA-256 of the image file, and the CRC-32 of the pixels
 
 
@@ -137,17 +142,10 @@ def list_packs(folder: Path) -> Iterator[Listed]:
             yield Listed(opened, status.st_blocks * 512, status.st_ino, path)
 
 
-logger = logging.getLogger(__name__)
-
-_LARGEST_FILE = 256 * 2**20
-_SMALLEST_PACK = 256 * 2**20
-_MOST_PACKS = 100  # each is an open file
-
-
 class ImageCache:
     """Images of one size by the content of their files; what comes out is bit for bit what was decoded.
 
-    The pixels lie in packs (`pack.Pack`), each written by one process; so any number of processes may share
+    The pixels lie in packs (`Pack`), each written by one process; so any number of processes may share
     the folder, and one that is killed leaves nothing torn. An image of an earlier run is checked against its
     checksum when it is first used. Packs of other sizes, or of another decoder, have other names. At the
     limit, the packs longest not opened are removed, but none of this process's; then no more images are
@@ -276,7 +274,7 @@ class ImageCache:
 
 def _decoder() -> str:
     """Identify what makes pixels of a file: the libraries, and this project's own code over them."""
-    parts = [PIL.__version__, features.version("libjpeg_turbo"), Path(decode.__file__).read_text("utf-8")]
+    parts = [PIL.__version__, features.version("libjpeg_turbo"), decode.VERSION]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 

@@ -23,10 +23,13 @@ MAX_PIXELS = 89_000_000
 """A larger image is refused before it is decoded (a decompression bomb, or a map for another tool); just
 below the size at which Pillow itself begins to warn."""
 
+VERSION = 1
+"""Raised whenever the same file comes to give other pixels, so that images kept before are decoded again."""
+
 _SMALL = 65_536
 """Bytes; of larger files the decoding itself takes nearly all the time."""
 
-_ORIENTATION = 0x0112
+_ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,7 +39,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What puts an image upright, by its EXIF orientation (EXIF 2.3, tag 274)."""
+"""What puts an image upright, by its orientation."""
 _ON_ITS_SIDE = (5, 6, 7, 8)
 
 
@@ -130,6 +133,24 @@ def read_size(source: str | os.PathLike[str] | bytes) -> tuple[int, int]:
         return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
 
 
+def is_image(path: str | os.PathLike[str]) -> bool:
+    """Tell by its first bytes, not by its name, whether a file is of a format that is read.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    with Path(path).open("rb", buffering=0) as file:
+        head = file.read(16)
+    return (
+        head.startswith(
+            (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+        )
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"))
+        or (head[:1] == b"P" and head[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6") and head[2:3].isspace())
+    )
+
+
 def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | None) -> np.ndarray | None:
     """Decode a small, plain JPEG in one call of libjpeg-turbo; None for all else, which is Pillow's.
 
@@ -158,24 +179,6 @@ def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | 
     if size is None or pixels.shape[:2] == tuple(size):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-
-
-def is_image(path: str | os.PathLike[str]) -> bool:
-    """Tell by its first bytes, not by its name, whether a file is of a format that is read.
-
-    Raises:
-        OSError: the file cannot be opened.
-    """
-    with Path(path).open("rb", buffering=0) as file:
-        head = file.read(16)
-    return (
-        head.startswith(
-            (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-        )
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"))
-        or (head[:1] == b"P" and head[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6") and head[2:3].isspace())
-    )
 
 
 @contextmanager

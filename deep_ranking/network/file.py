@@ -2,6 +2,11 @@
 
 `.h5` by default, `.keras` by ending. Any Keras loads it after `import deep_ranking`, in safe mode; what is
 ours lies beside it as JSON, in an attribute of the `.h5` or a member of the `.keras`.
+
+Models are passed on, so a file may be a stranger's. Keras's safe mode keeps it from running code, but not
+from naming other files to be read, asking for terabytes, or making the libraries read without end. So files
+are opened by `untrusted`, here and nowhere else, and a network that a file describes is built within
+`at_most_weights`.
 """
 
 import json
@@ -21,17 +26,18 @@ import keras
 
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.files import written_whole
-from deep_ranking.network import layers  # noqa: F401 - registers the layers that a saved model names
-from deep_ranking.network.hdf5 import opened
+from deep_ranking.network import hdf5, layers  # noqa: F401 - the layers that a saved model names
 
 _KEY = "deep_ranking"
 _MEMBER = "deep_ranking.json"
 _LONGEST_METADATA = 64 * 2**20  # bytes
 ENDINGS = (".h5", ".keras")
 
+_one_at_a_time = threading.RLock()
+
 
 class ModelFileError(DeepRankingError):
-    """A model file that cannot be used; the message names it."""
+    """A file of a model, of weights or of a training's state that cannot be used; the message names it."""
 
 
 def save_network(network: keras.Model, path: str | os.PathLike[str], metadata: dict[str, Any]) -> None:
@@ -96,30 +102,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     check_ending(path)
     if not path.is_file():
         raise ModelFileError(f"{path}: expected a model file, found nothing; train one with: python train.py")
-    try:
-        if path.suffix == ".h5":
-            with opened(path, "a .h5 model file", ModelFileError) as file:
-                text = file.attrs.get(_KEY, "{}")
-        else:
-            with zipfile.ZipFile(path) as archive:
-                text = _member(archive).decode()
+    with untrusted(path, f"a {path.suffix} model file") as file:
+        text = file.attrs.get(_KEY, "{}") if path.suffix == ".h5" else _member(file).decode()
         return dict(json.loads(text))
-    except ModelFileError:
-        raise
-    # A damaged archive raises nearly anything: struct.error, zlib.error, NotImplementedError, ...
-    except Exception as error:
-        raise ModelFileError(
-            f"{path}: expected a {path.suffix} model file, found something else or a damaged one "
-            f"({reason(error):.200})"
-        ) from error
-
-
-def _member(archive: zipfile.ZipFile) -> bytes:
-    if _MEMBER not in archive.namelist():
-        return b"{}"
-    if archive.getinfo(_MEMBER).file_size > _LONGEST_METADATA:
-        raise ValueError(f"{_MEMBER} is over {_LONGEST_METADATA:,} bytes long")
-    return archive.read(_MEMBER)
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
@@ -129,18 +114,33 @@ def check_ending(path: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def _without_legacy_warning() -> Iterator[None]:
-    """Keep Keras from calling `.h5` old at every save; it is this project's format by choice."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def untrusted(path: str | os.PathLike[str], expected: str) -> Iterator[Any]:
+    """Open a file of a model, of weights or of a training's state, whoever made it.
+
+    Refused are links into other files, data kept in other files, arrays larger than the file, and damage that
+    HDF5 would follow for ever.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the error.
+
+    Yields:
+        A `ZipFile` for a name that ends in `.keras`, otherwise an `h5py.File`.
+
+    Raises:
+        ModelFileError: also for whatever the libraries raise in the block.
+    """
     try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-_one_at_a_time = threading.RLock()
+        with zipfile.ZipFile(path) if Path(path).suffix == ".keras" else hdf5.opened(path) as file:
+            yield file
+    except DeepRankingError:
+        raise
+    # Of a damaged file they raise nearly anything: struct.error, zlib.error, SystemError, ...
+    except Exception as error:
+        raise ModelFileError(
+            f"{os.fspath(path)}: expected {expected}, found something else or a damaged one "
+            f"({reason(error):.200})"
+        ) from error
 
 
 @contextmanager
@@ -181,3 +181,23 @@ def at_most_weights(most: int) -> Iterator[None]:
             ) from error
         finally:
             keras.Layer.add_weight = add_weight
+
+
+def _member(archive: zipfile.ZipFile) -> bytes:
+    if _MEMBER not in archive.namelist():
+        return b"{}"
+    if archive.getinfo(_MEMBER).file_size > _LONGEST_METADATA:
+        raise ValueError(f"{_MEMBER} is over {_LONGEST_METADATA:,} bytes long")
+    return archive.read(_MEMBER)
+
+
+@contextmanager
+def _without_legacy_warning() -> Iterator[None]:
+    """Keep Keras from calling `.h5` old at every save; it is this project's format by choice."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

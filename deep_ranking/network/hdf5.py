@@ -1,4 +1,4 @@
-"""HDF5 files from anywhere: opened with readable errors, refused where they tell of more than they hold."""
+"""HDF5 files from anywhere: refused where they tell of more than they hold."""
 
 import mmap
 import os
@@ -10,47 +10,27 @@ from typing import Any
 
 import h5py
 
-from deep_ranking.errors import DeepRankingError, reason
-
 _COLLECTION = b"GCOL\1\0\0\0"  # begins each heap of texts, as the HDF5 File Format Specification has it
-_HEADER = struct.Struct(
-    "<HHxxxxQ"
-)  # of an object there: number, references, size; so in files of 8-byte sizes
+_HEADER = struct.Struct("<HHxxxxQ")
+"""Of an object there: its number, references and size; so in files of 8-byte sizes."""
 
 
 @contextmanager
-def opened(
-    path: str | os.PathLike[str], expected: str, kind: type[DeepRankingError] = DeepRankingError
-) -> Iterator[h5py.File]:
-    """Open an HDF5 file to read.
-
-    Links into other files, data kept in other files, and arrays larger than the file are refused: to read
-    them would give what is not the file's, or take memory without end.
-
-    Args:
-        path: the file.
-        expected: what it should be, for the error.
-        kind: the error.
+def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Open an HDF5 file to read, unless to read it would give what is not the file's, or never end.
 
     Raises:
-        DeepRankingError: of that kind, for whatever HDF5 raises in the block too; the message names the file.
+        ValueError: it links into other files, keeps data in other files, tells of arrays larger than itself,
+            or has a heap that the library would walk for ever. Of a damaged file h5py raises nearly anything,
+            SystemError for one.
     """
-    try:
-        size = Path(path).stat().st_size
-        if size and _endless(path):
-            raise ValueError("a damaged heap")
-        with h5py.File(path, "r") as file:
-            if problems := _problems(file, size):
-                raise ValueError(problems[0])
-            yield file
-    except DeepRankingError:
-        raise
-    # Of a damaged file h5py raises nearly anything, SystemError for one.
-    except Exception as error:
-        raise kind(
-            f"{os.fspath(path)}: expected {expected}, found something else or a damaged one "
-            f"({reason(error):.200})"
-        ) from error
+    size = Path(path).stat().st_size
+    if size and _endless(path):
+        raise ValueError("a damaged heap")
+    with h5py.File(path, "r") as file:
+        if problems := _problems(file, size):
+            raise ValueError(problems[0])
+        yield file
 
 
 def _endless(path: str | os.PathLike[str]) -> bool:

@@ -8,14 +8,17 @@ from keras import ops
 
 from deep_ranking.errors import expect
 
-PACKAGE = "deep_ranking"
-
-
+_register = keras.saving.register_keras_serializable("deep_ranking")
 _EPSILON = 1e-6
 
 
-@keras.saving.register_keras_serializable("deep_ranking")
-class ImageNetCentering(keras.layers.Layer):
+class _SameShape(keras.layers.Layer):
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+
+@_register
+class ImageNetCentering(_SameShape):
     """RGB 0..255 to what VGG and ResNet weights were trained on: BGR with ImageNet's mean subtracted.
 
     Input and output: (batch, height, width, 3). The means are those of `keras.applications`' "caffe" mode.
@@ -27,13 +30,9 @@ class ImageNetCentering(keras.layers.Layer):
         """Reverse the channels and subtract their means."""
         return ops.flip(images, axis=-1) - ops.convert_to_tensor(self.MEAN_BGR, images.dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
 
-
-@keras.saving.register_keras_serializable("deep_ranking")
-class GradientScale(keras.layers.Layer):
+@_register
+class GradientScale(_SameShape):
     """Pass values on; scale the gradient that comes back.
 
     Under plain gradient descent, with momentum or without, what lies before it learns at `factor` times the
@@ -52,20 +51,14 @@ class GradientScale(keras.layers.Layer):
         self.factor = factor
 
     def call(self, values: Any) -> Any:
-        """Return the values."""
         return values + (self.factor - 1) * (values - ops.stop_gradient(values))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
-        """Return the factor."""
         return {**super().get_config(), "factor": self.factor}
 
 
-@keras.saving.register_keras_serializable("deep_ranking")
-class LocalResponseNormalization(keras.layers.Layer):
+@_register
+class LocalResponseNormalization(_SameShape):
     """Divide each activation by the strength of its neighbours in the channels.
 
     b_i = a_i / (bias + alpha * sum_{j = i-radius}^{i+radius} a_j^2) ^ beta, channels beyond the ends count 0.
@@ -81,37 +74,26 @@ class LocalResponseNormalization(keras.layers.Layer):
         self.radius, self.bias, self.alpha, self.beta = radius, bias, alpha, beta
 
     def call(self, activations: Any) -> Any:
-        """Normalize across channels."""
         channels = activations.shape[-1]
         around = [[0, 0]] * (len(activations.shape) - 1) + [[self.radius, self.radius]]
         squares = ops.pad(ops.square(activations), around)
         energy = sum(squares[..., i : i + channels] for i in range(2 * self.radius + 1))
         return activations / ops.power(self.bias + self.alpha * energy, self.beta)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
-        """Return the constants."""
         constants = {name: getattr(self, name) for name in ("radius", "bias", "alpha", "beta")}
         return {**super().get_config(), **constants}
 
 
-@keras.saving.register_keras_serializable("deep_ranking")
-class Mirror(keras.layers.Layer):
+@_register
+class Mirror(_SameShape):
     """Exchange left and right: (b, h, w, c) -> (b, h, w, c)."""
 
     def call(self, images: Any) -> Any:
-        """Return the mirror images."""
         return ops.flip(images, axis=2)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
 
-
-@keras.saving.register_keras_serializable(PACKAGE)
+@_register
 class Spread(keras.layers.Layer):
     """The standard deviation of each channel over the positions: (b, h, w, c) -> (b, c).
 
@@ -123,11 +105,10 @@ class Spread(keras.layers.Layer):
         return ops.sqrt(ops.var(activations, axis=(1, 2)) + _EPSILON)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return (b, c)."""
         return (input_shape[0], input_shape[-1])
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@_register
 class Quadrants(keras.layers.Layer):
     """The mean of each channel in each quarter of the image: (b, h, w, c) -> (b, 4c), so layout is kept.
 
@@ -136,18 +117,16 @@ class Quadrants(keras.layers.Layer):
     """
 
     def call(self, activations: Any) -> Any:
-        """Return the four means, one after the other."""
         _, height, width, _ = activations.shape
         rows, columns = _halves(height), _halves(width)
         means = [ops.mean(activations[:, r, c], axis=(1, 2)) for r in rows for c in columns]
         return ops.concatenate(means, axis=-1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return (b, 4c)."""
         return (input_shape[0], 4 * input_shape[-1])
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
+@_register
 class SecondMoments(keras.layers.Layer):
     """The mean product of each two channels over the positions: (b, h, w, c) -> (b, c (c + 1) / 2).
 
@@ -166,29 +145,18 @@ class SecondMoments(keras.layers.Layer):
         return ops.take(products, row * channels + column, axis=1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return (b, c (c + 1) / 2)."""
         return (input_shape[0], input_shape[-1] * (input_shape[-1] + 1) // 2)
 
 
-@keras.saving.register_keras_serializable(PACKAGE)
-class SignedRoot(keras.layers.Layer):
+@_register
+class SignedRoot(_SameShape):
     """x / sqrt(|x| + 1e-6), nearly sign(x) sqrt(|x|): few large values no longer drown the many small.
 
     Source: Perronnin, Sanchez and Mensink 2010, "Improving the Fisher kernel", section 3.2.
     """
 
     def call(self, values: Any) -> Any:
-        """Return the values' roots."""
         return values / ops.sqrt(ops.abs(values) + _EPSILON)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
-
-
-def _halves(side: int) -> tuple[slice, slice]:
-    half = -(-side // 2)
-    return slice(0, half), slice(side - half, side)
 
 
 _TO_XYZ = np.array(
@@ -203,15 +171,14 @@ _WHITE = np.array([0.95047, 1.0, 1.08883], np.float32)
 _LOW, _HIGH = (0.0, -50.0, -50.0), (100.0, 50.0, 50.0)
 
 
-@keras.saving.register_keras_serializable("deep_ranking")
-class LabColour(keras.layers.Layer):
+@_register
+class LabColour(_SameShape):
     """sRGB 0..255 to CIE LAB (D65): (..., 3) -> (..., 3), L 0..100, a and b about -100..100.
 
     Equal steps look about equally large there. Source: CIE 15:2004; sRGB by IEC 61966-2-1.
     """
 
     def call(self, images: Any) -> Any:
-        """Convert the last axis."""
         # Clipped where the other branch is taken, so that no power of a negative number is differentiated.
         rgb = ops.clip(images / 255.0, 0.0, 1.0)
         linear = ops.where(
@@ -223,12 +190,8 @@ class LabColour(keras.layers.Layer):
         x, y, z = f[..., 0], f[..., 1], f[..., 2]
         return ops.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
 
-
-@keras.saving.register_keras_serializable("deep_ranking")
+@_register
 class ColourHistogram(keras.layers.Layer):
     """The share of the pixels near each point of a grid in LAB: (b, h, w, 3) -> (b, 245).
 
@@ -254,5 +217,9 @@ class ColourHistogram(keras.layers.Layer):
         return ops.reshape(counts, (-1, 245))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return (b, 245)."""
         return (input_shape[0], 245)
+
+
+def _halves(side: int) -> tuple[slice, slice]:
+    half = -(-side // 2)
+    return slice(0, half), slice(side - half, side)

@@ -12,8 +12,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.backbones import BACKBONES
-from deep_ranking.network.file import ModelFileError, load_network
-from deep_ranking.network.hdf5 import opened
+from deep_ranking.network.file import ModelFileError, load_network, untrusted
 from deep_ranking.network.network import NetworkSettings
 
 
@@ -92,7 +91,7 @@ def _kind(path: Path) -> str:
     """Return "model" (architecture and weights), "whole" (a blog network's weights) or "backbone"."""
     if path.suffix == ".keras":
         return "model"
-    with opened(path, "an HDF5 file of a model or of weights", ModelFileError) as file:
+    with untrusted(path, "an HDF5 file of a model or of weights") as file:
         if "model_config" in file.attrs:
             return "model"
         # The low-resolution convolutions tell a whole network from a backbone.
@@ -163,7 +162,7 @@ def _stored_layers(path: str | os.PathLike[str]) -> list[list[np.ndarray]]:
         return name.decode() if isinstance(name, bytes) else name
 
     expected = "weights as Keras 2's save_weights wrote them, or a model file that train.py wrote"
-    with opened(path, expected, ModelFileError) as file:
+    with untrusted(path, expected) as file:
         groups = file.get("model_weights", file)
         stored = [
             [

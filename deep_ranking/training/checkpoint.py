@@ -13,7 +13,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
-from deep_ranking.network.hdf5 import opened
+from deep_ranking.network.file import untrusted
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Checkpoint:
                 f"{self.path}: expected the checkpoint of an unfinished run, found none; "
                 "train without --resume"
             )
-        with opened(self.path, "a checkpoint (without --resume, training starts over)") as file:
+        with untrusted(self.path, "a checkpoint (without --resume, training starts over)") as file:
             if file.attrs["run"] != self.run:
                 raise DeepRankingError(
                     f"{self.path}: this checkpoint was written with other settings or triplets; "

@@ -15,7 +15,7 @@ from deep_ranking.datasets.archive import ArchiveError, open_archive, unpack
 def unpack_all(path: Path, folder: Path) -> None:
     folder.mkdir()
     with open_archive(path) as opened:
-        unpack(opened, {name: name for name in opened.namelist()}, folder, "", quiet=True)
+        unpack(opened, {name: name for name in opened.namelist()}, folder, "")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_full_disk_is_told_before_writing(pack, tmp_path, monkeypatch):
 
 def test_two_members_for_one_path(pack, tmp_path):
     with open_archive(pack({"a": "1", "b": "2"})) as opened, pytest.raises(ArchiveError, match="two members"):
-        unpack(opened, {"a": "x", "b": "x"}, tmp_path, "", quiet=True)
+        unpack(opened, {"a": "x", "b": "x"}, tmp_path, "")
 
 
 def damaged(data: bytes) -> dict[str, bytes]:

@@ -76,21 +76,21 @@ def test_a_whole_file_appears_checked(server, tmp_path, capsys):
 
 def test_a_file_that_is_there_is_checked_and_not_fetched_again(server, tmp_path):
     (tmp_path / "file.zip").write_bytes(CONTENT)
-    download(server.url, tmp_path / "file.zip", MD5, quiet=True)
+    download(server.url, tmp_path / "file.zip", MD5)
     assert server.asked == []
     (tmp_path / "file.zip").write_bytes(b"another")
     with pytest.raises(DownloadError, match=rf"expected the MD5 checksum {MD5}, found .*move it away"):
-        download(server.url, tmp_path / "file.zip", MD5, quiet=True)
+        download(server.url, tmp_path / "file.zip", MD5)
     assert (tmp_path / "file.zip").read_bytes() == b"another"
 
 
 def test_a_broken_line_is_told_and_the_next_run_goes_on(server, tmp_path):
     server.stop_after = 300_000
     with pytest.raises(DownloadError, match=r"0\.3 MB are kept in .*file\.zip\.part: run again to go on"):
-        download(server.url, tmp_path / "file.zip", MD5, quiet=True)
+        download(server.url, tmp_path / "file.zip", MD5)
     assert names(tmp_path) == ["file.zip.part"]
     server.stop_after = None
-    assert download(server.url, tmp_path / "file.zip", MD5, quiet=True).read_bytes() == CONTENT
+    assert download(server.url, tmp_path / "file.zip", MD5).read_bytes() == CONTENT
     assert server.asked == [None, "bytes=300000-"]
     assert names(tmp_path) == ["file.zip"]
 
@@ -98,18 +98,18 @@ def test_a_broken_line_is_told_and_the_next_run_goes_on(server, tmp_path):
 def test_a_server_without_ranges_begins_again(server, tmp_path):
     server.knows_ranges = False
     (tmp_path / "file.zip.part").write_bytes(CONTENT[:1000])
-    assert download(server.url, tmp_path / "file.zip", MD5, quiet=True).read_bytes() == CONTENT
+    assert download(server.url, tmp_path / "file.zip", MD5).read_bytes() == CONTENT
 
 
 def test_a_part_that_is_already_whole(server, tmp_path):
     (tmp_path / "file.zip.part").write_bytes(CONTENT)
-    assert download(server.url, tmp_path / "file.zip", MD5, quiet=True).read_bytes() == CONTENT
+    assert download(server.url, tmp_path / "file.zip", MD5).read_bytes() == CONTENT
 
 
 def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
     (tmp_path / "file.zip.part").write_bytes(b"not the beginning of it")
     with pytest.raises(DownloadError, match=r"expected the MD5 checksum .* it was removed; run again"):
-        download(server.url, tmp_path / "file.zip", MD5, quiet=True)
+        download(server.url, tmp_path / "file.zip", MD5)
     assert names(tmp_path) == []
 
 
@@ -117,7 +117,7 @@ def test_a_wrong_checksum_leaves_nothing(server, tmp_path):
 def test_an_error_of_the_server(server, tmp_path, status):
     server.status = status
     with pytest.raises(DownloadError, match=r"cannot download .*file\.zip .*--archive"):
-        download(server.url, tmp_path / "file.zip", MD5, quiet=True)
+        download(server.url, tmp_path / "file.zip", MD5)
 
 
 def test_offline(tmp_path):
@@ -125,11 +125,11 @@ def test_offline(tmp_path):
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/file.zip"
     with pytest.raises(DownloadError, match=r"Connection refused.*check the connection.*--archive"):
-        download(url, tmp_path / "file.zip", MD5, quiet=True)
+        download(url, tmp_path / "file.zip", MD5)
     assert names(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_written_is_another_error(server, tmp_path):
     (tmp_path / "file.zip.part").mkdir()
     with pytest.raises(IsADirectoryError):
-        download(server.url, tmp_path / "file.zip", MD5, quiet=True)
+        download(server.url, tmp_path / "file.zip", MD5)

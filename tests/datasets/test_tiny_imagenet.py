@@ -74,7 +74,7 @@ def test_without_an_archive_it_is_downloaded_beside_the_output_and_kept(
 ):
     asked = []
 
-    def download(url, target, md5, quiet):
+    def download(url, target, md5):
         asked.append((url, target, md5))
         return pack(tiny_members, target.name)
 

@@ -71,11 +71,14 @@ def test_the_content_counts_not_the_name(paths, tmp_path, decoded):
     assert decoded == [paths[0], paths[0]]
 
 
-def test_sizes_and_decoders_do_not_mix(paths, tmp_path, decoded, monkeypatch):
+@pytest.mark.parametrize(
+    ("part", "name", "other"), [(module.PIL, "__version__", "another"), (module.decode, "VERSION", -1)]
+)
+def test_sizes_and_decoders_do_not_mix(paths, tmp_path, decoded, monkeypatch, part, name, other):
     for size in ((24, 20), (20, 24), (8, 60)):  # all of as many pixels
         pixels = ImageCache(size, tmp_path / "cache").read(paths[1])
         np.testing.assert_array_equal(pixels, read_image(paths[1], size))
-    monkeypatch.setattr(module.PIL, "__version__", "another")
+    monkeypatch.setattr(part, name, other)
     ImageCache((24, 20), tmp_path / "cache").read(paths[1])
     assert len(decoded) == 4
 

@@ -1,13 +1,16 @@
 """The network's shape, preprocessing and files."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 import pytest
 
+import deep_ranking
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import ENDINGS, ModelFileError, load_network, read_metadata, save_network
@@ -197,6 +200,12 @@ class TestModelFilesThatAreNone:
             file["x"] = 1
         with pytest.raises(ModelFileError, match="cannot be loaded"):
             load_network(tmp_path / "model.h5")
+
+    def test_files_are_opened_at_one_door(self):
+        opening = re.compile(r"load_model\(|hdf5\.opened|import opened|h5py\.File\((?!temporary)")
+        package = Path(deep_ranking.__file__).parent
+        opens = [path for path in package.rglob("*.py") if opening.search(path.read_text("utf-8"))]
+        assert {str(path.relative_to(package)) for path in opens} == {"network/file.py", "network/hdf5.py"}
 
 
 @pytest.mark.parametrize(

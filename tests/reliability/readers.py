@@ -161,7 +161,7 @@ class Archive(Reader):
         target.mkdir(parents=True)
         with contextlib.suppress(DeepRankingError, OSError), open_archive(path) as opened:
             targets = {m.filename: m.filename for m in opened.infolist() if not m.is_dir()}
-            unpack(opened, targets, target, "", quiet=True)
+            unpack(opened, targets, target, "")
         assert [entry.name for entry in inside.iterdir()] == ["target"]
         assert sum(file.stat().st_size for file in target.rglob("*") if file.is_file()) < 10**6
 

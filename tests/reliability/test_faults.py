@@ -450,7 +450,7 @@ def test_an_archive_that_cannot_be_unpacked_for_want_of_room(tmp_path):
         open_archive(tmp_path / "a.zip") as opened,
         folder_written_whole(tmp_path / "out") as folder,
     ):
-        unpack(opened, {"a.bin": "a.bin"}, folder, "", quiet=True)
+        unpack(opened, {"a.bin": "a.bin"}, folder, "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
 
 

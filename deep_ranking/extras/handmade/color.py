@@ -33,7 +33,6 @@ class LabHistogram(Feature):
         return int(np.prod(self.bins))
 
     def compute(self, image: np.ndarray) -> np.ndarray:
-        """Describe one image; see `Feature.compute`."""
         lab = extra("skimage.color", "scikit-image").rgb2lab(stretched(image))
         cells = np.floor((lab - _LOW) / (_HIGH - _LOW) * self.bins).astype(int)
         cells = np.clip(cells, 0, np.array(self.bins) - 1).reshape(-1, 3)

@@ -34,11 +34,9 @@ class FisherVector(CodebookFeature):
         return self.modes * (2 * self.components + 1)
 
     def descriptors(self, image: np.ndarray) -> np.ndarray:
-        """Return the (n, 104) descriptors of an image."""
         return dense_descriptors(image).reshape(-1, 104)
 
     def learn(self, descriptors: np.ndarray) -> dict[str, np.ndarray]:
-        """Learn the projection, then the mixture."""
         from sklearn.decomposition import PCA
         from sklearn.mixture import GaussianMixture
 
@@ -56,7 +54,6 @@ class FisherVector(CodebookFeature):
         }
 
     def compute(self, image: np.ndarray) -> np.ndarray:
-        """Describe one image; see `Feature.compute`."""
         from sklearn.mixture import GaussianMixture
 
         codebook = self.learned()

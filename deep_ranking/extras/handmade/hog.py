@@ -31,7 +31,6 @@ class Hog(Feature):
         return (SIDE // self.cell - 1) ** 2 * 4 * self.orientations
 
     def compute(self, image: np.ndarray) -> np.ndarray:
-        """Describe one image; see `Feature.compute`."""
         vector = extra("skimage.feature", "scikit-image").hog(
             stretched(image),
             orientations=self.orientations,

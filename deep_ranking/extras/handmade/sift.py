@@ -36,19 +36,15 @@ class SiftWords(CodebookFeature):
 
     @property
     def dimension(self) -> int:
-        """One for each word."""
         return self.words
 
     def descriptors(self, image: np.ndarray) -> np.ndarray:
-        """Return the (n, 104) descriptors of an image."""
         return dense_descriptors(image).reshape(-1, 104)
 
     def learn(self, descriptors: np.ndarray) -> dict[str, np.ndarray]:
-        """Cluster the descriptors."""
         return learn_words(descriptors, self.words, self.seed)
 
     def compute(self, image: np.ndarray) -> np.ndarray:
-        """Describe one image; see `Feature.compute`."""
         codebook = self.learned()
         word = nearest_word(self.descriptors(image), codebook["words"])
         return pyramid(word[:, None], self.words, levels=1)

@@ -39,15 +39,12 @@ class TextonPyramid(CodebookFeature):
         return self.textons * (4**self.levels - 1) // 3
 
     def descriptors(self, image: np.ndarray) -> np.ndarray:
-        """Return the (64 * 64, 15) filter responses of an image."""
         return self._responses(image).reshape(-1, len(_SCALES) * len(_ORDERS))
 
     def learn(self, descriptors: np.ndarray) -> dict[str, np.ndarray]:
-        """Cluster the responses."""
         return learn_words(descriptors, self.textons, self.seed)
 
     def compute(self, image: np.ndarray) -> np.ndarray:
-        """Describe one image; see `Feature.compute`."""
         codebook = self.learned()
         responses = self._responses(image)
         word = nearest_word(responses.reshape(-1, responses.shape[-1]), codebook["words"])

@@ -40,7 +40,6 @@ class WaveletSignature(Feature):
         return 3 * self.side**2
 
     def compute(self, image: np.ndarray) -> np.ndarray:
-        """Describe one image; see `Feature.compute`."""
         pywt = extra("pywt", "PyWavelets")
         channels = (stretched(image, self.side).astype(np.float32) / 255 @ _TO_YIQ).transpose(2, 0, 1)
         coefficients = pywt.fswavedecn(channels, "haar", axes=(1, 2)).coeffs.reshape(3, -1)
