@@ -22,7 +22,7 @@ from photos import write_photos
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.shared import import_keras
+from deep_ranking import import_keras
 
 OPERATIONS = {"vgg16": 30.7e9, "mobilenetv2": 0.6e9, "simple": 1e6}
 """Of a forward pass at 224 pixels, convolutions alone; training takes three times as many."""
@@ -31,7 +31,7 @@ OPERATIONS = {"vgg16": 30.7e9, "mobilenetv2": 0.6e9, "simple": 1e6}
 def main() -> None:
     part = scale(__doc__, "MobileNetV2 in bfloat16 alone, fewer steps")
     import_keras()
-    from deep_ranking.embedding.engines import has_accelerator
+    from deep_ranking import has_accelerator
 
     if part != "tiny" and not has_accelerator():
         print("accelerator: Keras finds none here (KERAS_BACKEND=jax?), so nothing was measured")
@@ -67,14 +67,16 @@ def train(
     """Measure steps from memory and from files."""
     import keras
 
-    from deep_ranking.images.batches import BatchStream, LabelledBatches
-    from deep_ranking.images.cache import ImageCache
-    from deep_ranking.images.loader import core_count
-    from deep_ranking.network.network import NetworkSettings
-    from deep_ranking.training.model import build_training_model
-    from deep_ranking.training.settings import TrainingSettings
-    from deep_ranking.triplets.class_batches import ClassBatches
-    from deep_ranking.triplets.table import LabelledImages
+    from deep_ranking import (
+        BatchStream,
+        ClassBatches,
+        ImageCache,
+        LabelledBatches,
+        LabelledImages,
+        NetworkSettings,
+        TrainingSettings,
+        build_training_model,
+    )
 
     settings = TrainingSettings(
         NetworkSettings(backbone, side, 512),
@@ -87,7 +89,11 @@ def train(
     labels = np.arange(len(paths)) % 4
     labelled = LabelledImages(paths, labels, "")
     batches = LabelledBatches(
-        labelled, ClassBatches(labels, 4, rows // 4), (side, side), core_count(), ImageCache((side, side))
+        labelled,
+        ClassBatches(labels, 4, rows // 4),
+        (side, side),
+        len(os.sched_getaffinity(0)),
+        ImageCache((side, side)),
     )
 
     ready = [batches[index] for index in range(len(batches))]
@@ -125,16 +131,14 @@ def train(
 
 def embed(outcome: Outcome, backbone: str, paths: list[str], side: int, rows: int, rounds: int) -> None:
     """Measure embedding from files, beside the network and the decoder alone."""
-    from deep_ranking.embedding import Model
-    from deep_ranking.images.loader import load_batches
-    from deep_ranking.network.network import NetworkSettings, build_network
+    from deep_ranking import Model, NetworkSettings, build_network, load_image_batches
 
     embedder = Model(build_network(NetworkSettings(backbone, side, 512)))
-    pixels = [batch.images for batch in load_batches(paths, (side, side), rows)]
+    pixels = [batch.images for batch in load_image_batches(paths, (side, side), rows)]
     times = least_seconds(
         {
             "network": lambda: [embedder.embed_pixels(batch) for batch in pixels],
-            "decoder": lambda: list(load_batches(paths, (side, side), rows)),
+            "decoder": lambda: list(load_image_batches(paths, (side, side), rows)),
             "ours": lambda: embedder.embed(paths, rows),
         },
         rounds + 1,  # the first compiles
@@ -156,7 +160,7 @@ def multiply_rate(precision: str) -> float:
     """Return the device's rate of operations in products of large matrices, each a second."""
     from keras import ops
 
-    from deep_ranking.embedding.engines import has_accelerator
+    from deep_ranking import has_accelerator
 
     size = 8192 if has_accelerator() else 512
     matrix = ops.cast(np.random.default_rng(0).standard_normal((size, size)) / size**0.5, precision)

@@ -19,7 +19,7 @@ from photos import write_photos
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.shared import import_keras
+from deep_ranking import import_keras
 
 BATCH = 32
 
@@ -27,15 +27,19 @@ BATCH = 32
 def measure(
     outcome: Outcome, backbone: str, paths: list[str], size: int, goal: float | None, rounds: int
 ) -> None:
-    from deep_ranking.embedding import Model
-    from deep_ranking.embedding.engines import make_engine, resolve
-    from deep_ranking.images.loader import load_batches
-    from deep_ranking.network.network import NetworkSettings, build_network
+    from deep_ranking import (
+        Model,
+        NetworkSettings,
+        build_network,
+        load_image_batches,
+        make_engine,
+        resolve_engine,
+    )
 
-    engine, precision = resolve("auto", "auto")
+    engine, precision = resolve_engine("auto", "auto")
     network = build_network(NetworkSettings(backbone, size, 512))
     embedder = Model(network, engine=make_engine(engine, network, precision))
-    pixels = np.concatenate([batch.images for batch in load_batches(paths, (size, size), BATCH)])
+    pixels = np.concatenate([batch.images for batch in load_image_batches(paths, (size, size), BATCH)])
     batches = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
     expected = network.predict(pixels, batch_size=BATCH, verbose=0)
     found = embedder.embed(paths, BATCH).vectors
@@ -45,7 +49,7 @@ def measure(
             "predict": lambda: network.predict(pixels, batch_size=BATCH, verbose=0),
             "ours": lambda: embedder.embed(paths, BATCH),
             "engine": lambda: [embedder.embed_pixels(batch) for batch in batches],
-            "decoder": lambda: list(load_batches(paths, (size, size), BATCH)),
+            "decoder": lambda: list(load_image_batches(paths, (size, size), BATCH)),
         },
         rounds,
     )

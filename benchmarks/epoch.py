@@ -20,8 +20,7 @@ from photos import write_photos
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.shared import import_keras
-from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking import UniformSampler, import_keras
 
 
 def main() -> None:
@@ -31,12 +30,15 @@ def main() -> None:
     import_keras()
     import keras
 
-    from deep_ranking.images.batches import BatchStream, TripletBatches
-    from deep_ranking.images.cache import ImageCache
-    from deep_ranking.network.network import NetworkSettings
-    from deep_ranking.training.model import build_training_model
-    from deep_ranking.training.settings import TrainingSettings
-    from deep_ranking.triplets.table import Triplets
+    from deep_ranking import (
+        BatchStream,
+        ImageCache,
+        NetworkSettings,
+        TrainingSettings,
+        TripletBatches,
+        Triplets,
+        build_training_model,
+    )
 
     class FromMemory(keras.utils.PyDataset):
         def __init__(self, batches: list):

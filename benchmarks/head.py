@@ -23,8 +23,7 @@ from photos import write_photos
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.shared import import_keras
-from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking import UniformSampler, import_keras
 
 LONGER = 40
 
@@ -32,14 +31,17 @@ LONGER = 40
 def measure(
     outcome: Outcome, backbone: str, layer: str, size: int, rows: int, steps: int, rounds: int
 ) -> None:
-    from deep_ranking.embedding.engines import make_engine
-    from deep_ranking.images.batches import BatchStream, TripletBatches
-    from deep_ranking.images.cache import ImageCache
-    from deep_ranking.network.network import NetworkSettings
-    from deep_ranking.training.frozen import CachedActivations
-    from deep_ranking.training.model import build_training_model
-    from deep_ranking.training.settings import TrainingSettings
-    from deep_ranking.triplets.table import Triplets
+    from deep_ranking import (
+        BatchStream,
+        CachedActivations,
+        ImageCache,
+        NetworkSettings,
+        TrainingSettings,
+        TripletBatches,
+        Triplets,
+        build_training_model,
+        make_engine,
+    )
 
     network = NetworkSettings(backbone, size, 512, low_resolution="none")
     choices = {"weights": "none", "augmentation": "none", "freeze_normalization": True, "backbone_rate": 0.0}

@@ -28,9 +28,7 @@ from PIL import Image
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli.shared import import_keras
-from deep_ranking.images.loader import load_batches
-from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking import UniformSampler, import_keras, load_image_batches
 
 CORES = len(os.sched_getaffinity(0))
 ROWS = 24
@@ -69,9 +67,7 @@ def tf_data(paths: list[str], size: int, batch: int):
 
 
 def measure(folder: Path, side: int, size: int, count: int, rounds: int, outcome: Outcome) -> None:
-    from deep_ranking.images.batches import TripletBatches
-    from deep_ranking.images.cache import ImageCache
-    from deep_ranking.triplets.table import Triplets
+    from deep_ranking import ImageCache, TripletBatches, Triplets
 
     paths = [str(folder / name) for name in write_photos(folder, side, count)]
     sampler = UniformSampler({str(c): paths[c::4] for c in range(4)}, min(10, count // 4 - 1), 5)
@@ -96,7 +92,7 @@ def measure(folder: Path, side: int, size: int, count: int, rounds: int, outcome
         times = least_seconds(
             {
                 "Pillow": lambda: processes.starmap(pillow_alone, [(s, size) for s in shares], chunksize=1),
-                "loader": lambda: list(load_batches(paths, (size, size), 32)),
+                "loader": lambda: list(load_image_batches(paths, (size, size), 32)),
                 "tf.data": lambda: list(stored),
                 "decoding each time": lambda: read_all(None),
                 "first pass": lambda: read_all(ImageCache((size, size))),

@@ -22,9 +22,7 @@ from outcome import Outcome
 from PIL import Image
 from scale import parser
 
-from deep_ranking.cli.shared import import_keras
-from deep_ranking.triplets.file import write_blocks
-from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking import UniformSampler, import_keras, write_triplet_blocks
 
 SIZE, STEPS = 32, 30
 
@@ -44,12 +42,15 @@ def write_images(folder: Path, classes: int, each: int) -> dict[str, list[str]]:
 def train(folder: str, triplets: str) -> None:
     """Take some steps over a triplet file, shuffled, with the image cache."""
     import_keras()
-    from deep_ranking.images.batches import BatchStream, TripletBatches
-    from deep_ranking.images.cache import ImageCache
-    from deep_ranking.network.network import NetworkSettings
-    from deep_ranking.training.model import build_training_model
-    from deep_ranking.training.settings import TrainingSettings
-    from deep_ranking.triplets.table import Triplets
+    from deep_ranking import (
+        BatchStream,
+        ImageCache,
+        NetworkSettings,
+        TrainingSettings,
+        TripletBatches,
+        Triplets,
+        build_training_model,
+    )
 
     table = Triplets.load(triplets, folder)
     model = build_training_model(TrainingSettings(NetworkSettings("simple", SIZE, 64), weights="none"))[1]
@@ -62,7 +63,7 @@ def train(folder: str, triplets: str) -> None:
 
 
 def index(folder: str, model: str) -> None:
-    from deep_ranking.cli import run_command
+    from deep_ranking import run_command
 
     where = f"{model}.{Path(folder).name}.index"
     run_command("index", ["--index", where, "--images", folder, "--model", model, "--quiet"], "index")
@@ -93,14 +94,13 @@ def main() -> None:
         for positives, negatives in ((1, 2), (2, 4)) if tiny else ((2, 5), (50, 20)):
             sampler = UniformSampler(classes, positives, negatives)
             path = root / f"{positives}.txt"
-            count = write_blocks(path, sampler.images, sampler.blocks())
+            count = write_triplet_blocks(path, sampler.images, sampler.blocks())
             peaks.append(peak("train", str(root / "few"), str(path)))
             print(f"training, {count:,} triplets: {peaks[-1] / 1e6:,.0f} MB at most", flush=True)
         outcome.add("training", "peak with few triplets over that with many", peaks[0] / peaks[1], 0.9)
 
         import_keras()
-        from deep_ranking.network.file import save_network
-        from deep_ranking.network.network import NetworkSettings, build_network
+        from deep_ranking import NetworkSettings, build_network, save_network
 
         model = str(root / "model.h5")
         save_network(build_network(NetworkSettings("simple", SIZE, 64)), model, {})

@@ -30,14 +30,14 @@ def speed(count: int, width: int, queries: int) -> tuple[float, float]:
     """Return how many times as fast ours is: neighbours alone, and all metrics against neighbours alone."""
     from sklearn.neighbors import NearestNeighbors
 
-    from deep_ranking.evaluation.metrics import measure_retrieval, neighbours
+    from deep_ranking import measure_retrieval, nearest_neighbours
 
     vectors, labels = embeddings(count, width)
     some, own = vectors[:queries].copy(), np.arange(queries)
     theirs = NearestNeighbors(n_neighbors=NEIGHBOURS, algorithm="brute").fit(vectors)
     reference, ours, metrics = quickest(
         lambda: theirs.kneighbors(some),
-        lambda: neighbours(some, vectors, NEIGHBOURS),
+        lambda: nearest_neighbours(some, vectors, NEIGHBOURS),
         lambda: measure_retrieval(some, labels[:queries], vectors, labels, leave_out=own),
     )
     return reference / ours, reference / metrics
@@ -58,7 +58,7 @@ def whole(count: int, width: int) -> None:
     """Print the seconds and the peak bytes of all metrics with every image as query."""
     import resource
 
-    from deep_ranking.evaluation.metrics import measure_retrieval
+    from deep_ranking import measure_retrieval
 
     vectors, labels = embeddings(count, width)
     start = time.perf_counter()

@@ -18,9 +18,7 @@ import numpy as np
 from outcome import Outcome
 from scale import scale
 
-from deep_ranking.triplets.candidates import ImportanceSettings
-from deep_ranking.triplets.online import OnlineSampler
-from deep_ranking.triplets.relevance import FeatureRelevance
+from deep_ranking import FeatureRelevance, ImportanceSettings, OnlineSampler
 
 CAPACITY, DIMENSION, PIECE = 100, 16, 10_000
 GOAL_IMAGES, GOAL_TRIPLETS, GOAL_MEGABYTES = 200_000, 200_000, 500

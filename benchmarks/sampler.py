@@ -17,8 +17,7 @@ import numpy as np
 from outcome import Outcome
 from scale import scale
 
-from deep_ranking.triplets.file import write_blocks
-from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking import UniformSampler, write_triplet_blocks
 
 POSITIVES, NEGATIVES = 10, 5
 
@@ -63,7 +62,7 @@ def our_way(folder: dict[str, list[str]]) -> float:
     with tempfile.TemporaryDirectory() as where:
         start = time.perf_counter()
         sampler = UniformSampler(folder, POSITIVES, NEGATIVES)
-        count = write_blocks(Path(where) / "triplets.txt", sampler.images, sampler.blocks())
+        count = write_triplet_blocks(Path(where) / "triplets.txt", sampler.images, sampler.blocks())
         return count / (time.perf_counter() - start)
 
 

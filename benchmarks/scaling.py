@@ -20,14 +20,8 @@ import keras
 import numpy as np
 from PIL import Image as Picture
 
-from deep_ranking.embedding.engines import make_engine
-from deep_ranking.embedding.model import Model
-from deep_ranking.extras.ray.shards import Result, ShardFolder, from_parquet, make_shards, to_parquet
-from deep_ranking.extras.ray.sources import find_sources
-from deep_ranking.images.decode import read_image
-from deep_ranking.search import Index
-from deep_ranking.search.image import Image
-from deep_ranking.search.update import Update
+from deep_ranking import Index, IndexedImage, IndexUpdate, Model, make_engine, read_image
+from deep_ranking.extras.ray import Result, ShardFolder, find_sources, from_parquet, make_shards, to_parquet
 
 DIMENSION = 128
 
@@ -75,7 +69,8 @@ def measure(quick: bool) -> dict[str, float]:
         for part in range(count):
             some = range(part * rows, (part + 1) * rows)
             images = [
-                Image(f"class {i % 1000}/photograph {i:012}.jpg", hashes[i], i, i, "label") for i in some
+                IndexedImage(f"class {i % 1000}/photograph {i:012}.jpg", hashes[i], i, i, "label")
+                for i in some
             ]
             results.append(Result(images, {hashes[i]: vectors[i] for i in some}))
         folder = ShardFolder(Path(place) / "shards")
@@ -84,7 +79,7 @@ def measure(quick: bool) -> dict[str, float]:
         )
         rates["writing shards"] = count * rows / write
         with Index.create(Path(place) / "index", DIMENSION, "model") as index:
-            update = Update(index, place, {})
+            update = IndexUpdate(index, place, {})
 
             def merge() -> None:
                 for i in range(count):

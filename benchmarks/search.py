@@ -25,7 +25,7 @@ from outcome import print_json
 from scale import scale
 from sklearn.neighbors import NearestNeighbors
 
-from deep_ranking.search import Index, Options
+from deep_ranking import Index, Options
 
 SIZES = [(100_000, 128), (100_000, 512), (20_000, 4_096)]
 QUICK_SIZES = [(20_000, 128), (5_000, 512)]

@@ -29,8 +29,7 @@ import numpy as np
 from outcome import Outcome
 from search import like_embeddings
 
-from deep_ranking.search import Index, Options
-from deep_ranking.web.gallery import image_id
+from deep_ranking import Index, Options, page_image_id
 
 CLIENTS, SECONDS, TOP = 32, 30, 24
 CHECKED = 200
@@ -74,7 +73,7 @@ def make_index(folder: str, count: int, dimension: int) -> tuple[dict[int, set[i
     with Index.create(folder, dimension, "benchmark") as index:
         index.add([f"{i:08}.jpg" for i in range(count)], vectors, [f"class {i % 200}" for i in range(count)])
         images = index.snapshot.images
-        numbers = {image.path: image_id(image) for image in images}
+        numbers = {image.path: page_image_id(image) for image in images}
         expected, times = {}, []
         for row in np.random.default_rng(1).choice(count, CHECKED, replace=False).tolist():
             start = time.perf_counter()

@@ -20,8 +20,7 @@ from photos import write_photos
 from scale import scale
 from timing import least_seconds
 
-from deep_ranking.cli import COMMANDS
-from deep_ranking.cli.shared import import_keras
+from deep_ranking import COMMANDS, import_keras
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = 0.2  # seconds
@@ -56,8 +55,7 @@ def main() -> None:
     report(outcome, f"--help, the slowest: {slowest}", times[slowest] - times["nothing"])
 
     import_keras()
-    from deep_ranking.network.file import save_network
-    from deep_ranking.network.network import NetworkSettings, build_network
+    from deep_ranking import NetworkSettings, build_network, save_network
 
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder) / "model.h5")

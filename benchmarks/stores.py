@@ -24,7 +24,7 @@ from outcome import Outcome
 from search import K, like_embeddings
 from threadpoolctl import threadpool_limits
 
-from deep_ranking.search import Index, Options
+from deep_ranking import Index, Options
 
 SIZES, QUICK_SIZES = [(20_000, 128), (100_000, 128)], [(3_000, 128)]
 QUERIES, NOT_COUNTED = 200, 20

@@ -17,8 +17,7 @@ import numpy as np
 from outcome import Outcome
 from scale import scale
 
-from deep_ranking.cli.shared import import_keras
-from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking import UniformSampler, import_keras
 
 TRIPLETS = 8
 
@@ -28,7 +27,7 @@ def blogs_step():
     import keras
     import tensorflow as tf
 
-    from deep_ranking.network.network import NetworkSettings, build_network
+    from deep_ranking import NetworkSettings, build_network
 
     network = build_network(NetworkSettings.blog())
 
@@ -49,8 +48,7 @@ def blogs_step():
 
 def our_step(precision: str):
     """Return a function that trains on one batch as this project does, and the network."""
-    from deep_ranking.training.model import build_training_model
-    from deep_ranking.training.settings import TrainingSettings
+    from deep_ranking import TrainingSettings, build_training_model
 
     _, model, _ = build_training_model(
         TrainingSettings(weights="none", precision=precision, augmentation="none")

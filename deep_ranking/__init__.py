@@ -1,65 +1,156 @@
 """Deep ranking: learn from triplets a network that puts similar images near each other.
 
-Keras takes seconds to import, so nothing here imports it: names are fetched when first used, and the
-custom layers are registered with Keras at the moment Keras itself is imported. `import deep_ranking`
-before or after `import keras` is all that `keras.models.load_model` needs.
+    import deep_ranking as dr
+
+Everything that is public stands in the table below and is imported when it is first asked for, so that this
+costs nothing. Keras takes seconds to import: nothing here imports it, but `import deep_ranking` before or
+after `import keras` is all that `keras.models.load_model` needs to know our layers and losses.
 """
 
-import importlib
-import importlib.util
-import sys
-from typing import Any
+from deep_ranking.lazy import lazy_names
+from deep_ranking.registration import register_with_keras
 
 __version__ = "0.1.0"
 
-_EXPORTS = {
-    "ImageDataGenerator": "deep_ranking.images.generator",
-    "Triplet": "deep_ranking.triplets",
-    "TripletHingeLoss": "deep_ranking.ranking",
-    "show": "deep_ranking.display",
+_NAMES = {
+    # embedding: a trained network, ready to use
+    "load": "embedding.model",
+    "Model": "embedding.model",
+    "make_engine": "embedding.engines",
+    "resolve_engine": "embedding.engines:resolve",
+    "has_accelerator": "embedding.engines",
+    # triplets: who is compared with whom
+    "Triplet": "triplets.file",
+    "Triplets": "triplets.table",
+    "read_triplets": "triplets.file",
+    "write_triplets": "triplets.file",
+    "write_triplet_blocks": "triplets.file:write_blocks",
+    "split_images": "triplets.uniform",
+    "UniformSampler": "triplets.uniform",
+    "ImportanceSampler": "triplets.importance",
+    "ImportanceSettings": "triplets.candidates",
+    "OnlineSampler": "triplets.online",
+    "ClassBatches": "triplets.class_batches",
+    "LabelledImages": "triplets.table",
+    "Relevance": "triplets.relevance",
+    "FeatureRelevance": "triplets.relevance",
+    "HierarchyRelevance": "triplets.relevance",
+    "LabelRelevance": "triplets.relevance",
+    "PairRelevance": "triplets.relevance",
+    # images: from files to batches
+    "find_images": "images.find",
+    "find_classes": "images.find",
+    "read_image": "images.decode",
+    "load_image_batches": "images.loader:load_batches",
+    "ImageCache": "images.cache",
+    "ImageDataGenerator": "images.generator",
+    "Augmentation": "images.augment",
+    "AUGMENTATIONS": "images.augment:PRESETS",
+    "TripletBatches": "images.batches",
+    "LabelledBatches": "images.batches",
+    "BatchStream": "images.batches",
+    # network: image -> vector
+    "NetworkSettings": "network.network",
+    "BACKBONES": "network.backbones",
+    "build_network": "network.network",
+    "average_mirror": "network.network",
+    "paper_paths": "network.network",
+    "blog_paths": "network.network",
+    "LabColour": "network.layers",
+    "ColourHistogram": "network.layers",
+    "save_network": "network.file",
+    "load_network": "network.file",
+    "load_weights": "network.weights",
+    # ranking: the losses
+    "TripletHingeLoss": "ranking.loss",
+    "MinedTripletLoss": "ranking.mining",
+    "ProxyLoss": "ranking.proxies",
+    "Proxies": "ranking.proxies",
+    "DISTANCES": "ranking.loss",
+    "batch_triplet_distances": "ranking.loss:triplet_distances",
+    "ranking_metrics": "ranking.metrics",
+    "mining_metrics": "ranking.metrics",
+    # training, and learning from ratings
+    "train": "training.fit",
+    "TrainingSettings": "training.settings",
+    "Trained": "training.fit",
+    "build_training_model": "training.model",
+    "CachedActivations": "training.frozen",
+    "Blend": "blend.learn",
+    "BlendSettings": "blend.learn",
+    "Descriptions": "blend.described",
+    "ReadSettings": "blend.described",
+    "GoldenFeature": "blend.golden",
+    "ranked_right": "blend.described",
+    "text_query_groups": "blend.described",
+    "independent_groups": "blend.golden",
+    "group_folds": "blend.golden:folds",
+    # search
+    "Index": "search.index",
+    "Options": "search.options",
+    "Hit": "search.options",
+    "Results": "search.options",
+    "update_index": "search.update",
+    "IndexUpdate": "search.update:Update",
+    "IndexedImage": "search.image:Image",
+    "Group": "search.duplicates",
+    "find_duplicates": "search.duplicates",
+    "page_image_id": "web.gallery:image_id",
+    # evaluation
+    "Evaluation": "evaluation.evaluation",
+    "TripletTask": "evaluation.tasks",
+    "RetrievalTask": "evaluation.tasks",
+    "sample_classes": "evaluation.tasks",
+    "Measurement": "evaluation.metrics",
+    "results_table": "evaluation.metrics.measure:table",
+    "Estimate": "evaluation.metrics",
+    "bootstrap": "evaluation.metrics",
+    "nearest_neighbours": "evaluation.metrics:neighbours",
+    "measure_retrieval": "evaluation.metrics",
+    "measure_triplets": "evaluation.metrics",
+    "triplet_distances": "evaluation.metrics",
+    "similarity_precision": "evaluation.metrics",
+    "score_at_top": "evaluation.metrics",
+    "checked_triplets": "evaluation.metrics.triplets",
+    "Embeddings": "vectors",
+    "read_embeddings": "vectors",
+    "write_embeddings": "vectors",
+    # ratings by people
+    "RatingStore": "ratings",
+    "choose_question": "ratings:choose",
+    "tally_ratings": "ratings:tally",
+    # display
+    "show": "display.show",
+    "LiveCurves": "display.live_curves",
+    "draw_curves": "display.live_curves",
+    "report": "report:",
+    "embedding_map": "report.pictures",
+    "draw_chart": "report.drawing:drawn",
+    "CHART_COLOURS": "report.drawing:LIGHT",
+    # data sets
+    "DemoSettings": "datasets.demo",
+    "draw_demo": "datasets.demo",
+    "Appearance": "datasets.paint",
+    "appearance_distances": "datasets.demo",
+    "read_relevance": "datasets.demo",
+    "within_class_triplets": "datasets.demo",
+    "prepare_tiny_imagenet": "datasets.tiny_imagenet",
+    "prepare_human_triplets": "datasets.human_triplets",
+    # errors, and what scripts need
+    "DeepRankingError": "errors",
+    "MissingExtraError": "errors",
+    "ImageError": "images.decode",
+    "TripletFileError": "triplets.file",
+    "ModelFileError": "network.file",
+    "expect": "errors",
+    "import_keras": "cli.shared",
+    "COMMANDS": "cli",
+    "run_command": "cli",
+    "written_whole": "files",
+    "progress_bar": "progress:progress",
 }
-__all__ = ["__version__", *_EXPORTS]
+"""Public name -> the module that has it, below this package; after a colon, its name there."""
 
-_LAYERS = "deep_ranking.network.layers"
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'deep_ranking' has no attribute {name!r}")
-    return getattr(importlib.import_module(_EXPORTS[name]), name)
-
-
-class _RegisterLayersAfterKeras:
-    """An import finder that waits for `import keras`, lets it finish, then imports our layers."""
-
-    _looking = False
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "keras":
-            return None
-        # Keras may be looked for without being imported, so this stays until it is; the search below must
-        # not come back here.
-        if self._looking:
-            return None
-        self._looking = True
-        try:
-            spec = importlib.util.find_spec("keras")
-        finally:
-            self._looking = False
-        if spec is not None and spec.loader is not None:
-            run_keras = spec.loader.exec_module
-
-            def run_keras_then_register(module: Any) -> None:
-                if self in sys.meta_path:
-                    sys.meta_path.remove(self)
-                run_keras(module)
-                importlib.import_module(_LAYERS)
-
-            spec.loader.exec_module = run_keras_then_register  # type: ignore[method-assign]
-        return spec
-
-
-if "keras" in sys.modules:
-    importlib.import_module(_LAYERS)
-elif not any(isinstance(finder, _RegisterLayersAfterKeras) for finder in sys.meta_path):
-    sys.meta_path.insert(0, _RegisterLayersAfterKeras())
+register_with_keras()

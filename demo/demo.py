@@ -56,20 +56,16 @@ def run(*arguments: object) -> None:
 
 def draw_neighbours() -> tuple[Path, int]:
     """Draw, for a validation image of several classes, the nearest others; return where, and of how many."""
-    from deep_ranking.cli.shared import import_keras
+    from deep_ranking import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Model
-    from deep_ranking.evaluation.metrics import neighbours
-    from deep_ranking.files import written_whole
-    from deep_ranking.images.decode import read_image
-    from deep_ranking.triplets.table import Triplets
+    from deep_ranking import Model, Triplets, nearest_neighbours, read_image, written_whole
 
     images = Triplets.load(OUTPUT / "validation_triplets.txt", OUTPUT / "dataset").images
     vectors = Model.load(OUTPUT / "deepranking.h5").embed(images).vectors
     classes = [Path(image).parent.name for image in images]
     queries = [classes.index(name) for name in sorted(set(classes))][:QUERIES]
-    found = neighbours(vectors[queries], vectors, RESULTS, leave_out=np.array(queries))
+    found = nearest_neighbours(vectors[queries], vectors, RESULTS, leave_out=np.array(queries))
 
     step = TILE + GAP
     sheet = Image.new("RGB", (GAP + step * (RESULTS + 1) + GAP, GAP + step * len(queries)), "white")

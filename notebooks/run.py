@@ -14,7 +14,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 
-from deep_ranking.files import written_whole
+from deep_ranking import written_whole
 
 
 def run(notebook: nbformat.NotebookNode, timeout: float = 600) -> nbformat.NotebookNode:

@@ -21,20 +21,23 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_ranking.datasets.demo import DemoSettings, appearance_distances, draw_demo, within_class_triplets
-from deep_ranking.datasets.paint import Appearance
-from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics import (
+from deep_ranking import (
+    Appearance,
+    DeepRankingError,
+    DemoSettings,
+    ImportanceSampler,
+    ImportanceSettings,
+    Relevance,
+    UniformSampler,
+    appearance_distances,
     bootstrap,
+    draw_demo,
+    progress_bar,
     score_at_top,
     similarity_precision,
     triplet_distances,
+    within_class_triplets,
 )
-from deep_ranking.progress import progress
-from deep_ranking.triplets.candidates import ImportanceSettings
-from deep_ranking.triplets.importance import ImportanceSampler
-from deep_ranking.triplets.relevance import Relevance
-from deep_ranking.triplets.uniform import UniformSampler
 
 RATIOS = (0.0, 0.2, 0.5, 1.0)
 METHODS = ("uniform", "weighted")
@@ -91,7 +94,7 @@ def main() -> None:
 
     scores = {"as it is": [measure(test)] * args.runs}
     runs = list(product(METHODS, RATIOS, range(args.seed, args.seed + args.runs)))
-    for method, ratio, seed in progress(runs, "learning", "runs"):
+    for method, ratio, seed in progress_bar(runs, "learning", "runs"):
         embed = learn(training, triplets(relevance, method, ratio, seed, args), seed, args.learning_rate)
         scores.setdefault(f"{method}, {ratio:g}", []).append(measure(embed(test)))
     report(scores, measure, as_json=args.json)
@@ -99,12 +102,10 @@ def main() -> None:
 
 def part(folder: Path, number: int, args: argparse.Namespace) -> tuple[list[Appearance], np.ndarray]:
     """Draw a part of the set; return what is known of its images, and their features."""
-    from deep_ranking.cli.shared import import_keras
+    from deep_ranking import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Model
-    from deep_ranking.network.network import NetworkSettings, build_network
-    from deep_ranking.network.weights import load_weights
+    from deep_ranking import Model, NetworkSettings, build_network, load_weights
 
     items = draw_demo(folder, DemoSettings(args.images_per_class, seed=args.seed, part=number))
     settings = NetworkSettings("mobilenetv2", image_size=96, embedding_size=0, low_resolution="none")

@@ -32,11 +32,16 @@ from typing import Any
 
 import numpy as np
 
-from deep_ranking.cli.shared import import_keras
-from deep_ranking.datasets.human_triplets import prepare_human_triplets
-from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
-from deep_ranking.files import written_whole
-from deep_ranking.triplets.table import Triplets
+from deep_ranking import (
+    Estimate,
+    Triplets,
+    bootstrap,
+    import_keras,
+    prepare_human_triplets,
+    similarity_precision,
+    triplet_distances,
+    written_whole,
+)
 
 FOLDS = 5
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -86,18 +91,24 @@ def main() -> None:
 def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Cross-validate, write the model and the report, return all figures."""
     import_keras()
-    from deep_ranking import __version__
-    from deep_ranking.blend.described import Descriptions, ReadSettings, ranked_right, text_query_groups
-    from deep_ranking.blend.golden import folds
-    from deep_ranking.blend.learn import Blend, BlendSettings
-    from deep_ranking.embedding import Model
-    from deep_ranking.embedding.engines import make_engine
-    from deep_ranking.evaluation.tasks import sample_classes
-    from deep_ranking.network.file import save_network
-    from deep_ranking.network.network import NetworkSettings, build_network
-    from deep_ranking.network.weights import load_weights
-    from deep_ranking.report import write_report
-    from deep_ranking.report.findings import Questions
+    from deep_ranking import (
+        Blend,
+        BlendSettings,
+        Descriptions,
+        Model,
+        NetworkSettings,
+        ReadSettings,
+        __version__,
+        build_network,
+        group_folds,
+        load_weights,
+        make_engine,
+        ranked_right,
+        report,
+        sample_classes,
+        save_network,
+        text_query_groups,
+    )
 
     triplets, groups = table.rows, text_query_groups(table.images, table.rows)
     engine = "openvino" if args.device == "cpu" else "keras"
@@ -138,12 +149,12 @@ def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, 
     }
     save_network(described.network(Blend.fit(found, triplets, settings)), output / "model.h5", metadata)
 
-    training, held_out = folds(groups, FOLDS)[0]
+    training, held_out = group_folds(groups, FOLDS)[0]
     without = output / "model_without_a_fifth.h5"
     blend = Blend.fit(found, triplets[training], settings)
     save_network(described.network(blend), without, metadata)
     train, test = (sample_classes(by_text_query(table, rows), 4, args.seed) for rows in (training, held_out))
-    write_report(output / "report", without, Questions(train, test, args.seed), quiet=False)
+    report(without, train, test, output / "report", seed=args.seed, quiet=False)
     return {
         "triplets": len(table),
         "groups": int(groups.max()) + 1,
@@ -157,15 +168,14 @@ def learning_curve(
     descriptions: dict[str, np.ndarray], triplets: np.ndarray, groups: np.ndarray, settings: Any, seed: int
 ) -> dict[str, np.ndarray]:
     """Return which held-out triplets are ranked right after learning from a share of the other groups."""
-    from deep_ranking.blend.golden import folds
-    from deep_ranking.blend.learn import Blend
+    from deep_ranking import Blend, group_folds
 
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
     curve = {}
     for share in SHARES:
         right = np.zeros(len(triplets), bool)
         sizes = []
-        for training, held_out in folds(groups, FOLDS):
+        for training, held_out in group_folds(groups, FOLDS):
             own = np.unique(groups[training])
             own = own[np.argsort(order[own])][: round(share * len(own))]
             rows = training[np.isin(groups[training], own)]
@@ -181,11 +191,10 @@ def thumbnails(paths: list[str]) -> dict[str, np.ndarray]:
     """Return two low-resolution paths: the image averaged to 8x8 and to 4x4 pixels in LAB, unit length."""
     import keras
 
-    from deep_ranking.images.loader import load_batches
-    from deep_ranking.network.layers import LabColour
+    from deep_ranking import LabColour, load_image_batches
 
     found: dict[str, list[np.ndarray]] = {"thumbnail 8x8": [], "thumbnail 4x4": []}
-    for batch in load_batches(paths, (32, 32), 256):
+    for batch in load_image_batches(paths, (32, 32), 256):
         lab = keras.ops.convert_to_numpy(LabColour()(batch.images.astype(np.float32)))
         for parts, side in zip(found.values(), (8, 4), strict=True):
             cells = lab.reshape(len(lab), side, 32 // side, side, 32 // side, 3)
@@ -224,7 +233,7 @@ def text(results: dict[str, Any]) -> str:
 
 def draw(precision: dict[str, dict[str, float]], path: Path) -> None:
     """Draw ours, untrained and the paper's rows, with 95% intervals where there are any, as a PNG."""
-    from deep_ranking.report.drawing import LIGHT, drawn
+    from deep_ranking import CHART_COLOURS, draw_chart
 
     rows = [(f"{name} (paper)", value, None) for name, value in PAPER.items()]
     for name, title in (("untrained", "MobileNetV2, untrained"), ("blend", "blend (ours)")):
@@ -253,7 +262,7 @@ def draw(precision: dict[str, dict[str, float]], path: Path) -> None:
         axes.set_ylim(-0.6, len(rows) - 0.2)
         axes.set_xlabel("rated triplets ranked right, %\n(the paper: on all its triplets)")
 
-    drawn(chart, LIGHT).save(path, "PNG")
+    draw_chart(chart, CHART_COLOURS).save(path, "PNG")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.evaluation.metrics.triplets import checked_triplets
+from deep_ranking import DeepRankingError, checked_triplets, expect
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,19 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_ranking.blend.golden import GoldenFeature, folds, independent_groups
-from deep_ranking.datasets.human_triplets import prepare_human_triplets
-from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
-from deep_ranking.extras.handmade import FEATURES, CodebookFeature
-from deep_ranking.extras.handmade.extract import Cache, extract
-from deep_ranking.triplets.table import Triplets
+from deep_ranking import (
+    DeepRankingError,
+    Estimate,
+    GoldenFeature,
+    Triplets,
+    bootstrap,
+    group_folds,
+    independent_groups,
+    prepare_human_triplets,
+    similarity_precision,
+    triplet_distances,
+)
+from deep_ranking.extras.handmade import FEATURES, Cache, CodebookFeature, extract_features
 from recipes.linear import LinearEmbedding
 from recipes.oasis import Oasis, similarity
 
@@ -102,18 +108,16 @@ def hand_made(paths: list[str], cache: Cache | None, workers: int, seed: int) ->
     vectors = {}
     for name, kind in FEATURES.items():
         feature = kind(seed=seed).fit(paths, quiet=False) if issubclass(kind, CodebookFeature) else kind()
-        vectors[name] = extract(feature, paths, cache, workers)
+        vectors[name] = extract_features(feature, paths, cache, workers)
     return vectors
 
 
 def embed(paths: list[str], weights: str, cache: Cache | None, workers: int) -> np.ndarray:
     """Return MobileNetV2's pooled features at 224 x 224 pixels, rows of unit length."""
-    from deep_ranking.cli.shared import import_keras
+    from deep_ranking import import_keras
 
     import_keras()
-    from deep_ranking.embedding import Model
-    from deep_ranking.network.network import NetworkSettings, build_network
-    from deep_ranking.network.weights import load_weights
+    from deep_ranking import Model, NetworkSettings, build_network, load_weights
 
     digest = hashlib.sha256(Path(weights).read_bytes())
     for path in paths:
@@ -150,7 +154,7 @@ def cross_validate(
     right = {}
     for name, scorer in rows.items():
         right[name] = np.zeros(len(triplets))
-        for training, held_out in folds(groups, 5):
+        for training, held_out in group_folds(groups, 5):
             right[name][held_out] = scorer(training, held_out)
         print(f"{name}: {right[name].mean():.1%}", file=sys.stderr)
     for name, values in (("hand-made", features), ("all", both)):
@@ -187,7 +191,7 @@ def on_components(
         projection = PCA(COMPONENTS, svd_solver="randomized", iterated_power=3, random_state=seed).fit(seen)
         vectors = projection.transform(vectors)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        inner, chosen_on = folds(groups[training], 5)[0]
+        inner, chosen_on = group_folds(groups[training], 5)[0]
         best = max(
             learner(seed),
             key=lambda rank: rank(vectors, triplets[training[inner]], triplets[training[chosen_on]]).mean(),

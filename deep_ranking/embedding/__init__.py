@@ -1,5 +1,5 @@
 """Images -> vectors."""
 
-from deep_ranking.embedding.model import Embedded, Model
+from deep_ranking.embedding.model import Embedded, Model, load
 
-__all__ = ["Embedded", "Model"]
+__all__ = ["Embedded", "Model", "load"]

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from deep_ranking.embedding.model import Model
-from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
+from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.file import at_most_weights
+from deep_ranking.network.layers import ColourHistogram, LabColour
 from deep_ranking.network.network import NetworkSettings, average_mirror, build_network, one_side
 from deep_ranking.network.weights import load_weights
 
@@ -24,7 +25,7 @@ def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Embed]]:
     """Yield `"model"` and what embeds images with it and, if asked for, the same of each baseline.
 
     A baseline that cannot be had is left out with a warning: the model is of other code, its starting weights
-    are gone, an extra is not installed, it would be the model itself.
+    are gone, it would be the model itself.
 
     Args:
         embedder: holds the trained network.
@@ -36,7 +37,7 @@ def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Embed]]:
     makers: dict[str, Callable[[], Embed]] = {
         "untrained": lambda: untrained(embedder),
         "single scale": lambda: single_scale(embedder),
-        "colour histogram": colour_histogram,
+        "colour histogram": lambda: colour_histogram(embedder.size),
     }
     for name, make in makers.items():
         try:
@@ -85,17 +86,12 @@ def single_scale(embedder: Model) -> Embed:
     return Model(keras.Model(network.input, network.get_layer("convnet_unit").output)).embed_all
 
 
-def colour_histogram() -> Embed:
-    """Return the shares of an image's pixels in the cells of LAB space.
+def colour_histogram(size: tuple[int, int]) -> Embed:
+    """Return the square root of an image's colour histogram in LAB, 245 numbers, of unit length.
 
-    Raises:
-        MissingExtraError: scikit-image is not installed.
+    Args:
+        size: (height, width) in pixels that images are resized to.
     """
-    from deep_ranking.extras.handmade.color import LabHistogram
-    from deep_ranking.extras.handmade.extract import extract
-
-    try:
-        import skimage  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("scikit-image", "features", "the colour histogram") from None
-    return lambda paths, quiet: extract(LabHistogram(), paths, quiet=quiet)
+    image = keras.Input((*size, 3))
+    shares = ColourHistogram()(LabColour()(image))
+    return Model(keras.Model(image, keras.ops.sqrt(shares))).embed_all

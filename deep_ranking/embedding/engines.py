@@ -121,6 +121,7 @@ class OpenVINOEngine:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Embed a batch; pixels are whole numbers here."""
+        images = np.rint(images) if images.dtype.kind == "f" else images
         images = np.ascontiguousarray(images, np.uint8)
         found: dict[int, np.ndarray] = {}
         for start in range(0, len(images), _AT_ONCE):

@@ -17,14 +17,14 @@ LOWEST_COSINE = 0.9999
 """Between what the exported model and the model itself give for the same image."""
 
 
-def export(embedder: Model, path: str | os.PathLike[str], format: str) -> float:
+def export(embedder: Model, path: str | os.PathLike[str], format: str | None = None) -> float:
     """Write the network for another runtime, run it there, and compare.
 
     Args:
         embedder: holds the network.
         path: where it goes: a file, or for "saved_model" a folder that is not there yet. "openvino" writes a
             `.bin` beside its `.xml`.
-        format: a name from `FORMATS`.
+        format: a name from `FORMATS`; None takes the one of the path's ending.
 
     Returns:
         The smallest cosine between both results over a few images; 1 is the same.
@@ -33,9 +33,17 @@ def export(embedder: Model, path: str | os.PathLike[str], format: str) -> float:
         DeepRankingError: an unknown format, the wrong ending, or a result that differs; nothing is written.
         MissingExtraError: the runtime is not installed.
     """
+    path = Path(path)
+    if format is None:
+        by_ending = {ending: name for name, (ending, *_) in FORMATS.items()}
+        if path.suffix not in by_ending:
+            raise DeepRankingError(
+                f"{path}: expected a name that ends in {', '.join(filter(None, by_ending))}, or the name of "
+                "a folder, without an ending; or say the format"
+            )
+        format = by_ending[path.suffix]
     if format not in FORMATS:
         raise DeepRankingError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
-    path = Path(path)
     ending, keras_name, run = FORMATS[format]
     if path.suffix != ending:
         wanted = f"a name that ends in {ending}" if ending else "the name of a folder, without an ending"

@@ -2,8 +2,9 @@
 
 import io
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ try:
     import simplejpeg  # of the extra `fast`
 except ImportError:
     simplejpeg = None
+
+Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+"""An image: a path, encoded bytes, one that Pillow has opened, or RGB 0..255 as (height, width, 3)."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are read, by content; Pillow tries no other, so no other parser meets a hostile file."""
@@ -28,6 +32,9 @@ VERSION = 1
 
 _SMALL = 65_536
 """Bytes; of larger files the decoding itself takes nearly all the time."""
+
+_one_at_a_time = threading.Lock()
+"""Pillow reads what it has opened when it is first looked at, which may not happen in two threads at once."""
 
 _ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 _TRANSPOSE = {
@@ -55,9 +62,7 @@ class TooManyPixelsError(ImageError):
     """An image of more than `MAX_PIXELS`; it was not decoded."""
 
 
-def read_image(
-    source: str | os.PathLike[str] | bytes, size: tuple[int, int] | None = None, name: str | None = None
-) -> np.ndarray:
+def read_image(source: Source, size: tuple[int, int] | None = None, name: str | None = None) -> np.ndarray:
     """Decode an image to RGB, and resize it.
 
     A JPEG is decoded at the smallest of its own scales that is at least twice the wanted size; then one
@@ -66,7 +71,8 @@ def read_image(
     taken.
 
     Args:
-        source: a path, or the encoded bytes.
+        source: a path, the encoded bytes, a PIL image of any mode (it is not changed), or an array
+            (height, width, 3) of RGB 0..255, whose floats are rounded.
         size: (height, width) in pixels; None keeps the image's own.
         name: what errors call it; None: the path.
 
@@ -82,11 +88,13 @@ def read_image(
         >>> read_image(data.getvalue(), size=(8, 6)).shape
         (8, 6, 3)
     """
-    pixels = _plain_jpeg(source, size)
+    if isinstance(source, np.ndarray):
+        source = Image.fromarray(np.rint(source).astype(np.uint8))
+    pixels = None if isinstance(source, Image.Image) else _plain_jpeg(source, size)
     if pixels is not None:
         return pixels
     with _opened(source, name) as image:
-        if size is not None:
+        if size is not None and image is not source:
             # Twice the longer side, so that an image lying on its side (EXIF) has enough in both directions.
             _draft(image, 2 * max(size))
         image = _pixels(image)
@@ -182,15 +190,20 @@ def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | 
 
 
 @contextmanager
-def _opened(source: str | os.PathLike[str] | bytes, name: str | None = None) -> Iterator[Image.Image]:
+def _opened(
+    source: str | os.PathLike[str] | bytes | Image.Image, name: str | None = None
+) -> Iterator[Image.Image]:
     """Open an image that is small enough to decode; whatever goes wrong inside is an ImageError."""
     if name is None:
-        name = "the image" if isinstance(source, bytes) else os.fspath(source)
+        named = source if isinstance(source, str | os.PathLike) else getattr(source, "filename", "")
+        name = os.fspath(named) or "the image"
     try:
         # Pillow's warnings are left alone: `warnings.catch_warnings` is not safe in threads, and decoding
         # runs in many; once two overlap, every warning of the process is silenced for good.
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS
+        with (
+            nullcontext(source)  # it is for who opened it to close it
+            if isinstance(source, Image.Image)
+            else Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
         ) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
@@ -198,6 +211,9 @@ def _opened(source: str | os.PathLike[str] | bytes, name: str | None = None) -> 
                     f"{name}: {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read; "
                     "make it smaller"
                 )
+            if image is source:
+                with _one_at_a_time:
+                    image.load()
             yield image
     except FileNotFoundError:
         raise ImageError(f"{name}: no such image") from None

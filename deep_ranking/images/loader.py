@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deep_ranking.images.cache import ImageCache
-from deep_ranking.images.decode import ImageError, read_image
+from deep_ranking.images.decode import ImageError, Source, read_image
 
 
 class ImageBatch(NamedTuple):
@@ -27,7 +27,7 @@ class ImageBatch(NamedTuple):
 
 
 def load_batches(
-    paths: Sequence[str | os.PathLike[str]] | Sequence[bytes],
+    paths: Sequence[Source],
     size: tuple[int, int],
     batch_size: int,
     workers: int | None = None,
@@ -36,7 +36,8 @@ def load_batches(
     """Yield the images of a list in order; the next two batches are decoded meanwhile.
 
     Args:
-        paths: the images, as paths or as encoded bytes.
+        paths: the images, as paths or as whatever else `read_image` takes. An array that has the size
+            already stays as it is, floats too.
         size: (height, width) in pixels.
         batch_size: paths a batch, 1 or more.
         workers: threads; None takes one a core. Pillow decodes outside Python's lock.
@@ -45,13 +46,17 @@ def load_batches(
     A broken image does not end the run: it stands in its batch's `failures`.
     """
 
-    def read(path: str | os.PathLike[str] | bytes) -> np.ndarray | ImageError:
+    def read(path: Source) -> np.ndarray | ImageError:
         try:
-            return read_image(path, size) if cache is None or isinstance(path, bytes) else cache.read(path)
+            if isinstance(path, np.ndarray) and path.shape[:2] == tuple(size):
+                return path
+            if cache is not None and isinstance(path, str | os.PathLike):
+                return cache.read(path)
+            return read_image(path, size)
         except ImageError as error:
             return error
 
-    def read_all(some: Sequence[str | os.PathLike[str]] | Sequence[bytes]) -> list[np.ndarray | ImageError]:
+    def read_all(some: Sequence[Source]) -> list[np.ndarray | ImageError]:
         return [read(path) for path in some]
 
     ahead: deque[tuple[int, list[Future]]] = deque()

@@ -1,5 +1,19 @@
-"""The report: one page on a model that opens offline, its pictures, and its numbers for programs."""
+"""The report: one page on a model that opens offline, its pictures, and its numbers for programs.
 
-from deep_ranking.report.page import write_report
+The package has the public name of what it does, `deep_ranking.report(model, train, test)`, so it is called
+as a function is.
+"""
 
-__all__ = ["write_report"]
+import sys
+from types import ModuleType
+
+from deep_ranking.report.page import report, write_report
+
+__all__ = ["report", "write_report"]
+
+
+class _Callable(ModuleType):
+    __call__ = staticmethod(report)
+
+
+sys.modules[__name__].__class__ = _Callable

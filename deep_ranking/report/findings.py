@@ -177,7 +177,7 @@ class Findings:
 
 
 def find(
-    model: str | os.PathLike[str],
+    model: Model | str | os.PathLike[str],
     questions: Questions,
     baselines: bool,
     quiet: bool,
@@ -189,7 +189,10 @@ def find(
     Raises:
         DeepRankingError: the model, its log or an image cannot be read, or the classes do not suffice.
     """
-    log, embedder = read_log(model), Model.load(model, engine, precision)
+    if isinstance(model, Model):
+        log, embedder, name = {}, model, "the model"
+    else:
+        log, embedder, name = read_log(model), Model.load(model, engine, precision), Path(model).name
     results, own = {}, None
     for name, embed in systems(embedder, baselines):
         embeddings = Embeddings(np.array(questions.images), embed(questions.images, quiet))
@@ -197,7 +200,7 @@ def find(
         own = own or embeddings  # the model comes first
     assert own is not None
     return Findings(
-        Path(model).name,
+        name,
         embedder,
         log,
         questions,

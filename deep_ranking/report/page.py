@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deep_ranking.datasets.folder import check_free, folder_written_whole
+from deep_ranking.datasets.folder import check_free, class_titles, folder_written_whole
+from deep_ranking.embedding import Model
 from deep_ranking.errors import MissingExtraError
 from deep_ranking.evaluation.metrics.measure import readable
-from deep_ranking.evaluation.tasks import images_of
+from deep_ranking.evaluation.tasks import Classes, images_of, sample_classes
+from deep_ranking.images.find import find_classes
 from deep_ranking.report.drawing import DARK, LIGHT, Draw, confusion, curves, drawn, histograms
 from deep_ranking.report.findings import Findings, Questions, confusion_matrix, find
 from deep_ranking.report.pictures import embedding_map, save, strip, thumbnail
@@ -108,7 +110,7 @@ def charts(findings: Findings) -> dict[str, tuple[Image.Image, ...]]:
 
 def write_report(
     output: str | os.PathLike[str],
-    model: str | os.PathLike[str],
+    model: Model | str | os.PathLike[str],
     questions: Questions,
     baselines: bool = False,
     quiet: bool = True,
@@ -119,7 +121,7 @@ def write_report(
 
     Args:
         output: a folder that is not there yet, or is empty.
-        model: the model file; its training log is looked for beside it.
+        model: its file, beside which the training log is looked for; or the model itself.
         questions: the training and the test images.
         baselines: measure these too.
         quiet: no progress.
@@ -149,3 +151,42 @@ def write_report(
         (folder / "metrics.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
         (folder / "index.html").write_text(page(findings, drawn), encoding="utf-8")
     return numbers
+
+
+def report(
+    model: Model | str | os.PathLike[str],
+    train: Classes | str | os.PathLike[str],
+    test: Classes | str | os.PathLike[str],
+    output: str | os.PathLike[str] = "report",
+    images_per_class: int | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> dict[str, Any]:
+    """Write the report on a model, as the command `report` does: a page that opens offline, and its numbers.
+
+    Args:
+        model: the model, or its file, beside which the training log is looked for.
+        train: the training images: a folder with one sub-folder a class, or class name -> paths.
+        test: the test images.
+        output: a folder that is not there yet, or is empty.
+        images_per_class: a random sample of so many of each set; None takes all.
+        seed: of what is drawn.
+        **options: of `write_report`: baselines, quiet, engine, precision.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        MissingExtraError, DeepRankingError, OSError: as of `write_report`.
+    """
+    titles = {} if isinstance(train, Mapping) else class_titles(train)
+    train, test = (sample_classes(_classes(images), images_per_class, seed) for images in (train, test))
+    return write_report(output, model, Questions(train, test, seed, titles), **options)
+
+
+def _classes(images: Classes | str | os.PathLike[str]) -> Classes:
+    if isinstance(images, Mapping):
+        return images
+    return {
+        name: [str(Path(images) / path) for path in paths] for name, paths in find_classes(images).items()
+    }

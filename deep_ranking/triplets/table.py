@@ -3,7 +3,7 @@
 import hashlib
 import os
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.file import TripletFileError, numbered_triplets
+from deep_ranking.triplets.file import TripletFileError, numbered_triplets, write_blocks
+from deep_ranking.triplets.uniform import UniformSampler
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,63 @@ class Triplets:
                         )
                     images.append(found)
                 flat.append(position)
-            digest.update("\0".join(triplet).encode("utf-8", "surrogateescape") + b"\n")
+            digest.update(_digested(triplet))
         if not flat:
             raise DeepRankingError(f"{path}: expected triplets, found none; sample more, or another folder")
         return cls(images, np.frombuffer(flat, np.intc).reshape(-1, 3), digest.hexdigest())
+
+    @classmethod
+    def sample(
+        cls, folder: str | os.PathLike[str], positives: int = 10, negatives: int = 5, seed: int = 0
+    ) -> "Triplets":
+        """Sample triplets of a folder's classes, the same that `triplet_sampler.py` writes by the same seed.
+
+        Each image is a query, gets positives of its own class and, for each of them, negatives of others.
+
+        Args:
+            folder: one sub-folder a class.
+            positives: of a query, 1 or more.
+            negatives: of a (query, positive) pair, 1 or more.
+            seed: the same seed gives the same triplets in the same order.
+
+        Raises:
+            DeepRankingError: the folder is missing, or its classes do not suffice; see `UniformSampler`.
+        """
+        import deep_ranking  # what finds images lies above; it is asked for by its public name
+
+        sampler = UniformSampler(deep_ranking.find_classes(folder), positives, negatives, seed)
+        positions = np.concatenate(list(sampler.blocks()))
+        found, first, rows = np.unique(positions, return_index=True, return_inverse=True)
+        order = np.argsort(first)  # of first appearance, as in a file
+        names = [sampler.images[position] for position in found[order]]
+        rows = np.argsort(order)[rows].reshape(-1, 3).astype(np.intc)
+        digest = hashlib.sha256()
+        for row in rows.tolist():
+            digest.update(_digested(names[image] for image in row))
+        root = os.fspath(folder)
+        return cls([os.path.join(root, name) for name in names], rows, digest.hexdigest())  # noqa: PTH118
+
+    def save(self, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
+        """Write the triplets to a file, whole or not at all, compressed where its name ends in `.gz`.
+
+        Args:
+            path: the triplet file.
+            root: what names in the file are relative to; an image elsewhere is named by its absolute path.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        write_blocks(path, [_name_below(root, image) for image in self.images], [self.rows])
+
+
+def _name_below(root: str | os.PathLike[str], image: str) -> str:
+    name = os.path.relpath(image, root)
+    return os.path.abspath(image) if name.startswith(os.pardir) else name.replace(os.sep, "/")  # noqa: PTH100
+
+
+def _digested(names: Iterable[str]) -> bytes:
+    """Return a line of names as it enters a fingerprint."""
+    return "\0".join(names).encode("utf-8", "surrogateescape") + b"\n"
 
 
 def find_image(root: str | os.PathLike[str], name: str) -> str | None:
@@ -136,7 +190,7 @@ class LabelledImages:
         """
         digest = hashlib.sha256()
         for members in classes.values():
-            digest.update("\0".join(members).encode("utf-8", "surrogateescape") + b"\n")
+            digest.update(_digested(members))
         # Path objects would cost more than all else here: there may be millions of images.
         images = [os.path.join(root, name) for members in classes.values() for name in members]  # noqa: PTH118
         labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])

@@ -24,10 +24,7 @@ import json
 import sys
 from pathlib import Path
 
-from deep_ranking.cli.shared import import_keras
-from deep_ranking.errors import DeepRankingError
-from deep_ranking.files import written_whole
-from deep_ranking.progress import progress
+from deep_ranking import DeepRankingError, import_keras, progress_bar, written_whole
 
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 
@@ -78,7 +75,7 @@ def main() -> None:
         results[title] = compared(
             {
                 way: with_best_rate(task, way, runs / title, args.rates, args.seeds, args.steps)
-                for way in progress(chosen, title, "ways")
+                for way in progress_bar(chosen, title, "ways")
             }
         )
     with written_whole(args.output / "table.md") as temporary:

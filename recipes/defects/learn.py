@@ -9,9 +9,7 @@ from keras import layers
 from parts import SIZE, Part, Parts
 from ways import Way
 
-from deep_ranking.embedding import Model
-from deep_ranking.network.network import NetworkSettings, blog_paths, build_network, paper_paths
-from deep_ranking.network.weights import load_weights
+from deep_ranking import Model, NetworkSettings, blog_paths, build_network, load_weights, paper_paths
 
 BATCH = 24
 """Images, the blog's."""

@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deep_ranking.datasets.demo import DemoSettings, draw_demo
-from deep_ranking.datasets.tiny_imagenet import prepare_tiny_imagenet
-from deep_ranking.images.decode import read_image
-from deep_ranking.images.find import find_classes
-from deep_ranking.triplets.uniform import UniformSampler
+from deep_ranking import (
+    DemoSettings,
+    UniformSampler,
+    draw_demo,
+    find_classes,
+    prepare_tiny_imagenet,
+    read_image,
+)
 
 SIZE = 64
 

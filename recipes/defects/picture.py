@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from deep_ranking.report.drawing import LIGHT
+from deep_ranking import CHART_COLOURS
 
 
 def draw(results: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
@@ -29,11 +29,12 @@ def draw(results: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> 
     for panel, (title, rows) in zip(panels, gained.items(), strict=True):
         for name, found in rows.items():
             value, low, high = (100 * found[key] for key in ("value", "low", "high"))
-            place, colour = names.index(name), LIGHT.second if _is_of_measuring(name) else LIGHT.first
+            place = names.index(name)
+            colour = CHART_COLOURS.second if _is_of_measuring(name) else CHART_COLOURS.first
             panel.plot((low, high), (place, place), color=colour, linewidth=1.5)
             panel.plot(value, place, "o", color=colour, markersize=4)
-        panel.axvline(0, color=LIGHT.text, linewidth=0.8)
-        panel.grid(axis="x", color=LIGHT.faint, linewidth=0.5)
+        panel.axvline(0, color=CHART_COLOURS.text, linewidth=0.8)
+        panel.grid(axis="x", color=CHART_COLOURS.faint, linewidth=0.5)
         panel.set_title(title.replace(", ", "\n"), fontsize=10)
         panel.tick_params(axis="y", length=0)
         panel.spines[["top", "right", "left"]].set_visible(False)

@@ -11,7 +11,7 @@ from parts import Parts
 from scores import Scores, scores, wrong_scores
 from ways import RIGHT, Way
 
-from deep_ranking.files import written_whole
+from deep_ranking import written_whole
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ import numpy as np
 from learn import BATCH, Embed
 from parts import SIZE, Part, Parts
 
-from deep_ranking.evaluation.metrics import neighbours, similarity_precision, triplet_distances
-from deep_ranking.images.augment import BLOG
+from deep_ranking import AUGMENTATIONS, nearest_neighbours, similarity_precision, triplet_distances
 
 Scores = dict[str, np.ndarray]
 """Of each image, (n,), by measure."""
@@ -21,7 +20,7 @@ def precision(vectors: np.ndarray, triplets: np.ndarray) -> np.ndarray:
 
 def score(gallery: np.ndarray, training: Part, queries: np.ndarray, test: Part) -> Scores:
     """Return each test image's precision, and whether its nearest training image is of its class."""
-    nearest = neighbours(queries, gallery, 1).indices[:, 0]
+    nearest = nearest_neighbours(queries, gallery, 1).indices[:, 0]
     return {
         "precision": precision(queries, test.triplets),
         "nearest": (training.labels[nearest] == test.labels).astype(float),
@@ -55,7 +54,7 @@ def wrong_scores(embed: Embed, parts: Parts, seed: int) -> Scores:
 def _varied(pixels: np.ndarray, seed: int) -> np.ndarray:
     """The blog's validation images go through its augmentation."""
     batches = [pixels[first : first + BATCH] for first in range(0, len(pixels), BATCH)]
-    for layer in BLOG.layers(seed):
+    for layer in AUGMENTATIONS["blog"].layers(seed):
         batches = [np.asarray(layer(np.float32(batch), training=True)) for batch in batches]
     return np.concatenate(batches)
 

@@ -1,30 +1,22 @@
-"""The paper's hand-made features, and what is learned on any features: golden feature, OASIS, linear map.
+"""The paper's hand-made features. No Keras.
 
-No Keras. A feature is one file with one contract, `feature.Feature`; the embedding of any network joins
-them as a file of vectors (`vectors.py`).
+A feature is one file with one contract, `feature.Feature`; the embedding of any network joins them as a file
+of vectors (`vectors.py`).
 """
 
-from deep_ranking.extras.handmade.color import LabHistogram
-from deep_ranking.extras.handmade.feature import CodebookFeature, Feature
-from deep_ranking.extras.handmade.fisher import FisherVector
-from deep_ranking.extras.handmade.hog import Hog
-from deep_ranking.extras.handmade.sift import SiftWords
-from deep_ranking.extras.handmade.texton import TextonPyramid
-from deep_ranking.extras.handmade.wavelet import WaveletSignature
+from deep_ranking.lazy import lazy_names
 
-FEATURES: dict[str, type[Feature]] = {
-    kind.name: kind for kind in (WaveletSignature, LabHistogram, SiftWords, FisherVector, Hog, TextonPyramid)
+_NAMES = {
+    "FEATURES": "features",
+    "Feature": "feature",
+    "CodebookFeature": "feature",
+    "WaveletSignature": "wavelet",
+    "LabHistogram": "color",
+    "SiftWords": "sift",
+    "FisherVector": "fisher",
+    "Hog": "hog",
+    "TextonPyramid": "texton",
+    "extract_features": "extract:extract",
+    "Cache": "extract",
 }
-"""The features by name, in the order of the paper's Table 1."""
-
-__all__ = [
-    "FEATURES",
-    "CodebookFeature",
-    "Feature",
-    "FisherVector",
-    "Hog",
-    "LabHistogram",
-    "SiftWords",
-    "TextonPyramid",
-    "WaveletSignature",
-]
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)

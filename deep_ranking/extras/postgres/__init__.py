@@ -1,1 +1,6 @@
 """An index in PostgreSQL with pgvector (extra `postgres`)."""
+
+from deep_ranking.lazy import lazy_names
+
+_NAMES = {"PostgresStore": "postgres"}
+__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)
