@@ -1,7 +1,7 @@
-"""What version 0.1.0 wrote before its modules were moved is read as it was: models, an index, and their answers.
+"""What version 0.1.0 wrote before its modules were moved is read as it was: models, an index, their answers.
 
-tests/data/written_before was made by that code: six drawn images, two networks of one epoch each (`.h5` with the
-paper's low-resolution paths, `.keras` without), an index by the first, and what they answered then.
+tests/data/written_before was made by that code: six drawn images, two networks of one epoch each (`.h5` with
+the paper's low-resolution paths, `.keras` without), an index by the first, and what they answered then.
 """
 
 import json
