@@ -16,6 +16,7 @@ _EXPORTS = {
     "ImageDataGenerator": "deep_ranking.images.generator",
     "Triplet": "deep_ranking.triplets",
     "TripletHingeLoss": "deep_ranking.ranking",
+    "find_images": "deep_ranking.images.find",
     "show": "deep_ranking.display",
 }
 __all__ = ["__version__", *_EXPORTS]

@@ -15,7 +15,7 @@ from deep_ranking.files import path_key
 from deep_ranking.search import Index, Options
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Hit
-from deep_ranking.search.store import Snapshot
+from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.stores import folder_of
 from deep_ranking.search.stores.local import FILE_NAME
 

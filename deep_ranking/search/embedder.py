@@ -1,0 +1,60 @@
+"""What turns images into vectors, as search asks for it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.search.query import checked_vectors
+
+
+class Embedder(Protocol):
+    """What turns images into vectors: a network, or anything else."""
+
+    @property
+    def dimension(self) -> int:
+        """The number of coordinates of a vector."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes whenever the vectors would."""
+
+    def embed(
+        self, images: Sequence[Any], /, *, quiet: bool = True
+    ) -> tuple[np.ndarray, Sequence[tuple[Any, Exception]]]:
+        """Return (n, dimension) float32 of the readable images, and `(image, error)` of the others.
+
+        An image is a path or its encoded bytes.
+        """
+
+
+MakesEmbedder = Callable[[], Embedder]
+
+
+def made(embedder: Embedder | MakesEmbedder) -> Embedder:
+    """Return the embedder, made now if it is a function or a class that makes one.
+
+    Raises:
+        DeepRankingError: it is neither, or makes none.
+    """
+    found: Any = embedder
+    if callable(found) and (isinstance(found, type) or not hasattr(found, "embed")):
+        found = found()
+    if not hasattr(found, "embed"):
+        raise DeepRankingError(
+            f"expected a loaded model, or a function that loads one, found {type(found).__name__}"
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def embed_one(embedder: Embedder, image: str | bytes) -> np.ndarray:
+    """Return the vector of an image, (dimension,) float32.
+
+    Raises:
+        DeepRankingError: it cannot be read, or its vector is none.
+    """
+    vectors, failures = embedder.embed([image], quiet=True)
+    if failures:
+        raise failures[0][1]
+    return checked_vectors(vectors, embedder.dimension)[0]
