@@ -1,6 +1,7 @@
 """A store outside the package, of plain dictionaries: as small as the contract allows."""
 
 import threading
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from deep_ranking.search.store import Contents, IndexExistsError
 
 
 class MemoryStore(Store):
-    places = {}
+    places: ClassVar[dict] = {}
 
     def __init__(self, place):
         super().__init__(place)
