@@ -32,6 +32,14 @@ class Embedder(Protocol):
 MakesEmbedder = Callable[[], Embedder]
 
 
+def check_embedder(value: Any) -> None:
+    """Raise DeepRankingError unless this is an embedder, or a function or a class that makes one."""
+    if not (callable(value) or hasattr(value, "embed")):
+        raise DeepRankingError(
+            f"expected a loaded model, or a function that loads one, found {type(value).__name__}"
+        )
+
+
 def made(embedder: Embedder | MakesEmbedder) -> Embedder:
     """Return the embedder, made now if it is a function or a class that makes one.
 
@@ -41,10 +49,7 @@ def made(embedder: Embedder | MakesEmbedder) -> Embedder:
     found: Any = embedder
     if callable(found) and (isinstance(found, type) or not hasattr(found, "embed")):
         found = found()
-    if not hasattr(found, "embed"):
-        raise DeepRankingError(
-            f"expected a loaded model, or a function that loads one, found {type(found).__name__}"
-        )
+    check_embedder(found)
     return found  # type: ignore[no-any-return]
 
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.image import is_named_as_image
 from deep_ranking.search.index import Index
@@ -64,8 +65,10 @@ def open_or_create(place: Place, embedder: Embedder, metadata: Mapping[str, str]
     """Open the index at a place, or make an empty one for this model.
 
     Raises:
-        DeepRankingError: the one that is there is of another model.
+        DeepRankingError: the one that is there is of another model; a model that cannot be told from others.
     """
+    if not embedder.fingerprint:
+        raise DeepRankingError("expected a model that has a fingerprint, found one without; save and load it")
     try:
         if Index.exists(place):
             index = Index.open(place, embedder)

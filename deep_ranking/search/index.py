@@ -10,7 +10,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.embedder import Embedder, MakesEmbedder, embed_one, made
+from deep_ranking.search.embedder import Embedder, MakesEmbedder, check_embedder, embed_one, made
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import Query, checked_vectors, mean_query, read_query, several, texts
@@ -37,6 +37,9 @@ class Index:
     Attributes:
         report: what `from_folder` did; None otherwise.
 
+    Raises:
+        DeepRankingError: the embedder is neither.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, Index.create(folder, 2, "by hand") as index:
@@ -48,6 +51,8 @@ class Index:
     """
 
     def __init__(self, store: Store, embedder: Embedder | MakesEmbedder | None = None):
+        if embedder is not None:
+            check_embedder(embedder)
         self.store = store
         self.embedder = embedder
         self.report: Report | None = None

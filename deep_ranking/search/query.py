@@ -16,7 +16,7 @@ from deep_ranking.search.image import file_hash
 Query = Any
 """A path, a PIL image, an image's encoded bytes, a vector, or several of these."""
 
-_PNG_MODES = {"1", "I", "I;16", "L", "LA", "P", "RGB", "RGBA"}
+_PNG_MODES = {"1", "I;16", "L", "LA", "P", "RGB", "RGBA"}
 
 
 class QueryImage(NamedTuple):
