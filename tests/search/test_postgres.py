@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import traceback
 from contextlib import closing
 from pathlib import Path
@@ -256,7 +257,7 @@ def test_nothing_acknowledged_is_lost_when_the_indexing_process_is_killed(place,
 
     process = start(0.02)
     while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") >= 24):
-        pass
+        time.sleep(0.002)
     process.kill()
     process.wait()
     acknowledged = {Path(line).name for line in log.read_text().splitlines()}

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deep_ranking.errors import DeepRankingError
@@ -40,11 +39,13 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
     from deep_ranking.extras.ray.ray_cluster import join_cluster
     from deep_ranking.extras.ray.shards import ShardFolder, publish
     from deep_ranking.extras.ray.update import SHARD_SIZE, update_on_cluster
+    from deep_ranking.search.stores import folder_of
 
     others: list[str] = []
-    if not args.shards and "://" in args.index:
+    beside = folder_of(args.index)
+    if not args.shards and beside is None:
         raise DeepRankingError("expected --shards, a folder or URL for what the workers write, found none")
-    shards = ShardFolder(args.shards or str(Path(args.index) / "shards"))
+    shards = ShardFolder(args.shards or beside / "shards")  # type: ignore[operator]
     join_cluster(args.ray)
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Ray has counted them; they are for the workers alone
     from deep_ranking.cli.shared import import_keras

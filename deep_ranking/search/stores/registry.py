@@ -16,7 +16,7 @@ from typing import Any
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.store import Store
-from deep_ranking.search.stores.local import LocalStore
+from deep_ranking.search.stores.local import FILE_NAME, LocalStore
 
 Place = str | os.PathLike[str]
 
@@ -88,15 +88,15 @@ def index_beside(folder: Place) -> Path:
     """
     path = Path(folder)
     path = path if path.name not in ("", "..") else path.resolve()
-    return path.with_name(f"{path.name}.index")
+    return path.parent / f"{path.name}.index"
 
 
 def find_store(place: Place) -> Place:
     """Return the place itself, or, of a folder of images, the index beside it if there is one."""
-    if _kind(place) is LocalStore and not LocalStore.exists(place):
-        beside = index_beside(place)
-        return beside if LocalStore.exists(beside) else place
-    return place
+    if _kind(place) is not LocalStore or (Path(place) / FILE_NAME).is_file():
+        return place
+    beside = index_beside(place)
+    return beside if (beside / FILE_NAME).is_file() else place
 
 
 def _kind(place: Place) -> type[Store]:
