@@ -78,7 +78,7 @@ def _other_ways() -> Iterator[tuple[str, ModuleType]]:
 def _update(args: argparse.Namespace) -> "Index":
     from deep_ranking.search.folder import indexed
     from deep_ranking.search.index import Index
-    from deep_ranking.search.stores import place_name
+    from deep_ranking.search.stores.registry import place_name
 
     remembered = {}
     if Index.exists(args.index):

@@ -5,7 +5,7 @@ from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.index import Index
 from deep_ranking.search.options import Hit, Options, Results
 from deep_ranking.search.store import Store
-from deep_ranking.search.stores import register_store
+from deep_ranking.search.stores.registry import register_store
 from deep_ranking.search.update import Report, update_index
 
 __all__ = [

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.search.query import checked_vectors
 
 
 class Embedder(Protocol):
@@ -51,15 +50,3 @@ def made(embedder: Embedder | MakesEmbedder) -> Embedder:
         found = found()
     check_embedder(found)
     return found  # type: ignore[no-any-return]
-
-
-def embed_one(embedder: Embedder, image: str | bytes) -> np.ndarray:
-    """Return the vector of an image, (dimension,) float32.
-
-    Raises:
-        DeepRankingError: it cannot be read, or its vector is none.
-    """
-    vectors, failures = embedder.embed([image], quiet=True)
-    if failures:
-        raise failures[0][1]
-    return checked_vectors(vectors, embedder.dimension)[0]

@@ -8,7 +8,7 @@ from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.image import is_named_as_image
 from deep_ranking.search.index import Index
 from deep_ranking.search.store import IndexExistsError
-from deep_ranking.search.stores import Place, index_beside
+from deep_ranking.search.stores.registry import Place, index_beside
 from deep_ranking.search.update import Report, require_images, update_index
 
 

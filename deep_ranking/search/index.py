@@ -3,20 +3,19 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.embedder import Embedder, MakesEmbedder, check_embedder, embed_one, made
+from deep_ranking.search.embedder import Embedder, MakesEmbedder, check_embedder, made
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import Query, checked_vectors, mean_query, read_query, several, texts
 from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.store import Store
-from deep_ranking.search.stores import Place, create_store, open_store, store_exists
+from deep_ranking.search.stores.registry import Place, create_store, open_store, store_exists
 
 if TYPE_CHECKING:
     from deep_ranking.search.duplicates import Group
@@ -90,8 +89,8 @@ class Index:
         """Open the index at `path`.
 
         Args:
-            path: the index's folder, the URL of a store (`deep_ranking.search.stores`), or a folder of images
-                that has its index beside it.
+            path: the index's folder, the URL of a store (`stores.registry`), or a folder of images that has its
+                index beside it.
             embedder: as of the class.
 
         Raises:
@@ -137,9 +136,7 @@ class Index:
     def __enter__(self) -> "Index":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     @property
@@ -300,8 +297,12 @@ class Index:
     def _embed(self, name: str, image: str | bytes) -> np.ndarray:
         if self.embedder is None:
             raise DeepRankingError(
-                f"{name}: not in the index, and the index was opened without an embedder to embed it"
+                f"{name}: not in the index, and the index was opened without an embedder to embed it; "
+                "pass the model when it is opened"
             )
         self.embedder = made(self.embedder)
         self.check_model(self.embedder.fingerprint, self.embedder.dimension)
-        return embed_one(self.embedder, image)
+        vectors, failures = self.embedder.embed([image], quiet=True)
+        if failures:
+            raise failures[0][1]
+        return checked_vectors(vectors, self.dimension)[0]

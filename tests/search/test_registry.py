@@ -8,8 +8,8 @@ from memory_store import MemoryStore
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search import Index, Store, register_store
-from deep_ranking.search.stores import find_store, folder_of, index_beside, open_store, place_name
 from deep_ranking.search.stores.local import LocalStore
+from deep_ranking.search.stores.registry import find_store, folder_of, index_beside, open_store, place_name
 
 
 class Guarded(MemoryStore):
@@ -78,12 +78,13 @@ def test_an_unknown_scheme_is_told_with_those_there_are(memory_places):
 
 @pytest.mark.parametrize(
     ("place", "package", "extra"),
-    [("postgresql://h/d", "psycopg", "postgres"), ("ray://local/tmp/none?shards=1", "ray", "cluster")],
+    [("postgresql://h/d", "psycopg", "postgres"), ("ray://local{tmp}/new?shards=1", "ray", "cluster")],
 )
-def test_a_missing_package_names_the_extra(monkeypatch, place, package, extra):
+def test_a_missing_package_names_the_extra(monkeypatch, tmp_path, place, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(DeepRankingError, match=rf"pip install 'deep-ranking\[{extra}\]'"):
-        Index.create(place, 2, "test")
+        Index.create(place.format(tmp=tmp_path), 2, "test")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_images_finds_the_index_beside_it_and_an_index_itself(tmp_path, monkeypatch):

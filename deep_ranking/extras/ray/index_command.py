@@ -39,7 +39,7 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
     from deep_ranking.extras.ray.ray_cluster import join_cluster
     from deep_ranking.extras.ray.shards import ShardFolder, publish
     from deep_ranking.extras.ray.update import SHARD_SIZE, update_on_cluster
-    from deep_ranking.search.stores import folder_of
+    from deep_ranking.search.stores.registry import folder_of
 
     others: list[str] = []
     beside = folder_of(args.index)

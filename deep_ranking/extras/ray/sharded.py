@@ -70,7 +70,8 @@ class ShardedStore(Store):
             IndexExistsError: there is an index already.
         """
         address, folder, wanted = _read(place)
-        shards = wanted or max(1, int(join_cluster(address).cluster_resources().get("CPU", 1)))
+        cluster = join_cluster(address)
+        shards = wanted or max(1, int(cluster.cluster_resources().get("CPU", 1)))
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
