@@ -28,7 +28,7 @@ class Embedder(Protocol):
         """
 
 
-MakesEmbedder = Callable[[], Embedder]
+EmbedderOrMaker = Embedder | Callable[[], Embedder]
 
 
 def check_embedder(value: Any) -> None:
@@ -39,7 +39,7 @@ def check_embedder(value: Any) -> None:
         )
 
 
-def made(embedder: Embedder | MakesEmbedder) -> Embedder:
+def made(embedder: EmbedderOrMaker) -> Embedder:
     """Return the embedder, made now if it is a function or a class that makes one.
 
     Raises:

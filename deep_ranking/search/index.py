@@ -9,7 +9,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.embedder import Embedder, MakesEmbedder, check_embedder, made
+from deep_ranking.search.embedder import EmbedderOrMaker, check_embedder, made
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import Query, checked_vectors, mean_query, read_query, several, texts
@@ -49,7 +49,7 @@ class Index:
         [Hit(path='c.jpg', distance=1.0, label='')]
     """
 
-    def __init__(self, store: Store, embedder: Embedder | MakesEmbedder | None = None):
+    def __init__(self, store: Store, embedder: EmbedderOrMaker | None = None):
         if embedder is not None:
             check_embedder(embedder)
         self.store = store
@@ -59,11 +59,7 @@ class Index:
 
     @classmethod
     def from_folder(
-        cls,
-        folder: str | os.PathLike[str],
-        model: Embedder | MakesEmbedder,
-        place: Place | None = None,
-        quiet: bool = False,
+        cls, folder: Place, model: EmbedderOrMaker, place: Place | None = None, quiet: bool = False
     ) -> "Index":
         """Make the index of a folder of images, or bring it up to date, and open it.
 
@@ -85,12 +81,11 @@ class Index:
         return index_folder(folder, made(model), place, quiet)
 
     @classmethod
-    def open(cls, path: Place, embedder: Embedder | MakesEmbedder | None = None) -> "Index":
+    def open(cls, path: Place, embedder: EmbedderOrMaker | None = None) -> "Index":
         """Open the index at `path`.
 
         Args:
-            path: the index's folder, the URL of a store (`stores.registry`), or a folder of images that has its
-                index beside it.
+            path: the index's folder, the URL of a store, or a folder of images with its index beside it.
             embedder: as of the class.
 
         Raises:
@@ -105,7 +100,7 @@ class Index:
         dimension: int,
         fingerprint: str,
         metadata: Mapping[str, str] | None = None,
-        embedder: Embedder | MakesEmbedder | None = None,
+        embedder: EmbedderOrMaker | None = None,
     ) -> "Index":
         """Make an empty index at `path`.
 
@@ -188,14 +183,11 @@ class Index:
                 f"expected a vector and a label for each of {len(paths)} paths, "
                 f"found {len(matrix)} vectors and {len(labels)} labels"
             )
-        hashes = [
-            hashlib.sha256(path_key(path) + b"\0" + vector.tobytes()).digest()
-            for path, vector in zip(paths, matrix, strict=True)
+        images = [
+            Image(path, hashlib.sha256(path_key(path) + b"\0" + vector.tobytes()).digest(), 0, 0, label)
+            for path, vector, label in zip(paths, matrix, labels, strict=True)
         ]
-        self.write(
-            [Image(path, h, 0, 0, label) for path, h, label in zip(paths, hashes, labels, strict=True)],
-            dict(zip(hashes, matrix, strict=True)),
-        )
+        self.write(images, {image.hash: vector for image, vector in zip(images, matrix, strict=True)})
 
     def remove(self, paths: Sequence[str]) -> int:
         """Remove images by path, in one transaction, and return how many were there.
@@ -229,8 +221,7 @@ class Index:
                 have length 1).
             k: how many; None for all that the options allow.
             options: which images may be found, and how; see `Options`.
-            filters: the same by name, in place of `options`: `label="cats"`, `folder=`, `within=`,
-                `approximate=` and so on.
+            filters: the same by name, in place of `options`: `label="cats"`, `within=0.5` and so on.
 
         Raises:
             DeepRankingError: the image is neither in the index nor can it be embedded; a wrong dimension.
