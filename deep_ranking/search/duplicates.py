@@ -10,7 +10,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
 from deep_ranking.search.exact import distances, pair_distances
 from deep_ranking.search.options import Hit
-from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.store import Snapshot
 
 _BLOCK = 512
 _ROUNDING = 4e-6  # of a squared distance from norms and products in float32, relative to the squared norm
