@@ -5,43 +5,34 @@ whatever way, goes on where it was. Images that cannot be read are skipped and l
 """
 
 import argparse
+import importlib
 import json
-import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from deep_ranking.cli import shared
+from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
-    from deep_ranking.search.index import Embedder, Index
+    from deep_ranking.search.index import Index
     from deep_ranking.search.measure import Measurement
     from deep_ranking.search.update import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `index`."""
-    from deep_ranking.cli.shared import add_store
-
-    add_store(parser, "the index; made if missing")
+    shared.add_store(parser, "the index; made if missing")
     parser.add_argument(
         "--model", metavar="FILE", help="the network that embeds (an index remembers its own)"
     )
     parser.add_argument("--images", metavar="DIR", help="the folder to follow (an index remembers its own)")
     shared.add_engine(parser)
-    cluster = parser.add_argument_group("on a cluster (docs/scaling.md)")
-    add = cluster.add_argument
-    add(
-        "--ray",
-        metavar="ADDRESS|local",
-        help="embed by the workers of a Ray cluster, or of one that is started here; --images may then be a "
-        "URL, and hold WebDataset (.tar) and Parquet files",
-    )
-    add("--ray_workers", type=int, metavar="N", help="(default: one a GPU, or one for every 4 cores)")
-    add("--shards", metavar="DIR|URL", help="where the workers write vectors (default: INDEX/shards)")
-    add("--shard_size", type=int, metavar="N", help="images a shard, on average (default: 1024)")
+    for _, way in _other_ways():
+        way.add_arguments(parser)
     parser.add_argument(
         "--measure", action="store_true", help="measure recall@10 against time, and recommend a setting"
     )
@@ -50,18 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Index, and measure if asked."""
-    from deep_ranking.errors import DeepRankingError
     from deep_ranking.search.index import Index
 
     if args.model or args.images or not args.measure:
         try:
-            index, report = _update(args)
+            index = _update(args)
         except KeyboardInterrupt as stop:
             stop.add_note("the same command goes on where this one was")
             raise
     else:
-        index, report = Index.open(args.index), None
+        index = Index.open(args.index)
     with index:
+        report = index.report
         result = {"index": index.store.name, "count": len(index)}
         if report:
             result |= asdict(report)
@@ -77,10 +68,17 @@ def run(args: argparse.Namespace) -> None:
         raise DeepRankingError(f"none of {len(report.skipped)} images could be read; the index is empty")
 
 
-def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
-    from deep_ranking.errors import DeepRankingError
+def _other_ways() -> Iterator[tuple[str, ModuleType]]:
+    """Yield the ways to embed that extras bring, and the flag that chooses each."""
+    extras: Any = importlib.import_module("deep_ranking.extras")
+    for flag, entry in extras.EMBEDDERS.items():
+        yield flag, extras.load(entry)
+
+
+def _update(args: argparse.Namespace) -> "Index":
+    from deep_ranking.search.folder import indexed
     from deep_ranking.search.index import Index
-    from deep_ranking.search.stores import place_name
+    from deep_ranking.search.stores.registry import place_name
 
     remembered = {}
     if Index.exists(args.index):
@@ -92,35 +90,33 @@ def _update(args: argparse.Namespace) -> "tuple[Index, Report]":
             f"{place_name(args.index)}: expected --model and --images, which a new index needs; found only "
             f"{'--model' if model else '--images' if folder else 'neither'}"
         )
-    if args.ray is not None:
-        return _update_on_cluster(args, model, folder)
-    for name in ("ray_workers", "shards", "shard_size"):
-        if getattr(args, name) is not None:
-            raise DeepRankingError(f"--{name}: no effect without --ray; leave it out, or add --ray local")
-    if "://" in folder:
-        raise DeepRankingError(f"{folder}: only --ray reads a URL; add --ray local, or an address")
-    return _update_here(args, model, folder)
+    prepare = _prepare
+    for flag, way in _other_ways():
+        if getattr(args, flag) is None:
+            way.check_unused(args, folder)
+        else:
+            prepare = way.prepare
+    embedder, update, others = prepare(args, model, folder)
+    return indexed(args.index, embedder, update, others, {"model": str(Path(model).resolve())})
 
 
-def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[Index, Report]":
-    from deep_ranking.errors import DeepRankingError
-    from deep_ranking.extras.ray.sources import CONTAINERS
+def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
+    """Return the embedder, what updates an index, and the files that are no images."""
     from deep_ranking.images.find import find_images
+    from deep_ranking.search.image import CONTAINERS
     from deep_ranking.search.update import require_images, update_index
 
-    broken: list[str] = []
-    paths = find_images(folder, on_skip=broken.append)
+    others: list[str] = []
+    paths = find_images(folder, on_skip=others.append)
     require_images(folder, paths)
-    from deep_ranking.cli.shared import import_keras
-
-    import_keras()
+    shared.import_keras()
     from deep_ranking.embedding import Model
 
     shared.tell_engine(args)
     embedder = Model.load(model, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
-        for path in broken:
+        for path in others:
             if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
                 raise DeepRankingError(
                     f"{index.store.name}: holds images of {path}, which --ray reads; add --ray local, "
@@ -128,74 +124,7 @@ def _update_here(args: argparse.Namespace, model: str, folder: str) -> "tuple[In
                 )
         return update_index(index, folder, paths, embedder, quiet=args.quiet)
 
-    return _updated(args, model, embedder, update, broken)
-
-
-def _update_on_cluster(args: argparse.Namespace, model: str, folder: str) -> "tuple[Index, Report]":
-    from deep_ranking.errors import DeepRankingError
-    from deep_ranking.extras.ray.ray_cluster import join_cluster
-    from deep_ranking.extras.ray.shards import ShardFolder
-    from deep_ranking.extras.ray.update import SHARD_SIZE, update_on_cluster
-
-    broken: list[str] = []
-    if not args.shards and "://" in args.index:
-        raise DeepRankingError("expected --shards, a folder or URL for what the workers write, found none")
-    shards = ShardFolder(args.shards or str(Path(args.index) / "shards"))
-    join_cluster(args.ray)
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # Ray has counted them; they are for the workers alone
-    from deep_ranking.cli.shared import import_keras
-
-    import_keras()
-    from deep_ranking.embedding import Model
-    from deep_ranking.extras.ray.shards import publish
-
-    embedder = Model.load(model)
-    make_embedder = publish(model, embedder.fingerprint, shards, args.engine, args.precision)
-
-    def update(index: "Index") -> "Report":
-        index.check_model(embedder.fingerprint, embedder.dimension)
-        return update_on_cluster(
-            index,
-            folder,
-            make_embedder,
-            args.ray,
-            shards,
-            args.ray_workers,
-            SHARD_SIZE if args.shard_size is None else args.shard_size,
-            broken.append,
-            args.quiet,
-        )
-
-    return _updated(args, model, embedder, update, broken)
-
-
-def _updated(
-    args: argparse.Namespace,
-    model: str,
-    embedder: "Embedder",
-    update: "Callable[[Index], Report]",
-    broken: list[str],
-) -> "tuple[Index, Report]":
-    from deep_ranking.images.find import is_named_as_image
-    from deep_ranking.search.index import Index
-    from deep_ranking.search.store import IndexExistsError
-
-    metadata = {"model": str(Path(model).resolve())}
-    try:
-        index = Index.create(args.index, embedder.dimension, embedder.fingerprint, metadata)
-    except IndexExistsError:  # from an earlier run, or from another that started with this one
-        index = Index.open(args.index)
-    try:
-        index.rebind(embedder.fingerprint, embedder.dimension, metadata)
-        report = update(index)
-        for path in filter(is_named_as_image, broken):
-            report.skipped.setdefault(path, "named as an image, but its content is none")
-        index.write(metadata=metadata)
-        index.snapshot.warm()
-        return index, report
-    except BaseException:
-        index.close()
-        raise
+    return embedder, update, others
 
 
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:

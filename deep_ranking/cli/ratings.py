@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.ratings.export import within
     from deep_ranking.ratings.store import ratings_file
     from deep_ranking.search.index import Index
-    from deep_ranking.search.stores import place_name
+    from deep_ranking.search.stores.registry import place_name
     from deep_ranking.triplets import write_triplets
 
     expect("min_raters", args.min_raters >= 1, "1 or more", args.min_raters)

@@ -6,10 +6,11 @@ An image that is in the index, under its path there or as a file of the same con
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deep_ranking.search.index import Embedder
+    from deep_ranking.search.embedder import Embedder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> None:
         approximate=args.approximate,
         probe=args.probe,
     )
-    with Index.open(args.index, embedder=lambda: _load(args.model or index.metadata.get("model"))) as index:
+    with Index.open(args.index) as index:
+        index.embedder = partial(_load, args.model or index.metadata.get("model"))
         if not len(index):
             raise DeepRankingError(
                 f"{index.store.name}: the index is empty; put images into it with: "

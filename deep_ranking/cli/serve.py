@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Load, and serve until interrupted."""
-    from deep_ranking.search.stores import place_name
+    from deep_ranking.search.stores.registry import place_name
     from deep_ranking.web import Settings, create_app
     from deep_ranking.web.app import serve
 

@@ -1,22 +1,11 @@
 """Finding the images of a folder, one sub-folder a class."""
 
-import mimetypes
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.decode import is_image
-
-
-def is_named_as_image(path: str) -> bool:
-    """Tell whether a file's ending is one of images, where its content is not at hand or is none.
-
-    Example:
-        >>> is_named_as_image("a/b.JPG"), is_named_as_image("a/b.txt")
-        (True, False)
-    """
-    return (mimetypes.guess_type(path)[0] or "").startswith("image/")
 
 
 def find_images(folder: str | os.PathLike[str], on_skip: Callable[[str], None] | None = None) -> list[str]:

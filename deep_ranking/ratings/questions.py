@@ -12,7 +12,7 @@ from deep_ranking.files import path_key
 from deep_ranking.ratings.export import Key, key, preferred
 from deep_ranking.ratings.store import Rating
 from deep_ranking.search.options import Options
-from deep_ranking.search.store import Snapshot
+from deep_ranking.search.snapshot import Snapshot
 
 RATERS = 3
 """Raters that a question is put to, as in the paper."""

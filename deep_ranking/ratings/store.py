@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, NamedTuple, get_args
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.stores import folder_of, place_name
+from deep_ranking.search.stores.registry import folder_of, place_name
 from deep_ranking.sqlite import check_there, connect, has_schema, place_on_disk, readable_errors
 
 Answer = Literal["both_similar", "both_dissimilar", "a", "b"]
@@ -122,9 +121,7 @@ class RatingStore:
     def __enter__(self) -> "RatingStore":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def add(self, rater: str, query: str, a: str, b: str, answer: Answer) -> int:

@@ -1,8 +1,11 @@
 """Search images by their vectors: the store, exact and approximate search, near-duplicates. No Keras."""
 
 from deep_ranking.search.duplicates import Group, find_duplicates
-from deep_ranking.search.index import Embedder, Index
+from deep_ranking.search.embedder import Embedder
+from deep_ranking.search.index import Index
 from deep_ranking.search.options import Hit, Options, Results
+from deep_ranking.search.store import Store
+from deep_ranking.search.stores.registry import register_store
 from deep_ranking.search.update import Report, update_index
 
 __all__ = [
@@ -13,6 +16,8 @@ __all__ = [
     "Options",
     "Report",
     "Results",
+    "Store",
     "find_duplicates",
+    "register_store",
     "update_index",
 ]

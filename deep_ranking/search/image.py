@@ -1,7 +1,11 @@
-"""One indexed image, and the order of images."""
+"""One indexed image, what tells it from others, and the order of images."""
 
 import bisect
+import hashlib
+import mimetypes
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from deep_ranking.files import path_key
@@ -15,6 +19,26 @@ class Image(NamedTuple):
     size: int
     mtime: int
     label: str = ""
+
+
+def file_hash(path: str | os.PathLike[str]) -> bytes:
+    """Return the SHA-256 of a file's bytes, which tells whether two images are the same file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+CONTAINERS = (".tar", ".parquet")
+"""Endings of files that hold many images: WebDataset's, and tables with a column of encoded images."""
+
+
+def is_named_as_image(path: str) -> bool:
+    """Tell whether a file's ending is one of images, where its content is not at hand or is none.
+
+    Example:
+        >>> is_named_as_image("a/b.JPG"), is_named_as_image("a/b.txt")
+        (True, False)
+    """
+    return (mimetypes.guess_type(path)[0] or "").startswith("image/")
 
 
 def first_row(images: Sequence[Image], key: bytes) -> int:

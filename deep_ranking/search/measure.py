@@ -9,7 +9,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.approximate import NEIGHBOURS, SAMPLE, Kind, recall_curve
 from deep_ranking.search.options import Options
-from deep_ranking.search.store import Snapshot
+from deep_ranking.search.snapshot import Snapshot
 
 WANTED_RECALL = 0.95
 _TIMED = 50

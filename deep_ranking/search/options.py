@@ -1,10 +1,15 @@
 """What a search can be asked for, and what it answers."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from numbers import Integral
+from typing import Any
 
-from deep_ranking.errors import DeepRankingError
+import numpy as np
+
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.search.approximate import KINDS, Kind
 
 
@@ -54,12 +59,17 @@ class Options:
         return (self.label,) if isinstance(self.label, str) else self.label
 
     def __post_init__(self) -> None:
+        if isinstance(self.label, list):
+            object.__setattr__(self, "label", tuple(self.label))
+        if isinstance(self.folder, os.PathLike):
+            object.__setattr__(self, "folder", os.fspath(self.folder))
         for name in ("within", "beyond"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise DeepRankingError(f"{name}: expected a distance of 0 or more, found {value}")
-        if self.label == ():
-            raise DeepRankingError("label: expected a label or several, found none")
+            distance = isinstance(value, int | float | np.number) and 0 <= float(value) < math.inf
+            expect(name, value is None or distance, "a distance of 0 or more", value)
+        texts = isinstance(self.label, str | tuple) and all(isinstance(one, str) for one in self.label)
+        expect("label", self.label is None or (texts and self.label != ()), "a label or several", self.label)
+        expect("folder", isinstance(self.folder, str | None), "the path of a folder", self.folder)
         if self.approximate is None:
             if self.probe is not None:
                 raise DeepRankingError("probe: it belongs to an approximate search; choose clustered or hnsw")
@@ -73,8 +83,26 @@ class Options:
                 "an approximate search finds the nearest images only; leave `approximate` out for the "
                 "farthest, or for those beyond a distance"
             )
-        if self.probe is not None and self.probe < 1:
-            raise DeepRankingError(f"probe: expected 1 or more, found {self.probe}")
+        whole = isinstance(self.probe, Integral) and self.probe >= 1
+        expect("probe", self.probe is None or whole, "1 or more", self.probe)
+
+
+def chosen(k: int | None, options: Options | None, filters: Mapping[str, Any]) -> Options:
+    """Return the options, whether given as such or by name, after a look at how many are asked for.
+
+    Raises:
+        DeepRankingError: both are given; a value that makes no sense.
+    """
+    if k is not None and not (isinstance(k, Integral) and k >= 1):
+        raise DeepRankingError(f"expected 1 result or more to look for, found {k!r}")
+    expect("options", isinstance(options, Options | None), "Options", options)
+    if not filters:
+        return options or Options()
+    names = {field.name for field in fields(Options)}
+    for name in filters:
+        expect(name, name in names, f"one of {', '.join(sorted(names))}", name)
+    expect("options", options is None, f"either Options or {', '.join(filters)}, not both", options)
+    return Options(**filters)
 
 
 class Results(list[Hit]):

@@ -10,8 +10,9 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
-from deep_ranking.search.image import Image
-from deep_ranking.search.index import Embedder, Index, file_hash
+from deep_ranking.search.embedder import Embedder
+from deep_ranking.search.image import Image, file_hash
+from deep_ranking.search.index import Index
 
 Stamp = tuple[int, int]
 """Size in bytes and change time in ns; while both stay the same, a file is taken to be the same."""

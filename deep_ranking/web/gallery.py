@@ -15,9 +15,9 @@ from deep_ranking.files import path_key
 from deep_ranking.search import Index, Options
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Hit
-from deep_ranking.search.store import Snapshot
-from deep_ranking.search.stores import folder_of
+from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.stores.local import FILE_NAME
+from deep_ranking.search.stores.registry import folder_of
 
 APPROXIMATE_FROM = 10_000
 """With fewer images, an exact search is as fast."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from deep_ranking.errors import expect
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.store import ratings_file
-from deep_ranking.search.stores import folder_of
+from deep_ranking.search.stores.registry import folder_of
 
 
 @dataclass(frozen=True)

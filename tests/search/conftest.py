@@ -1,19 +1,21 @@
 """What the tests of search share."""
 
+import itertools
 import sys
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+from memory_store import MemoryStore
 from samples import PixelEmbedder
 
 import deep_ranking
-from deep_ranking.search import Index
+from deep_ranking.search import Index, register_store
 
 # A shard is a process, which takes a second to start: by default, test_contract.py asks shards exactly, and
 # test_sharded.py what is their own.
-STORES = ["local", "postgres", pytest.param("sharded", marks=pytest.mark.long)]
+STORES = ["local", "memory", "postgres", pytest.param("sharded", marks=pytest.mark.long)]
 
 try:
     import faiss
@@ -32,6 +34,13 @@ def embedder():
 def local_places(tmp_path_factory):
     """Give a function that names a folder for an index, another each time."""
     return lambda: tmp_path_factory.mktemp("index")
+
+
+@pytest.fixture(scope="session")
+def memory_places():
+    """Register a store from outside the package, and give a function that names places of it."""
+    register_store("memory", MemoryStore)
+    return (f"memory://{number}" for number in itertools.count()).__next__
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.usefixtures("store")
 
 SEARCHES = [
     *[("local", kind) for kind in (None, "clustered", "hnsw")],
+    *[("memory", kind) for kind in (None, "clustered", "hnsw")],
     *[("postgres", kind) for kind in (None, "hnsw")],
     *[("sharded", kind) for kind in (None, "clustered", "hnsw")],
 ]

@@ -15,7 +15,7 @@ from waiting import PATIENCE, wait_until
 
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError, MissingExtraError
-from deep_ranking.extras.postgres import postgres_snapshot
+from deep_ranking.extras.postgres import server, snapshot
 from deep_ranking.images.find import find_images
 from deep_ranking.search import Index, Options
 from deep_ranking.search.image import Image
@@ -97,11 +97,8 @@ def test_of_too_many_coordinates_it_says_so(place, postgres_places):
             DeepRankingError, match=r"takes 4,000 coordinates at most, found 4,096; search exactly"
         ):
             index.search(np.ones(4096), 1, Options(approximate="hnsw"))
-        index.remove(["a"])
-        with pytest.raises(DeepRankingError, match=r"expected 16,000 or less, .* found 16,001"):
-            index.rebind("larger", 16_001)
-    with pytest.raises(DeepRankingError, match=r"expected 16,000 or less, .* found 20,000"):
-        Index.create(postgres_places(), 20_000, "test")
+    with pytest.raises(DeepRankingError, match=r"expected 16,000 or less, .* found 16,001"):
+        Index.create(postgres_places(), 16_001, "test")
 
 
 def test_clusters_are_not_to_be_had(place):
@@ -116,7 +113,7 @@ def test_a_walk_that_finds_too_few_under_a_filter_is_followed_by_an_exact_search
     with Index.create(place, 2, "test") as index:
         index.add([str(i) for i in range(20)], np.arange(40).reshape(20, 2), ["rare"] * 3 + ["often"] * 17)
         right = index.search(np.ones(2), 3, Options(label="rare"))
-        monkeypatch.setattr(postgres_snapshot.PostgresSnapshot, "_walk", lambda *_: right[:1])
+        monkeypatch.setattr(snapshot.PostgresSnapshot, "_walk", lambda *_: right[:1])
         assert index.search(np.ones(2), 3, Options(label="rare", approximate="hnsw")) == right
         assert len(right) == 3
 
@@ -187,9 +184,7 @@ def test_without_the_driver_the_extra_is_named(monkeypatch):
 
 
 def test_a_server_without_pgvector_is_told_from_one_that_is_down(place, administrator, monkeypatch):
-    from deep_ranking.extras.postgres import postgres
-
-    monkeypatch.setattr(postgres, "_OLDEST", (99, 0))
+    monkeypatch.setattr(server, "_OLDEST", (99, 0))
     with pytest.raises(DeepRankingError, match=r"expected pgvector 99.0 or later, found 0\."):
         Index.create(place, 2, "test")
     assert not Index.exists(place)
@@ -200,6 +195,18 @@ def test_an_index_of_another_layout_is_refused(place):
         index.write(metadata={"layout": "9"})
     with pytest.raises(DeepRankingError, match="expected an index of layout 1, found layout 9"):
         Index.open(place)
+
+
+def test_an_index_that_was_made_anew_is_told(place, administrator):
+    with Index.create(place, 2, "test") as earlier:
+        earlier.add(["a"], [[0, 0]])
+        administrator.execute(f'DROP SCHEMA "{place.rpartition("=")[2]}" CASCADE')
+        with Index.create(place, 2, "another") as later:
+            later.add(["b"], [[1, 1]])
+            for ask in (lambda: earlier.add(["c"], [[2, 2]]), lambda: earlier.search(np.zeros(2), 1)):
+                with pytest.raises(DeepRankingError, match="made anew since it was opened; open it again"):
+                    ask()
+            assert [image.path for image in later.store.images()] == ["b"]
 
 
 def test_dropped_tables_are_told(place, administrator):

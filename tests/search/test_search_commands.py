@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -112,6 +113,27 @@ def test_a_search_by_what_is_indexed_loads_no_network_and_no_scipy(folder, image
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+def test_a_local_run_needs_none_of_what_is_for_a_cluster(tmp_path, images, no_network, monkeypatch, capsys):
+    for name in ("cluster", "ray_cluster", "ray_data", "shards", "sources", "update", "worker"):
+        monkeypatch.setitem(sys.modules, f"deep_ranking.extras.ray.{name}", None)  # importing it would fail
+    assert json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))["embedded"] == 30
+    assert main(index_arguments(tmp_path, images, "--shards", "x")) == 1
+    assert "--shards: no effect without --ray" in capsys.readouterr().err
+
+
+def test_a_folder_of_images_stands_for_the_index_beside_it(tmp_path, images, no_network, capsys):
+    beside = tmp_path / "images.index"
+    run(capsys, "index", "--model", "m.h5", "--images", images, "--index", beside, "--quiet")
+    found = run(capsys, "search", "--index", images, "--image", "class 0/4.png", "--top", 1)
+    assert found == "0.000000  class 0  class 0/4.png\n"
+    again = json.loads(run(capsys, "index", "--index", images, "--json", "--quiet"))
+    assert (again["index"], again["unchanged"]) == (str(beside), 31)
+    assert not (images / "store.sqlite").exists()
+    assert "1 group of 2 images" in run(capsys, "duplicates", "--index", images, "--within", 0, "--quiet")
+    assert main(["ratings", "summary", "--index", str(images)]) == 1
+    assert f"{beside / 'ratings.sqlite'}: no ratings there" in capsys.readouterr().err
+
+
 def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_network, capfdbinary):
     name = b"caf\xe9.png"
     (images / "class 0/copy.png").rename(os.fsdecode(bytes(images) + b"/" + name))
@@ -160,7 +182,7 @@ def test_a_folder_without_images_makes_no_index(tmp_path, no_network, capsys):
     assert not (tmp_path / "index").exists()
 
 
-def test_an_index_that_a_first_run_left_empty_says_so_and_takes_another_model(
+def test_an_index_that_a_first_run_left_empty_says_so_and_is_still_of_its_model(
     tmp_path, images, no_network, monkeypatch, capsys
 ):
     with monkeypatch.context() as failing:
@@ -170,10 +192,10 @@ def test_an_index_that_a_first_run_left_empty_says_so_and_takes_another_model(
     assert "expected the embedder to return vectors" in capsys.readouterr().err
     assert main(["search", "--index", str(tmp_path / "index"), "--image", "class 0/4.png"]) == 1
     assert "the index is empty; put images into it with" in capsys.readouterr().err
+    assert main(index_arguments(tmp_path, images)) == 1
+    assert "their distances cannot be compared: use that model, delete the" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "index")
     assert json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))["embedded"] == 30
-    monkeypatch.setattr(PixelEmbedder, "fingerprint", "another")
-    assert main(index_arguments(tmp_path, images)) == 1  # no longer empty
-    assert "their distances cannot be compared" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["index", "search"])

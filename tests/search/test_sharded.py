@@ -71,7 +71,7 @@ def test_what_is_written_while_a_process_is_killed_is_all_there(index):
     thread = threading.Thread(target=write)
     thread.start()
     while len(index.store.images()) < COUNT + 10:
-        pass
+        assert thread.is_alive()
     kill(index, 0)
     thread.join()
     assert [image.path for image in index.store.images()] == PATHS + sorted(new)

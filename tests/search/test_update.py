@@ -172,7 +172,7 @@ def test_a_query_file_is_known_by_its_content_and_embedded_only_if_it_is_not(
     index, images, embedder, tmp_path
 ):
     run(index, images, embedder)
-    index._make_embedder = lambda: pytest.fail("no embedder is needed")
+    index.embedder = lambda: pytest.fail("no embedder is needed")
     copy = tmp_path / "copy.png"
     copy.write_bytes((images / "class 0/4.png").read_bytes())
     hits = index.search(copy, 3)
@@ -180,7 +180,7 @@ def test_a_query_file_is_known_by_its_content_and_embedded_only_if_it_is_not(
     assert index.search("class 0/4.png", 3) == hits
     assert index.search(copy, 3, Options(leave_self_out=True))[:2] == hits[1:]
     write_image(tmp_path / "other.png", "other")
-    index._make_embedder = lambda: embedder
+    index.embedder = lambda: embedder
     assert index.search(tmp_path / "other.png", 1)[0].distance > 0
     embedder.fingerprint = "another"
     folder = index.store.path.parent

@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.extras.ray.ray_cluster import join_cluster
-from deep_ranking.extras.ray.sharded_snapshot import Shard, ShardedSnapshot
+from deep_ranking.extras.ray.shard_actor import ShardActor
 from deep_ranking.files import path_key
+from deep_ranking.search.approximate import Kind
 from deep_ranking.search.image import Image
-from deep_ranking.search.store import IndexExistsError
+from deep_ranking.search.options import Hit, Options
+from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.store import Contents, IndexExistsError, Store
 from deep_ranking.search.stores.local import LocalStore
 
 FILE_NAME = "shards.json"
@@ -26,7 +31,7 @@ _URL = re.compile(r"ray://(?P<address>[^/?]+)(?P<folder>/[^?]+)(\?shards=(?P<sha
 _ATTEMPTS = 3  # of one call, each in a new process
 
 
-class ShardedStore:
+class ShardedStore(Store):
     """The shards of one index.
 
     A shard's write is one transaction; a write to several may be seen, or cut by a kill, shard by shard. Then
@@ -43,13 +48,10 @@ class ShardedStore:
     """
 
     def __init__(self, place: str | os.PathLike[str]):
+        super().__init__(place)
         address, self.folder, wanted = _read(place)
-        self.name = f"ray://{address}{self.folder}"
         if not self.exists(place):
-            raise DeepRankingError(
-                f"{self.name}: expected an index, found no {FILE_NAME} in the folder; "
-                f"make one with: deep-ranking index --model MODEL --images FOLDER --store {self.name}"
-            )
+            raise self.missing(place, f"no {FILE_NAME} in the folder")
         layout, self._shards = _read_about(self.folder / FILE_NAME)
         if layout != LAYOUT or wanted not in (None, self._shards):
             raise DeepRankingError(
@@ -58,7 +60,7 @@ class ShardedStore:
             )
         self._ray = join_cluster(address)
         self._actors: list[Any] = []
-        self.metadata: dict[str, str] = self.ask("metadata")[0]
+        self.metadata = self.ask("metadata")[0]
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], metadata: Mapping[str, str]) -> "ShardedStore":
@@ -68,7 +70,8 @@ class ShardedStore:
             IndexExistsError: there is an index already.
         """
         address, folder, wanted = _read(place)
-        shards = wanted or max(1, int(join_cluster(address).cluster_resources().get("CPU", 1)))
+        cluster = join_cluster(address)
+        shards = wanted or max(1, int(cluster.cluster_resources().get("CPU", 1)))
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
@@ -91,7 +94,13 @@ class ShardedStore:
         return cls(place)
 
     @staticmethod
-    def exists(place: str | os.PathLike[str]) -> bool:
+    def shown(place: str | os.PathLike[str]) -> str:
+        """Return address and folder."""
+        address, folder, _ = _read(place)
+        return f"ray://{address}{folder}"
+
+    @classmethod
+    def exists(cls, place: str | os.PathLike[str]) -> bool:
         """Tell whether a folder holds finished shards."""
         return (_read(place)[1] / FILE_NAME).is_file()
 
@@ -105,14 +114,24 @@ class ShardedStore:
         """Return the number of changes made so far, of all shards."""
         return sum(self.ask("store", "version"))
 
-    def snapshot(self) -> ShardedSnapshot:
+    def snapshot(self) -> "ShardedSnapshot":
         """Return what a search sees: whatever is in each shard when it comes."""
         return ShardedSnapshot(self)
 
     def images(self) -> list[Image]:
         """Return every image, in order of the path's bytes."""
-        found = self.ask("store", "images")
-        return sorted((image for images in found for image in images), key=lambda image: path_key(image.path))
+        return sorted(chain(*self.ask("store", "images")), key=lambda image: path_key(image.path))
+
+    def count(self) -> int:
+        """Let each shard count its images."""
+        return sum(self.ask("count"))
+
+    def contents(self) -> Contents:
+        """Gather the images and vectors of all shards."""
+        versions, images, matrices = zip(*self.ask("contents"), strict=True)
+        every = list(chain(*images))
+        order = sorted(range(len(every)), key=lambda row: path_key(every[row].path))
+        return Contents(sum(versions), [every[row] for row in order], np.concatenate(matrices)[order])
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return those of the content hashes that have a vector."""
@@ -145,12 +164,6 @@ class ShardedStore:
         self.metadata.update(metadata or {})
         return removed
 
-    def rebind(self, metadata: Mapping[str, str]) -> None:
-        """Give a store that holds no images this metadata; one that holds images is left as it is."""
-        if sum(self.ask("count")) == 0:
-            self.ask("store", "rebind", dict(metadata))
-            self.metadata.update(metadata)
-
     def sweep(self) -> None:
         """Delete the vectors that no image has any more; what a search sees does not change."""
         self.ask("store", "sweep")
@@ -160,11 +173,11 @@ class ShardedStore:
         return int.from_bytes(content[:4], "big") % self._shards
 
     def ask(self, method: str, *arguments: Any) -> list[Any]:
-        """Call a method of `Shard` in all shards at once, and return their answers."""
+        """Call a method of `ShardActor` in all shards at once, and return their answers."""
         return self.ask_each(method, [arguments] * self._shards)
 
     def ask_each(self, method: str, arguments: Sequence[Sequence[Any]]) -> list[Any]:
-        """Call a method of `Shard` with arguments of its own in each shard."""
+        """Call a method of `ShardActor` with arguments of its own in each shard."""
         actors = self._start()
         calls = [getattr(a, method).remote(*values) for a, values in zip(actors, arguments, strict=True)]
         return self._answers(calls)
@@ -197,9 +210,54 @@ class ShardedStore:
             # No share of a processor is set aside: shards must start however few there are.
             actor = self._ray.remote(
                 max_restarts=-1, max_task_retries=_ATTEMPTS - 1, num_cpus=0, scheduling_strategy="SPREAD"
-            )(Shard)
+            )(ShardActor)
             self._actors = [actor.remote(_folder(self.folder, number)) for number in range(self._shards)]
         return self._actors
+
+
+class ShardedSnapshot(Snapshot):
+    """The images of all shards, as they are when a search comes."""
+
+    store: "ShardedStore"
+    remote = True
+
+    def content(self, path: str) -> bytes | None:
+        """Return the content hash of an indexed image."""
+        found = self.store.ask("search", "content", path)
+        return next((content for content in found if content is not None), None)
+
+    def vector(self, content: bytes) -> np.ndarray | None:
+        """Return the vector (dimension,) of the images with this content."""
+        return self.store.ask_one(self.store.home(content), "search", "vector", content)
+
+    def labels(self) -> Mapping[str, int]:
+        """Return how many images each label has."""
+        return sum(map(Counter, self.store.ask("search", "labels")), Counter())
+
+    def has_folder(self, folder: str) -> bool:
+        """Tell whether there are images below a folder."""
+        return any(self.store.ask("search", "has_folder", folder))
+
+    def probes(self, kind: Kind) -> tuple[int, int]:
+        """Return the smallest and the largest probe that make sense in some shard."""
+        smallest, largest = zip(*self.store.ask("search", "probes", kind), strict=True)
+        return min(smallest), max(largest)
+
+    def warm(self) -> None:
+        """Bring the structures that an earlier version had up to date in each shard."""
+        self.store.ask("search", "warm")
+
+    def find(
+        self, queries: np.ndarray, k: int | None, options: Options, left_out: Collection[bytes] = ()
+    ) -> list[list[Hit]]:
+        """Return for each query its hits, as `search`: those of all shards, in order."""
+        found = self.store.ask("search", "find", queries, k, options, left_out)
+        sign = -1 if options.bottom else 1
+
+        def rank(hit: Hit) -> tuple[float, bytes]:
+            return sign * hit.distance, path_key(hit.path)
+
+        return [sorted(chain(*lists), key=rank)[:k] for lists in zip(*found, strict=True)]
 
 
 def _read(place: str | os.PathLike[str]) -> tuple[str, Path, int | None]:

@@ -9,15 +9,17 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.extras.ray.sources import Source, absolute_root, file_system
 from deep_ranking.files import written_whole
 from deep_ranking.search.image import Image
+
+if TYPE_CHECKING:
+    from deep_ranking.embedding import Model
 
 
 class Shard(NamedTuple):
@@ -203,7 +205,7 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def publish(
     model: str | os.PathLike[str], fingerprint: str, folder: ShardFolder, engine: str, precision: str
-) -> Callable[[], Model]:
+) -> "Callable[[], Model]":
     """Copy a model file into the folder of shards, and return what loads it in a worker.
 
     Args:
@@ -219,7 +221,9 @@ def publish(
     return functools.partial(_load, folder, name, engine, precision)
 
 
-def _load(folder: ShardFolder, name: str, engine: str, precision: str) -> Model:
+def _load(folder: ShardFolder, name: str, engine: str, precision: str) -> "Model":
+    from deep_ranking.embedding import Model
+
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / name
         path.write_bytes(folder.read(name))

@@ -10,11 +10,9 @@ from typing import IO, Any, NamedTuple
 
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.files import as_text
-from deep_ranking.images.find import find_images, is_named_as_image
+from deep_ranking.images.find import find_images
+from deep_ranking.search.image import CONTAINERS, is_named_as_image
 from deep_ranking.search.update import label_of
-
-CONTAINERS = (".tar", ".parquet")
-"""Endings of files that hold many images: WebDataset's, and tables with a column of encoded images."""
 
 _BYTES = ("bytes", "image")
 _TAR_END = 1024  # bytes of 0 that a tar file ends with
@@ -59,7 +57,7 @@ class Encoded(NamedTuple):
 
     @property
     def hash(self) -> bytes:
-        """SHA-256 of the bytes, as `search.index.file_hash` gives it for a file."""
+        """SHA-256 of the bytes, as `search.image.file_hash` gives it for a file."""
         return hashlib.sha256(self.content).digest()
 
 

@@ -2,27 +2,31 @@
 
 import os
 import re
-import secrets
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.files import path_key
+from deep_ranking.files import path_key, take_room
+from deep_ranking.search.cache import Caches
 from deep_ranking.search.image import Image
-from deep_ranking.search.store import IndexExistsError, bound_elsewhere
-from deep_ranking.search.stores.local_snapshot import LocalSnapshot
+from deep_ranking.search.store import Contents, IndexExistsError, Store
 from deep_ranking.sqlite import check_there, connect, has_schema, place_on_disk, readable_errors
 
 FILE_NAME = "store.sqlite"
 SCHEMA = 1
 """The layout's number, in SQLite's `user_version`; 0 is a file that was never finished."""
 
+MAPPED_BYTES = 128 << 20
+"""A larger matrix is mapped. A smaller one is read: in huge pages a product takes a quarter less time, which
+is lost once the matrix is so large that the memory, not the page table, sets the pace."""
+
 _BEGIN_ANEW = "delete the folder and index again"
+_BLOCK = 4096
 
 _METADATA = {
     "version": re.compile("[0-9]{1,18}"),
@@ -41,7 +45,7 @@ _TABLES = (
 )
 
 
-class LocalStore:
+class LocalStore(Store):
     """The SQLite file of one index; every method is whole or not done at all.
 
     Args:
@@ -52,12 +56,10 @@ class LocalStore:
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
+        super().__init__(folder)
         self.path = Path(folder) / FILE_NAME
         if not self.path.is_file():
-            raise DeepRankingError(
-                f"{os.fspath(folder)}: expected an index, found no {FILE_NAME} in it; "
-                "make one with: deep-ranking index --model MODEL --images FOLDER --index FOLDER"
-            )
+            raise self.missing(folder, f"no {FILE_NAME} in it")
         self._lock = threading.RLock()
         with readable_errors(self.path, _BEGIN_ANEW):
             self._database = connect(self.path)
@@ -73,9 +75,7 @@ class LocalStore:
             if not has_schema(self._database, _TABLES):
                 self._database.close()
                 raise self.damaged("its tables are not those of an index")
-            self.metadata: dict[str, str] = dict(
-                self._database.execute("SELECT key, CAST(value AS TEXT) FROM meta")
-            )
+            self.metadata = dict(self._database.execute("SELECT key, CAST(value AS TEXT) FROM meta"))
         for name, kind in _METADATA.items():
             if not kind.fullmatch(self.metadata.get(name, "")):
                 self._database.close()
@@ -99,14 +99,13 @@ class LocalStore:
                 )
             for table in _TABLES:
                 database.execute(table)
-            values = {**metadata, "version": "0", "identity": secrets.token_hex(4)}
-            _put_metadata(database, values)
+            _put_metadata(database, {**metadata, "version": "0"})
             database.execute(f"PRAGMA user_version = {SCHEMA}")
             database.execute("COMMIT")
         return cls(folder)
 
-    @staticmethod
-    def exists(folder: str | os.PathLike[str]) -> bool:
+    @classmethod
+    def exists(cls, folder: str | os.PathLike[str]) -> bool:
         """Tell whether a folder holds a finished store (a kill while it is made leaves an unfinished one)."""
         path = Path(folder) / FILE_NAME
         if not path.is_file():
@@ -117,20 +116,19 @@ class LocalStore:
         except sqlite3.DatabaseError:
             return True  # opening it will say what is wrong
 
-    @property
-    def name(self) -> str:
-        """The folder."""
-        return os.fspath(self.path.parent)
+    @staticmethod
+    def shown(folder: str | os.PathLike[str]) -> str:
+        """Return the folder."""
+        return os.fspath(Path(folder))
+
+    @staticmethod
+    def folder_of(folder: str | os.PathLike[str]) -> Path:
+        """Return the folder itself."""
+        return Path(folder)
 
     def close(self) -> None:
         """Close the file; SQLite then folds its log in."""
         self._database.close()
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Everything read inside the block is of one moment, whatever other processes write meanwhile."""
-        with self._transaction("BEGIN"):
-            yield
 
     def damaged(self, problem: str) -> DeepRankingError:
         """Return the error that says what is wrong with the file."""
@@ -144,9 +142,22 @@ class LocalStore:
             raise self.damaged(f"version is {version!r:.40}")
         return int(version)
 
-    def snapshot(self) -> LocalSnapshot:
-        """Return the images and vectors of this moment; later writes, by anyone, do not change them."""
-        return LocalSnapshot(self, self.path.parent / "cache")
+    def caches(self, version: int) -> Caches:
+        """Return the folder of what is made of the store's rows, at a version."""
+        return Caches(self.path.parent / "cache", self.metadata["identity"], version)
+
+    def contents(self) -> Contents:
+        """Return version, images and vectors of one moment, whatever other processes write meanwhile."""
+        with self._transaction("BEGIN"):
+            version, images = self.version(), self.images()
+            if not images:
+                return Contents(version, images, np.zeros((0, self.dimension), np.float32))
+            matrix = self.caches(version).get(
+                "vectors.npy",
+                lambda path: self._write_matrix(path, images),
+                lambda path: _load(path, (len(images), self.dimension)),
+            )
+            return Contents(version, images, matrix)
 
     def images(self) -> list[Image]:
         """Return every image, in order of the path's bytes."""
@@ -156,24 +167,6 @@ class LocalStore:
         if any(None in row for row in rows):
             raise self.damaged("a row of an image lacks a part")
         return [Image._make(row) for row in rows]
-
-    def vectors(self) -> Iterator[tuple[bytes, np.ndarray]]:
-        """Yield `(hash, vector)`; a vector whose images are all gone may be among them."""
-        with readable_errors(self.path, _BEGIN_ANEW):
-            for content, blob in self._database.execute("SELECT hash, vector FROM vectors"):
-                yield content, np.frombuffer(blob, np.float32)
-
-    def check_vectors(self) -> None:
-        """Read the sizes of all vectors, none of their bytes.
-
-        Raises:
-            DeepRankingError: one is not of the index's dimension, which then asks for more than there is.
-        """
-        dimension = int(self.metadata["dimension"])
-        others = "SELECT count(*) FROM vectors WHERE typeof(vector) != 'blob' OR length(vector) != ?"
-        ((count,),) = self._rows(others, 4 * dimension)
-        if count:
-            raise self.damaged(f"{count} vectors are not of its {dimension} dimensions")
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return those of the content hashes that have a vector."""
@@ -210,19 +203,6 @@ class LocalStore:
         self.metadata.update(metadata or {})
         return max(0, removed)
 
-    def rebind(self, metadata: Mapping[str, str]) -> None:
-        """Give a store that holds no images this metadata; one that holds images is left as it is.
-
-        The store is another one afterwards: whoever else has it open can read and write it no more.
-        """
-        with self._transaction("BEGIN IMMEDIATE") as database:
-            if database.execute("SELECT 1 FROM images LIMIT 1").fetchone():
-                return
-            values = {**metadata, "identity": secrets.token_hex(4)}
-            database.execute("DELETE FROM vectors")
-            _put_metadata(database, values)
-        self.metadata.update(values)
-
     def sweep(self) -> None:
         """Delete the vectors that no image has any more; what a search sees does not change."""
         with self._transaction("BEGIN IMMEDIATE") as database:
@@ -234,17 +214,32 @@ class LocalStore:
             self._database.execute(begin)
             try:
                 check_there(self.path, self._place)
-                self._check_identity()
                 yield self._database
             except BaseException:
                 self._database.execute("ROLLBACK")
                 raise
             self._database.execute("COMMIT")
 
-    def _check_identity(self) -> None:
-        found = self._database.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
-        if found != (self.metadata["identity"],):
-            raise bound_elsewhere(self.name)
+    def _write_matrix(self, path: Path, images: Sequence[Image]) -> None:
+        rows: dict[bytes, list[int]] = {}
+        for row, image in enumerate(images):
+            rows.setdefault(image.hash, []).append(row)
+        # The sizes of all vectors first: one of another dimension asks for more than there is.
+        others = "SELECT count(*) FROM vectors WHERE typeof(vector) != 'blob' OR length(vector) != ?"
+        ((count,),) = self._rows(others, 4 * self.dimension)
+        if count:
+            raise self.damaged(f"{count} vectors are not of its {self.dimension} dimensions")
+        matrix = np.lib.format.open_memmap(path, "w+", np.float32, (len(images), self.dimension))
+        take_room(path)
+        for content, blob in self._database.execute("SELECT hash, vector FROM vectors"):
+            for row in rows.pop(content, ()):  # there is none for a vector whose images are all gone
+                matrix[row] = np.frombuffer(blob, np.float32)
+        if rows:
+            raise self.damaged(f"{images[next(iter(rows.values()))[0]].path} has no vector")
+        for start in range(0, len(matrix), _BLOCK):
+            if not np.isfinite(matrix[start : start + _BLOCK]).all():
+                raise self.damaged("a vector is not of finite numbers")
+        matrix.flush()
 
     def _rows(self, query: str, *values: object) -> list[tuple]:
         with self._lock, readable_errors(self.path, _BEGIN_ANEW):
@@ -254,3 +249,10 @@ class LocalStore:
 def _put_metadata(database: sqlite3.Connection, values: Mapping[str, str]) -> None:
     put = "INSERT OR REPLACE INTO meta VALUES (?, CAST(? AS TEXT))"  # a value may be the path of a folder
     database.executemany(put, ((name, path_key(value)) for name, value in values.items()))
+
+
+def _load(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    mapped = np.lib.format.open_memmap(path, mode="r")
+    if mapped.shape != shape or mapped.dtype != np.float32:
+        return None
+    return np.asarray(mapped if mapped.nbytes > MAPPED_BYTES else np.array(mapped))

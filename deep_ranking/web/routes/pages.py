@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 
 from deep_ranking import __version__
-from deep_ranking.search.stores import place_name
+from deep_ranking.search.stores.registry import place_name
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import shown
 from deep_ranking.web.site import At

@@ -1,16 +1,23 @@
-"""The URL of a PostgreSQL store, read so that no password is ever shown."""
+"""A PostgreSQL server: its URL, connections and errors, in which no password is ever shown."""
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
+
+if TYPE_CHECKING:
+    import psycopg
 
 INDEX = "deep_ranking"
 """The name of an index whose URL gives none."""
 
 _NAME = re.compile(r"(?!pg_)\w[\w-]{0,62}", re.ASCII)
+_OLDEST = (0, 8)  # the first pgvector whose graph goes on looking where a filter left too few
 _PATIENCE = 10  # seconds to reach the server
 
 
@@ -85,3 +92,77 @@ class PostgresURL:
         """Return the first line of what the server or the driver says, without the password."""
         text = reason(error)
         return text.replace(self.password, "***") if self.password else text
+
+
+@contextmanager
+def explained(url: PostgresURL) -> Iterator[None]:
+    """Turn the server's errors in the block into those of this project, without the password."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.ForeignKeyViolation:
+        raise DeepRankingError(
+            f"{url.name}: another process removed an image whose copy was just written; run this again"
+        ) from None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+        raise DeepRankingError(
+            f"{url.name}: expected the tables of an index ({url.explain(error)}); drop its schema and index "
+            "again, or name another by ?index="
+        ) from None
+    except psycopg.OperationalError as error:
+        raise DeepRankingError(
+            f"{url.name}: PostgreSQL cannot be used now ({url.explain(error)}); is the server up, "
+            "and are user and password right?"
+        ) from None
+    except psycopg.Error as error:
+        raise DeepRankingError(f"{url.name}: PostgreSQL refused ({url.explain(error)})") from None
+
+
+def connect(url: PostgresURL) -> "psycopg.Connection":
+    """Connect, so that the tables of the URL's index come first."""
+    import psycopg
+    from pgvector.psycopg import register_vector
+
+    # Each query is planned for its values: a plan made for any would not know how few images a label has.
+    database = psycopg.connect(url.connection, autocommit=True, prepare_threshold=None)
+    try:
+        database.execute(
+            "SELECT set_config('search_path', %s || current_setting('search_path'), false)",
+            [f'"{url.index}", '],
+        )
+        if database.execute("SELECT to_regtype('vector')").fetchone() != (None,):
+            register_vector(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def is_there(database: "psycopg.Connection", url: PostgresURL) -> bool:
+    """Tell whether the database holds the index."""
+    return database.execute("SELECT to_regclass(%s)", [f'"{url.index}".meta']).fetchone() != (None,)
+
+
+def make_extension(database: "psycopg.Connection", url: PostgresURL) -> None:
+    """Make pgvector's types, if they are not there.
+
+    Raises:
+        DeepRankingError: the server has no pgvector, or an old one.
+    """
+    import psycopg
+
+    try:
+        database.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.InsufficientPrivilege) as error:
+        raise DeepRankingError(
+            f"{url.name}: expected a server with pgvector, found none ({url.explain(error)}); install it "
+            "there, and let an administrator run in this database: CREATE EXTENSION vector"
+        ) from None
+    query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+    (version,) = database.execute(query).fetchone() or ("0",)
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
+        raise DeepRankingError(
+            f"{url.name}: expected pgvector {'.'.join(map(str, _OLDEST))} or later, found {version}; "
+            "update it there, then run in this database: ALTER EXTENSION vector UPDATE"
+        )

@@ -8,12 +8,12 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_text, path_key
 from deep_ranking.search.approximate import NEIGHBOURS, Kind, recall_curve
-from deep_ranking.search.image import Image, folder_keys
+from deep_ranking.search.image import folder_keys
 from deep_ranking.search.options import Hit, Options
-from deep_ranking.search.store import RemoteSnapshot
+from deep_ranking.search.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from deep_ranking.extras.postgres.postgres import PostgresStore
+    from deep_ranking.extras.postgres.store import PostgresStore
 
 LARGEST_GRAPH, LARGEST_HALF_GRAPH = 2_000, 4_000
 """Coordinates that a graph over `vector` takes, and one over `halfvec` (16 bits a coordinate)."""
@@ -38,51 +38,38 @@ _GRAPH = """
     ORDER BY distance, path LIMIT {limit}"""
 
 
-class PostgresSnapshot(RemoteSnapshot):
+class PostgresSnapshot(Snapshot):
     """The images of a server, as they are when a search comes.
 
     Distances are computed there in float32: images whose distances agree to six digits or more may come in
     either order.
-
-    Args:
-        store: whose images are searched; to be kept open.
     """
 
+    store: "PostgresStore"
     kinds = ("hnsw",)
-
-    def __init__(self, store: "PostgresStore"):
-        self.version = store.version()
-        self._store = store
-
-    def fetch(self) -> tuple[list[Image], np.ndarray]:
-        """Read the table, images and vectors of one moment."""
-        return self._store.contents()
-
-    def count(self) -> int:
-        """Let the server count its images."""
-        return int(self._store.rows("SELECT count(*) FROM images")[0][0])
+    remote = True
 
     def content(self, path: str) -> bytes | None:
         """Return the content hash of an indexed image."""
-        found = self._store.rows("SELECT hash FROM images WHERE path = %s", [path_key(path)])
+        found = self.store.rows("SELECT hash FROM images WHERE path = %s", [path_key(path)])
         return found[0][0] if found else None
 
     def vector(self, content: bytes) -> np.ndarray | None:
         """Return the vector (dimension,) of the images with this content."""
         query = "SELECT vector FROM vectors WHERE hash = %s AND EXISTS (SELECT 1 FROM images WHERE hash = %s)"
-        found = self._store.rows(query, [content, content])
+        found = self.store.rows(query, [content, content])
         return found[0][0].to_numpy() if found else None
 
     def labels(self) -> Mapping[str, int]:
         """Return how many images each label has."""
-        counts = self._store.rows("SELECT label, count(*) FROM images GROUP BY label")
+        counts = self.store.rows("SELECT label, count(*) FROM images GROUP BY label")
         return {as_text(label): number for label, number in counts}
 
     def has_folder(self, folder: str) -> bool:
         """Tell whether there are images below a folder."""
         query = "SELECT 1 FROM images WHERE path >= %s AND path < %s LIMIT 1"
         keys = folder_keys(folder)
-        return keys is None or bool(self._store.rows(query, keys))
+        return keys is None or bool(self.store.rows(query, keys))
 
     def probes(self, kind: Kind) -> tuple[int, int]:
         """Return the smallest and the largest length of the list of candidates."""
@@ -91,9 +78,9 @@ class PostgresSnapshot(RemoteSnapshot):
 
     def warm(self) -> None:
         """Let the server count anew what is where, and choose the probe for what is there now."""
-        with self._store.making() as database:
+        with self.store.making() as database:
             database.execute("ANALYZE vectors, images")
-        if self._store.rows("SELECT 1 FROM meta WHERE key = 'probe'"):
+        if self.store.rows("SELECT 1 FROM meta WHERE key = 'probe'"):
             self._choose_probe()
 
     def find(
@@ -108,7 +95,7 @@ class PostgresSnapshot(RemoteSnapshot):
         self, query: np.ndarray, k: int | None, options: Options, left_out: Collection[bytes]
     ) -> list[Hit]:
         conditions, values = _conditions(options, left_out)
-        values |= {"query": query, "identity": path_key(self._store.metadata["identity"])}
+        values |= {"query": query, "identity": path_key(self.store.metadata["identity"])}
         if options.approximate and k is not None:
             hits = self._walk(k, options.probe, conditions, values)
             if len(hits) == k:
@@ -120,15 +107,15 @@ class PostgresSnapshot(RemoteSnapshot):
         }
         direction, limit = "DESC" if options.bottom else "ASC", "ALL" if k is None else k
         statement = _EXACT.format(conditions=conditions, direction=direction, limit=limit)
-        return self._hits(statement, values)
+        return self._ask(statement, values)
 
     def _walk(self, k: int, probe: int | None, conditions: str, values: dict[str, Any]) -> list[Hit]:
-        probe = int(self._store.metadata["probe"]) if probe is None else probe
+        probe = int(self.store.metadata["probe"]) if probe is None else probe
         settings = {
             "hnsw.ef_search": str(min(max(probe, 1), _PROBES[1])),
             "hnsw.iterative_scan": "strict_order",
         }
-        halved = self._dimension > LARGEST_GRAPH
+        halved = self.store.dimension > LARGEST_GRAPH
         nearness = f"{self._graphed('v.vector')} <-> {self._graphed('%(query)s')}"
         statement = _GRAPH.format(
             conditions=conditions,
@@ -136,23 +123,21 @@ class PostgresSnapshot(RemoteSnapshot):
             limit=k,
             candidates=k * _HALF_CANDIDATES if halved else k,
         )
-        return self._hits(statement, values, settings)
+        return self._ask(statement, values, settings)
 
-    def _hits(
+    def _ask(
         self, statement: str, values: dict[str, Any], settings: Mapping[str, str] | None = None
     ) -> list[Hit]:
-        found = self._store.rows(statement, values, settings)
+        found = self.store.rows(statement, values, settings)
         if not found:
-            self._store.check_identity()
+            self.store.check_identity()
         return [Hit(as_text(path), distance, as_text(label)) for path, label, distance in found]
-
-    @property
-    def _dimension(self) -> int:
-        return int(self._store.metadata["dimension"])
 
     def _graphed(self, vector: str) -> str:
         """Return the expression that the graph is over."""
-        return f"{vector}::halfvec({self._dimension})" if self._dimension > LARGEST_GRAPH else vector
+        return (
+            f"{vector}::halfvec({self.store.dimension})" if self.store.dimension > LARGEST_GRAPH else vector
+        )
 
     def _make_graph(self) -> bool:
         """Let the server build its graph, unless it is there; it then keeps it up to date itself.
@@ -160,17 +145,17 @@ class PostgresSnapshot(RemoteSnapshot):
         Returns:
             Whether there is a graph; there is none over no vectors.
         """
-        if "probe" in self._store.metadata:
+        if "probe" in self.store.metadata:
             return True
-        if self._dimension > LARGEST_HALF_GRAPH:
+        if self.store.dimension > LARGEST_HALF_GRAPH:
             raise DeepRankingError(
                 f"approximate: pgvector's graph takes {LARGEST_HALF_GRAPH:,} coordinates at most, found "
-                f"{self._dimension:,}; search exactly, or train with a smaller --embedding_size"
+                f"{self.store.dimension:,}; search exactly, or train with a smaller --embedding_size"
             )
-        if not self._store.rows("SELECT 1 FROM vectors LIMIT 1"):
+        if not self.store.rows("SELECT 1 FROM vectors LIMIT 1"):
             return False
-        kind = "halfvec" if self._dimension > LARGEST_GRAPH else "vector"
-        with self._store.making() as database:
+        kind = "halfvec" if self.store.dimension > LARGEST_GRAPH else "vector"
+        with self.store.making() as database:
             database.execute(
                 "CREATE INDEX IF NOT EXISTS vectors_hnsw ON vectors"
                 f" USING hnsw (({self._graphed('vector')}) {kind}_l2_ops)"
@@ -182,7 +167,7 @@ class PostgresSnapshot(RemoteSnapshot):
     def _choose_probe(self) -> None:
         """Take the smallest probe that finds 98% of the ten nearest of a sample."""
         # The hashes are as good as random, so their first are a sample.
-        sample = self._store.rows(f"SELECT hash, vector FROM vectors ORDER BY hash LIMIT {_SAMPLE}")
+        sample = self.store.rows(f"SELECT hash, vector FROM vectors ORDER BY hash LIMIT {_SAMPLE}")
 
         def near(options: Options) -> list[np.ndarray]:
             found = (self._find(v.to_numpy(), NEIGHBOURS, options, {h}) for h, v in sample)
@@ -191,7 +176,7 @@ class PostgresSnapshot(RemoteSnapshot):
         curve = recall_curve(
             near(Options()), lambda probe: near(Options(approximate="hnsw", probe=probe)), _PROBES
         )
-        self._store.write(metadata={"probe": str(curve[-1][0])})
+        self.store.write(metadata={"probe": str(curve[-1][0])})
 
 
 def _conditions(options: Options, left_out: Collection[bytes]) -> tuple[str, dict[str, Any]]:

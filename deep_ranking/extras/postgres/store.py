@@ -4,7 +4,6 @@ Paths, labels and metadata are bytes, as file names are: what is no UTF-8 is kep
 """
 
 import os
-import secrets
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.extras.postgres.postgres_snapshot import PostgresSnapshot
-from deep_ranking.extras.postgres.postgres_url import PostgresURL
+from deep_ranking.extras.postgres.server import PostgresURL, connect, explained, is_there, make_extension
+from deep_ranking.extras.postgres.snapshot import PostgresSnapshot
 from deep_ranking.files import as_text, path_key
 from deep_ranking.search.image import Image
-from deep_ranking.search.store import IndexExistsError, bound_elsewhere
+from deep_ranking.search.store import Contents, IndexExistsError, Store
 
 if TYPE_CHECKING:
     import psycopg
@@ -27,7 +26,6 @@ LAYOUT = "1"
 LARGEST_DIMENSION = 16_000
 """Of pgvector's type `vector`."""
 
-_OLDEST = (0, 8)  # the first pgvector whose graph goes on looking where a filter left too few
 _LOCK = 0x_DEE9_4A7C  # an advisory lock: of those who make something, one at a time
 _TABLES = (
     "CREATE TABLE meta (key text PRIMARY KEY, value bytea NOT NULL)",
@@ -42,7 +40,7 @@ _COUNT_CHANGE = (
 )
 
 
-class PostgresStore:
+class PostgresStore(Store):
     """The tables of one index; every method is one transaction.
 
     Args:
@@ -54,22 +52,19 @@ class PostgresStore:
     """
 
     def __init__(self, place: str | os.PathLike[str]):
+        super().__init__(place)
         self._url = PostgresURL.read(place)
         self._lock = threading.RLock()
         self._settings: dict[str, str] = {}
         self._database: psycopg.Connection | None = None
-        with self._explained():
-            database = _connect(self._url)
-            if not _is_there(database, self._url):
+        with explained(self._url):
+            database = connect(self._url)
+            if not is_there(database, self._url):
                 database.close()
-                raise DeepRankingError(
-                    f"{self.name}: expected an index, found none; "
-                    "make one with: deep-ranking index --model MODEL --images FOLDER --store URL"
-                )
+                raise self.missing(place)
             self._database = database
-            self.metadata: dict[str, str] = {
-                key: as_text(value) for key, value in database.execute("SELECT key, value FROM meta")
-            }
+            found = database.execute("SELECT key, value FROM meta")
+            self.metadata = {key: as_text(value) for key, value in found}
         if (layout := self.metadata.get("layout")) != LAYOUT:
             self.close()
             raise DeepRankingError(
@@ -87,29 +82,28 @@ class PostgresStore:
         """
         url = PostgresURL.read(place)
         dimension = _checked_dimension(metadata["dimension"])
-        with _explained(url), _connect(url) as database, database.transaction():
+        with explained(url), connect(url) as database, database.transaction():
             database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-            if _is_there(database, url):
+            if is_there(database, url):
                 raise IndexExistsError(f"{url.name}: there is an index already; open it, or drop its schema")
-            _make_extension(database, url)
+            make_extension(database, url)
             database.execute(f'CREATE SCHEMA IF NOT EXISTS "{url.index}"')
             for table in _TABLES:
                 database.execute(table.format(dimension=dimension))
-            values = {**metadata, "version": "0", "identity": secrets.token_hex(8), "layout": LAYOUT}
-            _put_metadata(database, values)
+            _put_metadata(database, {**metadata, "version": "0", "layout": LAYOUT})
         return cls(place)
 
-    @staticmethod
-    def exists(place: str | os.PathLike[str]) -> bool:
+    @classmethod
+    def exists(cls, place: str | os.PathLike[str]) -> bool:
         """Tell whether there is a store; a server that cannot be reached is an error."""
         url = PostgresURL.read(place)
-        with _explained(url), _connect(url) as database:
-            return _is_there(database, url)
+        with explained(url), connect(url) as database:
+            return is_there(database, url)
 
-    @property
-    def name(self) -> str:
-        """Server and database, without user and password."""
-        return self._url.name
+    @staticmethod
+    def shown(place: str | os.PathLike[str]) -> str:
+        """Return server and database, without user and password."""
+        return PostgresURL.read(place).name
 
     def close(self) -> None:
         """Close the connection."""
@@ -129,17 +123,22 @@ class PostgresStore:
         rows = self.rows("SELECT path, hash, size, mtime, label FROM images ORDER BY path")
         return [_to_image(*row) for row in rows]
 
-    def contents(self) -> tuple[list[Image], np.ndarray]:
-        """Return every image, in order of the path's bytes, and its vector as a row of (n, dimension)."""
+    def count(self) -> int:
+        """Let the server count its images."""
+        return int(self.rows("SELECT count(*) FROM images")[0][0])
+
+    def contents(self) -> Contents:
+        """Return the images and vectors of one moment, and the version of then or of just before."""
         columns = "path, hash, size, mtime, label, vector"
         query = f"SELECT {columns} FROM images JOIN vectors USING (hash) ORDER BY path"
-        images, blocks = [], [np.zeros((0, int(self.metadata["dimension"])), np.float32)]
+        images, blocks = [], [np.zeros((0, self.dimension), np.float32)]
         with self.transaction() as database, database.cursor("contents", binary=True) as cursor:
+            version = self.version()  # before the images: of a change in between, the next one is told
             cursor.execute(query)
             while rows := cursor.fetchmany(4096):
                 images += [_to_image(*row[:-1]) for row in rows]
                 blocks.append(np.stack([row[-1].to_numpy() for row in rows]))
-        return images, np.concatenate(blocks)
+        return Contents(version, images, np.concatenate(blocks))
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return those of the content hashes that have a vector."""
@@ -174,21 +173,6 @@ class PostgresStore:
         self.metadata.update(metadata or {})
         return int(removed)
 
-    def rebind(self, metadata: Mapping[str, str]) -> None:
-        """Give a store that holds no images this metadata; one that holds images is left as it is."""
-        dimension = _checked_dimension(metadata["dimension"])
-        with self._writing() as database:
-            if database.execute("SELECT 1 FROM images LIMIT 1").fetchone():
-                return
-            values = {**metadata, "identity": secrets.token_hex(8)}
-            database.execute("DROP INDEX IF EXISTS vectors_hnsw")
-            database.execute("DELETE FROM meta WHERE key = 'probe'")
-            database.execute("TRUNCATE images, vectors")
-            database.execute(f"ALTER TABLE vectors ALTER COLUMN vector TYPE vector({dimension})")
-            _put_metadata(database, values)
-        self.metadata.pop("probe", None)
-        self.metadata.update(values)
-
     def sweep(self) -> None:
         """Delete the vectors that no image has any more; what a search sees does not change."""
         with self._writing() as database:
@@ -222,10 +206,10 @@ class PostgresStore:
             yield database
 
     def check_identity(self) -> None:
-        """Raise DeepRankingError if the index was bound to another model since it was opened."""
+        """Raise DeepRankingError if the index was dropped and made anew since it was opened."""
         found = self.rows("SELECT value FROM meta WHERE key = 'identity'")
         if found != [(path_key(self.metadata["identity"]),)]:
-            raise bound_elsewhere(self.name)
+            raise DeepRankingError(f"{self.name}: it was made anew since it was opened; open it again")
 
     @contextmanager
     def _writing(self) -> "Iterator[psycopg.Connection]":
@@ -237,13 +221,10 @@ class PostgresStore:
 
     @contextmanager
     def _use(self) -> "Iterator[psycopg.Connection]":
-        with self._lock, self._explained():
+        with self._lock, explained(self._url):
             if self._database is None or self._database.closed:  # the server was started anew, say
-                self._database, self._settings = _connect(self._url), {}
+                self._database, self._settings = connect(self._url), {}
             yield self._database
-
-    def _explained(self) -> Any:
-        return _explained(self._url)
 
 
 def _to_image(path: bytes, content: bytes, size: int, mtime: int, label: bytes) -> Image:
@@ -265,69 +246,3 @@ def _checked_dimension(text: str) -> int:
             f"found {int(text):,}; train with a smaller --embedding_size, or index into a folder"
         )
     return int(text)
-
-
-@contextmanager
-def _explained(url: PostgresURL) -> Iterator[None]:
-    import psycopg
-
-    try:
-        yield
-    except psycopg.errors.ForeignKeyViolation:
-        raise DeepRankingError(
-            f"{url.name}: another process removed an image whose copy was just written; run this again"
-        ) from None
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise DeepRankingError(
-            f"{url.name}: expected the tables of an index ({url.explain(error)}); drop its schema and index "
-            "again, or name another by ?index="
-        ) from None
-    except psycopg.OperationalError as error:
-        raise DeepRankingError(
-            f"{url.name}: PostgreSQL cannot be used now ({url.explain(error)}); is the server up, "
-            "and are user and password right?"
-        ) from None
-    except psycopg.Error as error:
-        raise DeepRankingError(f"{url.name}: PostgreSQL refused ({url.explain(error)})") from None
-
-
-def _connect(url: PostgresURL) -> "psycopg.Connection":
-    import psycopg
-    from pgvector.psycopg import register_vector
-
-    # Each query is planned for its values: a plan made for any would not know how few images a label has.
-    database = psycopg.connect(url.connection, autocommit=True, prepare_threshold=None)
-    try:
-        database.execute(
-            "SELECT set_config('search_path', %s || current_setting('search_path'), false)",
-            [f'"{url.index}", '],
-        )
-        if database.execute("SELECT to_regtype('vector')").fetchone() != (None,):
-            register_vector(database)
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _is_there(database: "psycopg.Connection", url: PostgresURL) -> bool:
-    return database.execute("SELECT to_regclass(%s)", [f'"{url.index}".meta']).fetchone() != (None,)
-
-
-def _make_extension(database: "psycopg.Connection", url: PostgresURL) -> None:
-    import psycopg
-
-    try:
-        database.execute("CREATE EXTENSION IF NOT EXISTS vector")
-    except (psycopg.errors.FeatureNotSupported, psycopg.errors.InsufficientPrivilege) as error:
-        raise DeepRankingError(
-            f"{url.name}: expected a server with pgvector, found none ({url.explain(error)}); install it "
-            "there, and let an administrator run in this database: CREATE EXTENSION vector"
-        ) from None
-    query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-    (version,) = database.execute(query).fetchone() or ("0",)
-    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
-        raise DeepRankingError(
-            f"{url.name}: expected pgvector {'.'.join(map(str, _OLDEST))} or later, found {version}; "
-            "update it there, then run in this database: ALTER EXTENSION vector UPDATE"
-        )

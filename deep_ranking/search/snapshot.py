@@ -1,74 +1,109 @@
-"""The images and vectors of a folder at one moment, searched in this process."""
+"""What a search sees of a store: images and vectors, searched in this process or by the store."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deep_ranking.files import take_room
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import path_key
 from deep_ranking.search.approximate import KINDS, Approximate, Kind
-from deep_ranking.search.cache import Caches
 from deep_ranking.search.exact import Exact, Rows, count, distances
 from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit, Options
-from deep_ranking.search.store import Snapshot
-
-_BLOCK = 4096
 
 if TYPE_CHECKING:
-    from deep_ranking.search.stores.local import LocalStore
-
-MAPPED_BYTES = 128 << 20
-"""A larger matrix is mapped. A smaller one is read: in huge pages a product takes a quarter less time, which
-is lost once the matrix is so large that the memory, not the page table, sets the pace."""
+    from deep_ranking.search.store import Contents, Store
 
 
-class LocalSnapshot(Snapshot):
-    """Everything of one version of a store.
+class Snapshot:
+    """Everything of one version of a store, ready to be searched; later writes, by anyone, do not change it.
+
+    Where the store itself can search, a subclass that is `remote` asks it: a search then sees what is there
+    when it comes, and `images` and `matrix` are read once, when they are first asked for.
 
     Args:
-        store: what to read; only while the snapshot is made.
-        caches: the folder of the caches.
+        store: what to read. It may be closed once it is read.
+
+    Attributes:
+        version: the store's, when the snapshot was made.
+        kinds: the approximate searches there are.
     """
 
-    kinds = KINDS
+    kinds: tuple[Kind, ...] = KINDS
+    remote = False
 
-    def __init__(self, store: "LocalStore", caches: Path):
-        with store.reading():
-            self.version = store.version()
-            self._images = store.images()
-            self._caches = Caches(caches, store.metadata["identity"], self.version)
-            dimension = int(store.metadata["dimension"])
-            self._matrix = (
-                self._caches.get(
-                    "vectors.npy",
-                    lambda path: self._write_matrix(path, store, dimension),
-                    lambda path: _load(path, (len(self.images), dimension)),
-                )
-                if self.images
-                else np.zeros((0, dimension), np.float32)
-            )
+    def __init__(self, store: "Store"):
+        self.store = store
         self._structures: dict[Kind, Approximate] = {}
+        self.version = store.version() if self.remote else self.contents.version
+
+    @cached_property
+    def contents(self) -> "Contents":
+        """What was read of the store."""
+        return self.store.contents()
 
     @property
     def images(self) -> list[Image]:
         """Every image, in order of the path's bytes."""
-        return self._images
+        return self.contents.images
 
     @property
     def matrix(self) -> np.ndarray:
-        """(n, dimension) float32, in memory or mapped."""
-        return self._matrix
+        """(n, dimension) float32, in memory or mapped; row i is the vector of `images[i]`."""
+        return self.contents.matrix
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.images) if "contents" in vars(self) else self.store.count()
+
+    def row(self, path: str) -> int | None:
+        """Return the row of an indexed image in `images` and `matrix`."""
+        place = first_row(self.images, path_key(path))
+        return place if place < len(self.images) and self.images[place].path == path else None
+
+    @cached_property
+    def rows_of_label(self) -> dict[str, np.ndarray]:
+        """The rows of each label in `images` and `matrix`, ascending."""
+        rows: dict[str, list[int]] = {}
+        for row, image in enumerate(self.images):
+            rows.setdefault(image.label, []).append(row)
+        return {label: np.array(members) for label, members in rows.items()}
+
+    def search(
+        self, queries: np.ndarray, k: int | None, options: Options, left_out: Collection[bytes] = ()
+    ) -> list[list[Hit]]:
+        """Return for each query its hits: by distance (the farthest first if so asked), then by path.
+
+        Args:
+            queries: (m, dimension) float32.
+            k: how many; None for all, which an approximate search cannot give.
+            options: which images, and how.
+            left_out: content hashes of images that are never a hit.
+
+        Raises:
+            DeepRankingError: no image has the label or is in the folder; a search that this store lacks.
+        """
+        if options.approximate and options.approximate not in self.kinds:
+            raise DeepRankingError(
+                f"approximate: expected one of {', '.join(self.kinds)} for this store, "
+                f"found {options.approximate!r}"
+            )
+        if k is None and options.approximate:
+            raise DeepRankingError(
+                "an approximate search needs to know how many; give a number, or search exactly"
+            )
+        found = self.find(queries, k, options, left_out)
+        # Several labels may hide one that is not there.
+        if not any(found) or len(options.labels or ()) > 1:
+            self._check_filters(options)
+        return found
 
     def prepare(self) -> None:
         """Do what the first search would have to do."""
-        super().prepare()
-        self.exact  # noqa: B018
+        self.rows_of_label  # noqa: B018 - and with it the images
+        if not self.remote:
+            self.exact  # noqa: B018
 
     def content(self, path: str) -> bytes | None:
         """Return the content hash of an indexed image."""
@@ -97,18 +132,24 @@ class LocalSnapshot(Snapshot):
     def approximate(self, kind: Kind) -> Approximate:
         """Return the structure of this kind, from its cache or built now."""
         if kind not in self._structures:
-            name = f"{kind}.faiss"
-            self._structures[kind] = self._caches.get(
-                name,
-                lambda path: Approximate.build(kind, self.matrix, self._caches.earlier(name)).write(path),
-                lambda path: Approximate.read(path, self.matrix.shape),
-            )
+            self._structures[kind] = self._structure(kind)
         return self._structures[kind]
+
+    def _structure(self, kind: Kind) -> Approximate:
+        name, caches = f"{kind}.faiss", self.store.caches(self.version)
+        if caches is None:
+            return Approximate.build(kind, self.matrix)
+        return caches.get(
+            name,
+            lambda path: Approximate.build(kind, self.matrix, caches.earlier(name)).write(path),
+            lambda path: Approximate.read(path, self.matrix.shape),
+        )
 
     def warm(self) -> None:
         """Bring the structures that an earlier version had up to date, so that no search has to."""
-        for kind in KINDS:
-            if self.images and self._caches.earlier(f"{kind}.faiss"):
+        caches = self.store.caches(self.version)
+        for kind in self.kinds:
+            if caches and self.images and caches.earlier(f"{kind}.faiss"):
                 self.approximate(kind)
 
     def probes(self, kind: Kind) -> tuple[int, int]:
@@ -119,7 +160,7 @@ class LocalSnapshot(Snapshot):
     def find(
         self, queries: np.ndarray, k: int | None, options: Options, left_out: Collection[bytes] = ()
     ) -> list[list[Hit]]:
-        """Return for each query its hits, as `search`."""
+        """Return the hits as `search` does; of a label or a folder that is not there, none."""
         rows = self._rows(options)
         same = np.concatenate([np.arange(0), *map(self._rows_of_content, left_out)])
         found: Sequence[np.ndarray]
@@ -181,29 +222,18 @@ class LocalSnapshot(Snapshot):
     def _hash_starts(self) -> np.ndarray:
         return np.array([_start(image.hash) for image in self.images], np.uint64)
 
-    def _write_matrix(self, path: Path, store: "LocalStore", dimension: int) -> None:
-        rows: dict[bytes, list[int]] = {}
-        for row, image in enumerate(self.images):
-            rows.setdefault(image.hash, []).append(row)
-        store.check_vectors()
-        matrix = np.lib.format.open_memmap(path, "w+", np.float32, (len(self.images), dimension))
-        take_room(path)
-        for content, vector in store.vectors():
-            for row in rows.pop(content, ()):
-                matrix[row] = vector
-        if rows:
-            raise store.damaged(f"{self.images[next(iter(rows.values()))[0]].path} has no vector")
-        for start in range(0, len(matrix), _BLOCK):
-            if not np.isfinite(matrix[start : start + _BLOCK]).all():
-                raise store.damaged("a vector is not of finite numbers")
-        matrix.flush()
-
-
-def _load(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    mapped = np.lib.format.open_memmap(path, mode="r")
-    if mapped.shape != shape or mapped.dtype != np.float32:
-        return None
-    return np.asarray(mapped if mapped.nbytes > MAPPED_BYTES else np.array(mapped))
+    def _check_filters(self, options: Options) -> None:
+        if options.folder is not None and options.folder.strip("/") and not self.has_folder(options.folder):
+            raise DeepRankingError(
+                f"folder: expected one that has images in the index, found {options.folder!r}"
+            )
+        there = self.labels() if options.labels else {}
+        for label in options.labels or ():
+            if label not in there:
+                raise DeepRankingError(
+                    f"label: expected one of the {len(there)} in the index (the first are "
+                    f"{', '.join(map(repr, sorted(there)[:5]))}), found {label!r}"
+                )
 
 
 def _start(content: bytes) -> int:

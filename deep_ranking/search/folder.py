@@ -1,0 +1,84 @@
+"""The index of a folder of images: made, or brought up to date, by whatever embeds them."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.search.embedder import Embedder
+from deep_ranking.search.image import is_named_as_image
+from deep_ranking.search.index import Index
+from deep_ranking.search.store import IndexExistsError
+from deep_ranking.search.stores.registry import Place, index_beside
+from deep_ranking.search.update import Report, require_images, update_index
+
+
+def index_folder(
+    folder: str | os.PathLike[str], embedder: Embedder, place: Place | None = None, quiet: bool = False
+) -> Index:
+    """Bring the index of a folder up to date in this process; see `Index.from_folder`."""
+    import deep_ranking  # what finds images lies above; it is asked for by its public name
+
+    others: list[str] = []
+    paths = deep_ranking.find_images(folder, others.append)
+    require_images(folder, paths)
+    place = index_beside(folder) if place is None else place
+    return indexed(
+        place, embedder, lambda index: update_index(index, folder, paths, embedder, quiet=quiet), others
+    )
+
+
+def indexed(
+    place: Place,
+    embedder: Embedder,
+    update: Callable[[Index], Report],
+    others: Iterable[str],
+    metadata: Mapping[str, str] | None = None,
+) -> Index:
+    """Open the index at a place, or make it, and update it; the report is the index's.
+
+    Args:
+        place: of the index.
+        embedder: of the index's model.
+        update: brings the index up to date.
+        others: the paths of files that are no images, known once `update` has run; those named as images are
+            reported as skipped.
+        metadata: to keep with the index.
+
+    Raises:
+        DeepRankingError: the index that is there is of another model; what `update` raises.
+    """
+    index = open_or_create(place, embedder, metadata)
+    try:
+        report = update(index)
+        for path in filter(is_named_as_image, others):
+            report.skipped.setdefault(path, "named as an image, but its content is none")
+        index.write(metadata=metadata)
+        index.snapshot.warm()
+    except BaseException:
+        index.close()
+        raise
+    index.report = report
+    return index
+
+
+def open_or_create(place: Place, embedder: Embedder, metadata: Mapping[str, str] | None = None) -> Index:
+    """Open the index at a place, or make an empty one for this model.
+
+    Raises:
+        DeepRankingError: the one that is there is of another model; a model that cannot be told from others.
+    """
+    if not embedder.fingerprint:
+        raise DeepRankingError("expected a model that has a fingerprint, found one without; save and load it")
+    try:
+        if Index.exists(place):
+            index = Index.open(place, embedder)
+        else:
+            index = Index.create(place, embedder.dimension, embedder.fingerprint, metadata, embedder)
+    except IndexExistsError:  # of another run, which started with this one
+        index = Index.open(place, embedder)
+    try:
+        index.check_model(embedder.fingerprint, embedder.dimension)
+    except BaseException:
+        index.close()
+        raise
+    return index
