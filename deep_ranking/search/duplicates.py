@@ -8,12 +8,11 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
-from deep_ranking.search.exact import distances, pair_distances
+from deep_ranking.search.exact import Exact, distances, pair_distances
 from deep_ranking.search.options import Hit
 from deep_ranking.search.store import Snapshot
 
 _BLOCK = 512
-_ROUNDING = 4e-6  # of a squared distance from norms and products in float32, relative to the squared norm
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ def find_duplicates(snapshot: Snapshot, within: float, quiet: bool = False) -> l
 
     Two images are near if the distance of their vectors is at most `within`, or their bytes are the
     same. A group holds all that are joined by a chain of near ones, so its ends may be farther apart. All
-    pairs are compared exactly, in blocks: the time grows with the square of the images, the memory does not.
+    pairs are compared exactly, in blocks: the time grows with the square of the images, the memory does not
+    (some 150 MB beside the vectors).
 
     Args:
         snapshot: `Index.snapshot`.
@@ -48,19 +48,13 @@ def find_duplicates(snapshot: Snapshot, within: float, quiet: bool = False) -> l
     matrix, images = snapshot.matrix, snapshot.images
     # Images with one content have one vector, so the bytes ask for no comparison of their own.
     group = np.arange(len(images))
-    squares = np.einsum("ij,ij->i", matrix, matrix)
+    exact = Exact(matrix)
     for start in progress(range(0, len(images), _BLOCK), "comparing", "blocks", quiet=quiet):
-        block = slice(start, start + _BLOCK)
-        squared = matrix[block] @ matrix[start:].T
-        squared *= -2
-        squared += squares[block, None]
-        squared += squares[start:]
-        slack = _ROUNDING * float(squares[block].max() + squares[start:].max())
-        one, other = np.nonzero(squared <= within**2 + slack)
-        upper = one < other
-        one, other = one[upper] + start, other[upper] + start
-        near = pair_distances(matrix, one, other) <= within
-        group = _joined(group, one[near], other[near])
+        for one, other in exact.pairs(within, slice(start, start + _BLOCK)):
+            apart = group[one] != group[other]  # of those joined already, no distance is needed
+            one, other = one[apart], other[apart]
+            near = pair_distances(matrix, one, other) <= within
+            group = _joined(group, one[near], other[near])
     order = np.argsort(group, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
     found = [_group(snapshot, rows) for rows in groups if len(rows) > 1]

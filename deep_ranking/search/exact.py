@@ -1,26 +1,28 @@
-"""Exact nearest neighbours: one pass over all vectors, at the speed of the memory.
+"""Exact neighbours: of one query at the speed of the memory, of many at that of the processor.
 
-Rows are ranked by the closeness x.q - |x|^2 / 2, which falls as the Euclidean distance |x - q| grows and
-costs one matrix-vector product. It is rounded to float32, so rows that are within its rounding of the last
-place are all kept, and the caller ranks them by the distance itself.
+The bounds of `search.bounds` leave each query a few rows more than it asks for; what ranks these is always
+the distance itself, from differences in float64.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
+
+from deep_ranking.search.bounds import Bounds
 
 Rows = slice | np.ndarray | None
 """Which rows of the matrix may be found: a range, an array of row numbers, or (None) all."""
 
-_ROUNDING = 2e-6
-"""More than twice the error of the closeness in float32, relative to the norms (a test holds it)."""
-
-_BLOCK_BYTES = 64 << 20
-
+_COLUMNS = 2**16  # rows that pairs are looked for in at once
+_NUMBERS = 2**17  # numbers of float64 worked on at once, so that they stay in a core's cache
 _GATHER_SHARE = 8
 """Above an eighth of the rows, passing over all of them is faster than copying the allowed ones together."""
 
 
 class Exact:
-    """Search every row.
+    """Search every row of a matrix where it lies.
 
     Args:
         matrix: (n, dimension) float32, in memory or mapped.
@@ -28,8 +30,7 @@ class Exact:
 
     def __init__(self, matrix: np.ndarray):
         self.matrix = matrix
-        self._half_squares = np.einsum("ij,ij->i", matrix, matrix) / 2
-        self._largest_norm = float(np.sqrt(2 * self._half_squares.max(initial=0)))
+        self.bounds = Bounds(matrix)
 
     def nearest(self, queries: np.ndarray, k: int, rows: Rows = None) -> list[np.ndarray]:
         """Return for each query the rows that hold its `k` nearest, in no order, with a few more for ties.
@@ -44,15 +45,22 @@ class Exact:
             >>> line.nearest(np.array([[3]], np.float32), 2)
             [array([1, 2])]
         """
-        found = []
-        block = max(1, _BLOCK_BYTES // max(1, 4 * len(self.matrix)))
-        for start in range(0, len(queries), block):
-            some = queries[start : start + block]
-            found += [
-                number(rows, largest(line, k, self._margin(query)))
-                for line, query in zip(self._closeness(some, rows), some, strict=True)
-            ]
-        return found
+        if not 0 < k < count(rows, len(self.matrix)):
+            return [number(rows, np.arange(count(rows, len(self.matrix)) if k > 0 else 0)) for _ in queries]
+        if len(queries) == 1:
+            closeness = self._closeness(queries[0], rows)
+            return [number(rows, largest(closeness, k, self.bounds.margin(queries[0])))]
+        allowed: slice | np.ndarray | None
+        if isinstance(rows, np.ndarray):
+            if len(rows) <= len(self.matrix) // _GATHER_SHARE:
+                return [rows[found] for found in Exact(self.matrix[rows]).nearest(queries, k)]
+            allowed = np.zeros(len(self.matrix), bool)
+            allowed[rows], rows = True, None
+        else:
+            allowed = rows
+        blocks = self.bounds.blocks(queries, k, rows=allowed)
+        found = [line for _, block in blocks for part in block.parts() for line in block.nearest(part)]
+        return [number(rows, line) for line in found]
 
     def between(
         self,
@@ -77,8 +85,8 @@ class Exact:
             >>> line.between(np.zeros(1, np.float32), low=0.5, high=5, k=1, farthest=True)
             array([2])
         """
-        closeness = self._closeness(query[None], rows)[0]
-        margin = self._margin(query)
+        closeness = self._closeness(query, rows)
+        margin = self.bounds.margin(query)
         square = float(query @ query)
         lowest, highest = (square - high * high) / 2, (square - low * low) / 2
         inside = np.flatnonzero((closeness >= lowest - margin) & (closeness <= highest + margin))
@@ -90,21 +98,37 @@ class Exact:
         best = largest(-closeness[ranked] if farthest else closeness[ranked], k, margin)
         return number(rows, inside[np.concatenate([np.flatnonzero(~sure), ranked[best]])])
 
-    def _closeness(self, queries: np.ndarray, rows: Rows) -> np.ndarray:
-        if isinstance(rows, np.ndarray) and len(rows) > len(self.matrix) // _GATHER_SHARE:
-            return self._closeness(queries, None)[:, rows]
-        matrix, half_squares = (
-            (self.matrix, self._half_squares)
-            if rows is None
-            else (self.matrix[rows], self._half_squares[rows])
-        )
-        # For one query, a matrix-vector product: a product of matrices would not reach the bandwidth.
-        closeness = (matrix @ queries[0])[None] if len(queries) == 1 else queries @ matrix.T
-        closeness -= half_squares
-        return closeness
+    def pairs(self, within: float, first: slice) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield pairs of rows that may be within a distance: one in a range, the other after it.
 
-    def _margin(self, query: np.ndarray) -> float:
-        return _ROUNDING * max(self._largest_norm * float(np.linalg.norm(query)), self._largest_norm**2)
+        All that are, and a few more for the rounding, some at a time.
+
+        Example:
+            >>> line = Exact(np.array([[0], [1], [4], [9]], np.float32))
+            >>> [(one.tolist(), other.tolist()) for one, other in line.pairs(3, slice(0, 4))]
+            [([0, 1], [1, 2])]
+        """
+        some = self.matrix[first]
+        for start in range(first.start, len(self.matrix), _COLUMNS):
+            for queries, block in self.bounds.blocks(some, rows=slice(start, start + _COLUMNS)):
+                closeness = (block.squares - within**2) / 2
+                for part in block.parts():
+                    one, other = block.above(part, closeness)
+                    one, other = one + (first.start + queries.start), other + start
+                    if (later := one < other).any():
+                        yield one[later], other[later]
+
+    def _closeness(self, query: np.ndarray, rows: Rows) -> np.ndarray:
+        if isinstance(rows, np.ndarray) and len(rows) > len(self.matrix) // _GATHER_SHARE:
+            return self._closeness(query, None)[rows]
+        matrix, halves = (
+            (self.matrix, self.bounds.half_squares)
+            if rows is None
+            else (self.matrix[rows], self.bounds.half_squares[rows])
+        )
+        closeness = matrix @ query  # a product of matrices would not reach the memory's bandwidth
+        closeness -= halves
+        return closeness
 
 
 def largest(values: np.ndarray, k: int, margin: float = 0.0) -> np.ndarray:
@@ -131,6 +155,33 @@ def largest(values: np.ndarray, k: int, margin: float = 0.0) -> np.ndarray:
     return candidates[few >= np.partition(few, -k)[-k] - margin]
 
 
+class Differences:
+    """Squared distances from some rows of a matrix, in memory that is used again.
+
+    Args:
+        matrix: (n, dimension), any real number type.
+        most: rows at once, if fewer than fit a core's cache.
+    """
+
+    def __init__(self, matrix: NDArray[Any], most: int | None = None):
+        rows = max(1, min(len(matrix) if most is None else most, _NUMBERS // matrix.shape[1]))
+        self._matrix = matrix
+        self._rows = np.empty((rows, matrix.shape[1]), matrix.dtype)
+        self._differences = np.empty(self._rows.shape)
+
+    def squared(self, rows: NDArray[np.intp], query: NDArray[Any]) -> NDArray[np.float64]:
+        """Return `sum((matrix[row] - query) ** 2)` of each row, from differences in float64."""
+        found = np.empty(len(rows))
+        for start in range(0, len(rows), len(self._rows)):
+            some = rows[start : start + len(self._rows)]
+            own, difference = self._rows[: len(some)], self._differences[: len(some)]
+            self._matrix.take(some, axis=0, out=own, mode="clip")  # without it `take` copies twice
+            difference[:] = own
+            difference -= query
+            np.einsum("ij,ij->i", difference, difference, out=found[start : start + len(some)])
+        return found
+
+
 def distances(matrix: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
     """Return the Euclidean distances of some rows to a query, (len(rows),) float64, to full precision.
 
@@ -138,12 +189,7 @@ def distances(matrix: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.nda
         >>> distances(np.array([[0, 0], [3, 4]], np.float32), np.array([1]), np.zeros(2, np.float32))
         array([5.])
     """
-    found = np.empty(len(rows))
-    block = max(1, _BLOCK_BYTES // (8 * matrix.shape[1]))
-    for start in range(0, len(rows), block):
-        difference = matrix[rows[start : start + block]].astype(np.float64) - query
-        found[start : start + block] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
-    return found
+    return np.sqrt(Differences(matrix, len(rows)).squared(rows, query))
 
 
 def pair_distances(matrix: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -154,12 +200,39 @@ def pair_distances(matrix: np.ndarray, one: np.ndarray, other: np.ndarray) -> np
         array([5., 0.])
     """
     found = np.empty(len(one))
-    step = max(1, _BLOCK_BYTES // (8 * matrix.shape[1]))
+    step = max(1, _NUMBERS // matrix.shape[1])
     for start in range(0, len(one), step):
         some = slice(start, start + step)
-        difference = matrix[one[some]].astype(np.float64) - matrix[other[some]]
-        found[some] = np.sqrt(np.einsum("ij,ij->i", difference, difference))
-    return found
+        found[some] = squared_distances(matrix[one[some]], matrix[other[some]])
+    return np.sqrt(found)
+
+
+def squared_distances(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the squared Euclidean distance of each pair of rows: `sum((first[i] - second[i]) ** 2)`.
+
+    The differences are taken in float64 before they are squared, so small distances keep all their digits;
+    `|a|^2 + |b|^2 - 2ab` loses them to cancellation.
+
+    Args:
+        first: shape (n, d), any real number type.
+        second: shape (n, d), or (d,) for one vector that is compared with all.
+
+    Returns:
+        Shape (n,), float64, at least 0.
+
+    Example:
+        >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([0.0, 0.0]))
+        array([ 0., 25.])
+    """
+    result = np.empty(len(first))
+    rows = max(1, _NUMBERS // max(1, first.shape[1]))
+    for start in range(0, len(first), rows):
+        block = slice(start, start + rows)
+        difference = np.subtract(
+            first[block], second[block] if second.ndim == 2 else second, dtype=np.float64
+        )
+        np.einsum("ij,ij->i", difference, difference, out=result[block])
+    return result
 
 
 def number(rows: Rows, local: np.ndarray) -> np.ndarray:

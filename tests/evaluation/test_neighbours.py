@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.neighbors import NearestNeighbors
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics import NeighbourSearch, bounds, neighbours, squared_distances
+from deep_ranking.evaluation.metrics import NeighbourSearch, neighbours, squared_distances
+from deep_ranking.search import bounds
 
 
 def exact(a, b):
@@ -117,14 +118,13 @@ def test_bounds_hold(data):
     width = data.draw(st.integers(1, 30))
     gallery = data.draw(arrays(np.float32, (8, width), elements=numbers))
     queries = data.draw(arrays(np.float32, (4, width), elements=numbers))
-    found = bounds.DistanceBounds(queries, gallery)
-    (block,) = found.blocks()
-    for i, query in enumerate(queries):
-        scaled = squared_distances(gallery, query) / found.scale
-        lower = block.lower[i].astype(np.float64)
-        upper = block.lower[i] + found.gallery_slack + block.query_slack[i]
-        assert (lower <= scaled * (1 + 1e-12) + 1e-30).all()
-        assert (scaled * (1 - 1e-12) <= upper).all()
+    for found in (bounds.CentredBounds(gallery, queries), bounds.Bounds(gallery)):
+        ((_, block),) = found.blocks(queries)
+        for i, query in enumerate(queries):
+            scaled = squared_distances(gallery, query) * found.scale**2
+            low, high = block.closeness(i)
+            assert (block.squares[i] - 2 * high <= scaled * (1 + 1e-12) + 1e-30).all()
+            assert (scaled * (1 - 1e-12) <= block.squares[i] - 2 * low).all()
 
 
 def test_squared_distances_are_of_rows_in_blocks():

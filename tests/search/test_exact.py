@@ -31,9 +31,12 @@ def test_the_margin_covers_the_rounding_of_two_values(dimension):
     matrix = (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
     exact, wide = Exact(matrix), matrix.astype(np.float64)
     right = wide @ wide[:8].T - np.einsum("ij,ij->i", wide, wide)[:, None] / 2
-    for queries in (matrix[:1], matrix[:8]):  # one takes another way through the processor than many
-        error = np.abs(exact._closeness(queries, None).T - right[:, : len(queries)]).max()
-        assert 0 < 2 * error < exact._margin(matrix[0])
+    one = exact._closeness(matrix[0], None)  # takes another way through the processor than many
+    ((_, block),) = exact.bounds.blocks(matrix[:8])
+    many = np.stack([np.mean(block.closeness(i), axis=0) for i in range(8)], axis=1)
+    for found in (one[:, None], many):
+        error = np.abs(found - right[:, : found.shape[1]]).max()
+        assert 0 < 2 * error < exact.bounds.margin(matrix[0])
 
 
 def test_near_copies_are_ranked_by_their_true_distance():

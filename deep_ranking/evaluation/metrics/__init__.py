@@ -1,9 +1,9 @@
 """What is measured, each metric with its definition. NumPy only, no Keras."""
 
-from deep_ranking.evaluation.metrics.distances import squared_distances
+from deep_ranking.search.exact import squared_distances
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
 from deep_ranking.evaluation.metrics.measure import Measurement, measure_retrieval, measure_triplets
-from deep_ranking.evaluation.metrics.neighbours import Neighbours, NeighbourSearch, neighbours
+from deep_ranking.search.neighbours import Neighbours, NeighbourSearch, neighbours
 from deep_ranking.evaluation.metrics.retrieval import (
     map_at_r,
     precision_at,

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics.distances import squared_distances
-from deep_ranking.evaluation.metrics.neighbours import NeighbourSearch
+from deep_ranking.search.exact import squared_distances
+from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.vectors import checked_vectors
 
 _BLOCK = 2**12

@@ -1,17 +1,16 @@
-"""The nearest (or farthest) gallery images of each query, exactly, in blocks."""
+"""The nearest (or farthest) gallery images of each of many queries, exactly and in order."""
 
-import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics.bounds import BoundsBlock, DistanceBounds
-from deep_ranking.evaluation.metrics.distances import squared_distances
+from deep_ranking.search.bounds import Block, CentredBounds, in_threads
+from deep_ranking.search.exact import Differences, squared_distances
+from deep_ranking.vectors import checked_vectors
 
 
 class Neighbours(NamedTuple):
@@ -47,9 +46,16 @@ class NeighbourSearch:
     def __init__(
         self, queries: NDArray[Any], gallery: NDArray[Any], leave_out: NDArray[np.integer] | None = None
     ):
-        self._bounds = DistanceBounds(queries, gallery)
-        self.queries, self.gallery = self._bounds.queries, self._bounds.gallery
+        self.gallery = checked_vectors(gallery, "gallery")
+        self.queries = self.gallery if queries is gallery else checked_vectors(queries, "queries")
+        found, width = self.queries.shape[1], self.gallery.shape[1]
+        if found != width:
+            raise DeepRankingError(
+                f"queries have {found} numbers an image and the gallery has {width}; "
+                "both must come from the same model"
+            )
         self.leave_out = self._checked(leave_out)
+        self.bounds = CentredBounds(self.gallery, self.queries)
 
     @property
     def most(self) -> int:
@@ -64,17 +70,24 @@ class NeighbourSearch:
         """
         if not 1 <= k <= self.most:
             raise DeepRankingError(f"expected 1 to {self.most} neighbours from this gallery, found k = {k}")
-        for block in self._bounds.blocks(held=16 * k):
-            if farthest:  # the nearest by negated distances, with the bounds' roles exchanged
-                upper = np.add(block.lower, self._bounds.gallery_slack, out=block.lower)
-                upper += block.query_slack[:, None]
-                np.negative(upper, out=upper)
-            self._leave_out_from(block)
-            found = Neighbours(
-                np.empty((len(block.rows), k), np.intp), np.empty((len(block.rows), k), np.float64)
-            )
-            self._rank(block, found, -1 if farthest else 1)
-            yield block.rows, found
+        for queries, block in self.bounds.blocks(
+            self.queries, k, farthest, leave_out=self.leave_out, held=16 * k
+        ):
+            rows = np.arange(len(self.queries))[queries]
+            shape = len(rows), k
+            found = Neighbours(np.empty(shape, np.intp), np.empty(shape, np.float64))
+            in_threads(partial(self._rank, block, rows, found, farthest), block.parts())
+            yield rows, found
+
+    def _rank(
+        self, block: Block, rows: NDArray[np.intp], found: Neighbours, farthest: bool, part: slice
+    ) -> None:
+        """Fill in the neighbours of a part of a block."""
+        k, differences = found.indices.shape[1], Differences(self.gallery)
+        for i, candidates in enumerate(block.nearest(part), part.start):
+            squared = self._squared_distances(rows[i], candidates, differences)
+            order = np.argsort(-squared if farthest else squared, kind="stable")[:k]
+            found.indices[i], found.squared_distances[i] = candidates[order], squared[order]
 
     def ranks(self, rows: NDArray[np.intp], targets: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the rank, from 1, of one gallery image in the whole ranking of each of some queries.
@@ -84,69 +97,33 @@ class NeighbourSearch:
             targets: shape (r,), for each a gallery row, not the one left out.
         """
         result = np.empty(len(rows), np.intp)
-        done = 0
-        for block in self._bounds.blocks(rows):
-            self._leave_out_from(block)
-            for i, row in enumerate(block.rows):
-                target = targets[done]
-                exact = squared_distances(self.gallery[target : target + 1], self.queries[row])[0]
-                scaled = exact / self._bounds.scale
-                maybe = np.flatnonzero(block.lower[i] <= scaled * (1 + 1e-9) + 1e-30)
-                slack = self._bounds.gallery_slack[maybe] + block.query_slack[i]
-                surely = block.lower[i][maybe] + slack < scaled * (1 - 1e-9)
-                near = maybe[~surely]
-                squared = self._squared_distances(row, near)
-                before = (squared < exact) | ((squared == exact) & (near < target))
-                result[done] = 1 + surely.sum() + before.sum()
-                done += 1
+        exact = squared_distances(self.queries[rows], self.gallery[targets])
+        differences = Differences(self.gallery)
+        for some, block in self.bounds.blocks(self.queries[rows], leave_out=self.leave_out[rows]):
+            closeness = (block.squares - self.bounds.scale**2 * exact[some]) / 2
+            for i in range(len(closeness)):
+                at = some.start + i
+                lower, upper = block.closeness(i)
+                maybe = np.flatnonzero((upper >= closeness[i]) & (lower <= closeness[i]))
+                squared = self._squared_distances(rows[at], maybe, differences)
+                before = (squared < exact[at]) | ((squared == exact[at]) & (maybe < targets[at]))
+                result[at] = 1 + np.count_nonzero(lower > closeness[i]) + before.sum()
         return result
 
-    def _rank(self, block: BoundsBlock, found: Neighbours, sign: int) -> None:
-        """Fill `found` with the gallery rows of least sign * distance, for each query of the block."""
-        k = found.indices.shape[1]
-        size = max(1, len(self.gallery) // (16 * k))
-        groups = len(self.gallery) // size
-
-        def rank_some(queries: NDArray[np.intp]) -> None:
-            upper = np.empty(len(self.gallery), np.float32)
-            maybe = np.empty(len(self.gallery), bool)
-            for i in queries:
-                # The k-th smallest of the least upper bounds of many groups of columns bounds the k-th
-                # distance, and costs far less than the k-th smallest of all columns.
-                np.add(block.lower[i], self._bounds.gallery_slack, out=upper)
-                least = upper[: groups * size].reshape(size, groups).min(axis=0)
-                least.partition(k - 1)
-                np.less_equal(block.lower[i], least[k - 1] + block.query_slack[i], out=maybe)
-                candidates = np.flatnonzero(maybe)
-                squared = self._squared_distances(block.rows[i], candidates)
-                order = np.argsort(sign * squared, kind="stable")[:k]
-                found.indices[i], found.squared_distances[i] = candidates[order], squared[order]
-
-        threads = os.cpu_count() or 1
-        with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of the interpreter's lock
-            list(pool.map(rank_some, np.array_split(np.arange(len(block.rows)), threads)))
-
-    def _squared_distances(self, row: np.intp, gallery_rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    def _squared_distances(
+        self, row: np.intp, gallery_rows: NDArray[np.intp], differences: Differences
+    ) -> NDArray[np.float64]:
         if len(gallery_rows) < 2**12:
-            return squared_distances(self.gallery[gallery_rows], self.queries[row])
+            return differences.squared(gallery_rows, self.queries[row])
         # So many only where vectors repeat (a collapsed network) or k is large: each vector once.
         distinct, inverse = np.unique(self._first_copy[gallery_rows], return_inverse=True)
-        squared = np.empty(len(distinct))
-        for start in range(0, len(distinct), 2**12):
-            block = slice(start, start + 2**12)
-            squared[block] = squared_distances(self.gallery[distinct[block]], self.queries[row])
-        return squared[inverse]
+        return differences.squared(distinct, self.queries[row])[inverse]
 
     @cached_property
     def _first_copy(self) -> NDArray[np.intp]:
         """For each gallery row the first row with the same bytes."""
         seen: dict[bytes, int] = {}
         return np.array([seen.setdefault(row.tobytes(), i) for i, row in enumerate(self.gallery)], np.intp)
-
-    def _leave_out_from(self, block: BoundsBlock) -> None:
-        own = self.leave_out[block.rows]
-        known = np.flatnonzero(own >= 0)
-        block.lower[known, own[known]] = np.inf
 
     def _checked(self, leave_out: NDArray[np.integer] | None) -> NDArray[np.intp]:
         if leave_out is None:
