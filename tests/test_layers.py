@@ -15,7 +15,7 @@ PACKAGE = Path(deep_ranking.__file__).parent
 # A part imports parts of lines above its own only; parts of one line do not know each other.
 LAYERS = [
     {"errors"},
-    {"files", "progress"},
+    {"files", "progress", "settings"},
     {"vectors", "sqlite"},
     {"triplets", "search"},
     {"evaluation", "ratings"},
@@ -48,6 +48,7 @@ IMAGES_WITH_KERAS = {
     "deep_ranking.images.augment",
     "deep_ranking.images.batches",
     "deep_ranking.images.generator",
+    "deep_ranking.images.pixel_shift",
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))

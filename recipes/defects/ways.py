@@ -6,7 +6,6 @@ from typing import Any
 from keras import ops
 
 from deep_ranking import TripletHingeLoss
-from deep_ranking.ranking.loss import triplet_distances
 
 
 class Clipped(TripletHingeLoss):
@@ -22,7 +21,7 @@ class OfMeans(TripletHingeLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one hinge, (1,)."""
-        positive, negative = triplet_distances(y_pred, self.distance)
+        positive, negative = self.measure.of_triplets(y_pred)
         return ops.relu(self.gap + ops.mean(positive - negative, keepdims=True))
 
 

@@ -14,9 +14,9 @@ from deep_ranking.training import callbacks
 from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.fit import train
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.online import OnlineTriplets
 from deep_ranking.triplets.relevance import FeatureRelevance, LabelRelevance
+from deep_ranking.triplets.settings import ImportanceSettings
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 
