@@ -65,7 +65,7 @@ def setting(
         metavar: what the flag's value is called.
         group: under which heading of the help the flag stands.
         flag: its name, where it is not the field's; None makes none.
-        auto: the flag has the value "auto" besides, which is its default; the command says what it comes to.
+        auto: the flag has the value "auto" besides, which is its default; what it comes to the command says.
     """
     about = {"help": help, "check": check, "choices": choices, "metavar": metavar}
     return field(default=default, metadata={**about, "group": group, "flag": flag, "auto": auto})
@@ -91,7 +91,9 @@ class Settings:
                 expect(part.name, value in choices, f"one of {', '.join(choices)}", value)
 
     def changed(self, given: dict[str, Any]) -> Self:
-        """Return these settings, and those inside them, with the values given by name; None changes nothing.
+        """Return these settings, and those inside them, with the values given by name.
+
+        None changes nothing, nor does the "auto" of a flag that has it besides.
 
         Example:
             >>> @dataclass(frozen=True)
@@ -102,11 +104,11 @@ class Settings:
         """
         changes = {}
         for part in fields(self):
-            value = getattr(self, part.name)
-            if isinstance(value, Settings):
-                changes[part.name] = value.changed(given)
-            elif given.get(part.name) is not None:
-                changes[part.name] = given[part.name]
+            own, value = getattr(self, part.name), given.get(part.name)
+            if isinstance(own, Settings):
+                changes[part.name] = own.changed(given)
+            elif value is not None and not (value == "auto" and part.metadata.get("auto")):
+                changes[part.name] = value
         return replace(self, **changes)
 
 

@@ -156,9 +156,10 @@ def _settings(args: argparse.Namespace) -> "TrainingSettings":
     from deep_ranking.training.settings import TrainingSettings
 
     preset = TrainingSettings.blog() if args.preset == "blog" else TrainingSettings()
-    settings = preset.changed({**vars(args), "precision": None})
-    auto = args.precision == "auto"
-    return replace(settings, precision=best_precision(settings.network.backbone) if auto else args.precision)
+    settings = preset.changed(vars(args))
+    if args.precision == "auto":
+        return replace(settings, precision=best_precision(settings.network.backbone))
+    return settings
 
 
 def _tell(settings: "TrainingSettings") -> None:
