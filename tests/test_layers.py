@@ -120,7 +120,7 @@ def test_imports_run_one_way(path):
         ("deep_ranking.search.x", "import keras"),
         ("deep_ranking.datasets.x", "from tensorflow.io import gfile"),
         ("deep_ranking.images.decode", "from keras import ops"),
-        ("deep_ranking.web.x", "from deep_ranking.training.fit import fit"),
+        ("deep_ranking.web.x", "from deep_ranking.training.run import train"),
         ("deep_ranking.evaluation.metrics", "from deep_ranking.report import draw"),
         ("deep_ranking.cli.x", "from deep_ranking.extras.ray import shards"),
         ("deep_ranking.training.x", "from deep_ranking.cli import main"),

@@ -8,7 +8,7 @@ import argparse
 import json
 import logging
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags; those without a default leave the choice to the preset."""
     from deep_ranking.network.settings import NetworkSettings
-    from deep_ranking.training.settings import TrainingSettings
+    from deep_ranking.training.settings import RunOptions, TrainingSettings
 
     training_data.add_arguments(parser)
     parser.add_argument("--model", default="deepranking.h5", help=".h5 or .keras (default: deepranking.h5)")
@@ -37,32 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="paper",
         help="paper, or the blog's layers and settings",
     )
-    add = partial(shared.add_settings, given_only=True)
+    of_table = partial(shared.add_settings, given_only=True)
     others = [field.name for field in fields(NetworkSettings) if field.name != "backbone"]
-    add(network, NetworkSettings, leave_out=others)
-    add(network, TrainingSettings, group="network")
-    add(network, NetworkSettings, leave_out=["backbone"])
+    of_table(network, NetworkSettings, leave_out=others)
+    of_table(network, TrainingSettings, group="network")
+    of_table(network, NetworkSettings, leave_out=["backbone"])
     for group in ("loss", "learning"):
-        add(parser.add_argument_group(group), TrainingSettings, group=group)
+        of_table(parser.add_argument_group(group), TrainingSettings, group=group)
 
     work = parser.add_argument_group("run")
-    add = work.add_argument
-    add("--workers", type=int, default=2, metavar="N", help="threads that read images (default: 2)")
-    add(
-        "--image_cache",
-        metavar="DIR",
-        help="keep decoded images there for later runs too (default: for this run only)",
-    )
-    add(
-        "--image_cache_size",
-        type=float,
-        default=4.0,
-        metavar="GB",
-        help="at most so many gigabytes of them; 0: decode an image each time (default: 4)",
-    )
-    add("--resume", action="store_true", help="go on with a run that was stopped")
-    add("--checkpoint_steps", type=int, default=200, metavar="N", help="steps between two (default: 200)")
-    add("--tensorboard", metavar="DIR", help="write logs for TensorBoard")
+    shared.add_settings(work, RunOptions)
     several = parser.add_argument_group("several processes (docs/scaling.md)")
     add = several.add_argument
     add(
@@ -102,6 +86,7 @@ def _train(args: argparse.Namespace) -> None:
     shared.import_keras("tensorflow")
     from deep_ranking.network.weights import NoImageNetWeightsError
     from deep_ranking.training.run import train
+    from deep_ranking.training.settings import RunOptions
 
     settings = _settings(args)
     if processes is not None:
@@ -115,15 +100,10 @@ def _train(args: argparse.Namespace) -> None:
         data,
         args.model,
         validation=validation,
-        resume=args.resume,
-        workers=args.workers,
-        checkpoint_steps=args.checkpoint_steps,
-        tensorboard=args.tensorboard,
         evaluation=evaluation,
-        image_cache=args.image_cache,
-        image_cache_size=args.image_cache_size,
         processes=processes,
         quiet=args.quiet or (args.process or 0) > 0,
+        **asdict(RunOptions().changed(vars(args))),
     )
     try:
         trained = learn(settings=settings)

@@ -1,6 +1,7 @@
 """What determines a training run: the one table of its settings, from which the flags of `train` are made."""
 
 import math
+import os
 from dataclasses import dataclass, field
 
 from deep_ranking.errors import expect
@@ -264,3 +265,35 @@ class TrainingSettings(Settings):
     def freezes_normalization(self) -> bool:
         """Whether batch normalization is frozen, the default resolved."""
         return self.weights != "none" if self.freeze_normalization is None else self.freeze_normalization
+
+
+@dataclass(frozen=True)
+class RunOptions(Settings):
+    """How a run is carried out; whatever they are, the same is learned.
+
+    Args:
+        workers: threads that read images.
+        image_cache: folder where decoded images are kept for later runs; None keeps them for this one.
+        image_cache_size: its limit in gigabytes; at 0 images are decoded each time.
+        resume: go on from the checkpoint.
+        checkpoint_steps: steps between two checkpoints within an epoch; each epoch's end writes one too.
+        tensorboard: folder for TensorBoard's logs; None writes none.
+
+    Raises:
+        DeepRankingError: a value is out of its range.
+    """
+
+    workers: int = setting(2, "threads that read images (default: {default})", check=at_least(1), metavar="N")
+    image_cache: str | os.PathLike[str] | None = setting(
+        None, "keep decoded images there for later runs too (default: for this run only)", metavar="DIR"
+    )
+    image_cache_size: float = setting(
+        4.0,
+        "at most so many gigabytes of them; 0: decode an image each time (default: {default})",
+        metavar="GB",
+    )
+    resume: bool = setting(False, "go on with a run that was stopped")
+    checkpoint_steps: int = setting(
+        200, "steps between two (default: {default})", check=at_least(1), metavar="N"
+    )
+    tensorboard: str | os.PathLike[str] | None = setting(None, "write logs for TensorBoard", metavar="DIR")
