@@ -59,7 +59,8 @@ def measure(
         )
         begin = time.perf_counter()
         engine = make_engine("auto", head.frozen, "auto")
-        from_features.fetch = CachedActivations(engine, table.images, shape, Path(folder))
+        activations = CachedActivations(engine, table.images, shape, Path(folder))
+        from_features = from_features.reading(activations)
         print(f"frozen layers, once: {(time.perf_counter() - begin) / len(paths):.3f} s an image")
 
         def epoch(trained, batches: TripletBatches, steps: int) -> None:

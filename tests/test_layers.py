@@ -18,7 +18,7 @@ PACKAGE = Path(deep_ranking.__file__).parent
 
 PICTURE = """
     errors
-    files  progress
+    files  progress  settings
     vectors  sqlite
     triplets  search
     evaluation  ratings

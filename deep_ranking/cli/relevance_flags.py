@@ -1,19 +1,22 @@
 """The flags of importance sampling, and what they make: settings and a relevance."""
 
 import argparse
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from deep_ranking.cli import shared
+
 if TYPE_CHECKING:
-    from deep_ranking.triplets.candidates import ImportanceSettings
     from deep_ranking.triplets.relevance import Relevance
+    from deep_ranking.triplets.settings import ImportanceSettings
 
 SOURCES = ("labels", "pairs", "hierarchy", "features")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
+    from deep_ranking.triplets.settings import ImportanceSettings
+
     group = parser.add_argument_group("importance sampling (section 5.1 of the paper)")
     group.add_argument(
         "--relevance",
@@ -46,26 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="the distance at which relevance is 1/e (default: the median within categories)",
     )
-    group.add_argument(
-        "--relevance_cap", type=float, default=math.inf, metavar="T_p", help="eq. 7 (default: none)"
-    )
-    group.add_argument(
-        "--relevance_margin", type=float, default=0.1, metavar="T_r", help="eq. 8 (default: 0.1)"
-    )
-    group.add_argument(
-        "--out_of_class_ratio",
-        type=float,
-        metavar="SHARE",
-        help="of triplets whose negative is of another category (default: 0.2; 1 with labels alone, which "
-        "have no in-class negative)",
-    )
-    group.add_argument(
-        "--failure_limit",
-        type=int,
-        default=100,
-        metavar="N",
-        help="rejected in-class negatives before a query is discarded (default: 100)",
-    )
+    shared.add_settings(group, ImportanceSettings)
+    parser.set_defaults(out_of_class_ratio=None)  # the relevance decides
 
 
 def changed(args: argparse.Namespace) -> list[str]:
@@ -78,13 +63,13 @@ def changed(args: argparse.Namespace) -> list[str]:
 
 
 def settings_of(args: argparse.Namespace) -> "ImportanceSettings":
-    """Return the settings that the flags ask for."""
-    from deep_ranking.triplets.candidates import ImportanceSettings
+    """Return the settings that the flags ask for; labels alone have no in-class negative."""
+    from deep_ranking.triplets.settings import ImportanceSettings
 
-    ratio = args.out_of_class_ratio
-    if ratio is None:
-        ratio = 1.0 if args.relevance == "labels" else 0.2
-    return ImportanceSettings(args.relevance_cap, args.relevance_margin, ratio, args.failure_limit)
+    settings = (
+        ImportanceSettings(out_of_class_ratio=1.0) if args.relevance == "labels" else ImportanceSettings()
+    )
+    return settings.changed(vars(args))
 
 
 def relevance_of(

@@ -1,4 +1,4 @@
-"""The flag that says which index, the same in every command."""
+"""What several commands share: flags (those made from settings too), folders of classes, importing Keras."""
 
 import argparse
 import importlib
@@ -6,8 +6,43 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.settings import ENGINES, Settings, flags
+
+logger = logging.getLogger(__name__)
+
+
+def add_settings(
+    parser: argparse._ActionsContainer,
+    kind: type[Settings],
+    *,
+    group: str | None = None,
+    leave_out: Sequence[str] = (),
+    given_only: bool = False,
+) -> None:
+    """Declare the flags of a table of settings, named as its fields are in what is parsed.
+
+    Args:
+        parser: what gets them.
+        kind: the table.
+        group: those alone that stand in this group of the help; None: all.
+        leave_out: fields without a flag here.
+        given_only: a flag that is not given is None, whatever the default: a preset may have another.
+    """
+    for name, flag in flags(kind, group).items():
+        if name in leave_out:
+            continue
+        default = "auto" if flag.auto else None if given_only else flag.default
+        options: dict[str, Any] = {"dest": name, "help": flag.help, "default": default}
+        if flag.kind is not bool:
+            options |= {"type": flag.kind, "choices": flag.choices, "metavar": flag.metavar}
+        elif flag.default is False:
+            options["action"] = "store_true"
+        else:
+            options["action"] = argparse.BooleanOptionalAction
+        parser.add_argument(f"--{flag.name}", **options)
 
 
 def add_store(parser: argparse.ArgumentParser, purpose: str) -> None:
@@ -26,7 +61,7 @@ def add_engine(parser: argparse._ActionsContainer) -> None:
     """Declare the flags; they are what `Model.load` takes."""
     parser.add_argument(
         "--engine",
-        choices=("auto", "keras", "openvino"),
+        choices=("auto", *ENGINES),
         default="auto",
         help="what runs the network; auto: openvino on a processor where it is installed, several times "
         "faster; else keras (default: auto)",
@@ -50,9 +85,6 @@ def tell_engine(args: argparse.Namespace) -> None:
     name = {"openvino": "OpenVINO", "keras": f"Keras on {keras.backend.backend()}"}[engine]
     if not args.quiet:
         print(f"embedding with {name} in {precision}", file=sys.stderr)
-
-
-logger = logging.getLogger(__name__)
 
 
 def classes_below(folder: str, root: str = "") -> dict[str, list[str]]:

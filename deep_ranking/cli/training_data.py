@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import relevance_flags
-from deep_ranking.cli.shared import warn_of_skipped
+from deep_ranking.cli.shared import add_settings, warn_of_skipped
 
 if TYPE_CHECKING:
     from deep_ranking.evaluation.evaluation import Evaluation
@@ -18,6 +18,8 @@ _MINING = ("classes_per_batch", "images_per_class")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
+    from deep_ranking.training.settings import TrainingSettings
+
     data = parser.add_argument_group("data")
     data.add_argument("--dataset", default="dataset", help="root of the images (default: dataset)")
     data.add_argument("--triplets", metavar="FILE", help="what to learn from (default: triplets.txt)")
@@ -55,15 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"online (default: {TRIPLETS_AN_IMAGE} for each image)",
     )
     add("--reservoir_capacity", type=int, metavar="N", help="online: images a category (default: 100)")
-    add(
-        "--mining",
-        choices=("none", "all", "semi-hard", "hard", "proxies"),
-        help="learn from the triplets that the class folders of --dataset make among a batch's images: all, "
-        "those ranked rightly but within the gap, or each query's hardest; proxies: compare each image with "
-        "a learned vector for each class instead (default: none)",
-    )
-    add("--classes_per_batch", type=int, metavar="P", help="mining (default: 6)")
-    add("--images_per_class", type=int, metavar="K", help="mining: in a batch (default: 4)")
+    add_settings(online, TrainingSettings, group="data", given_only=True)
     relevance_flags.add_arguments(parser)
 
 
@@ -102,7 +96,7 @@ def read(
         TRIPLETS_AN_IMAGE * len(labelled.images) if count is None else count,
         100 if args.reservoir_capacity is None else args.reservoir_capacity,
         relevance_flags.settings_of(args),
-        args.seed,
+        args.seed or 0,
     )
     return online, validation
 

@@ -1,13 +1,13 @@
-"""Random augmentation as Keras layers; they act while training only."""
+"""Random augmentation: how far images are varied; the Keras layers that do it act while training only."""
 
 import math
 from dataclasses import dataclass, fields
-from typing import Any
-
-import keras
-from keras import layers, ops
+from typing import TYPE_CHECKING, Any
 
 from deep_ranking.errors import expect
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,12 @@ class Augmentation:
         """Whether images pass unchanged."""
         return not any(getattr(self, f.name) for f in fields(self) if f.name not in ("fill_mode", "cval"))
 
-    def layers(self, seed: int) -> list[keras.layers.Layer]:
+    def layers(self, seed: int) -> "list[keras.layers.Layer]":
         """Return the Keras layers, in the order in which they act; draws depend on the seed alone."""
+        from keras import layers
+
+        from deep_ranking.images.pixel_shift import RandomPixelShift
+
         fill: dict[str, Any] = {"fill_mode": self.fill_mode, "fill_value": self.cval}
         shear = math.tan(self.shear_range)
         flips = {(1, 0): "horizontal", (0, 1): "vertical", (1, 1): "horizontal_and_vertical"}
@@ -94,48 +98,4 @@ MIRROR = Augmentation(pixel_shift=8, horizontal_flip=True)
 FLIP = Augmentation(horizontal_flip=True)
 """Every other image mirrored, and nothing else."""
 
-PRESETS = {"paper": PAPER, "blog": BLOG, "mirror": MIRROR, "flip": FLIP, "none": Augmentation()}
-
-
-@keras.saving.register_keras_serializable("deep_ranking")
-class RandomPixelShift(layers.Layer):
-    """Move each image by whole pixels, drawn evenly from -shift..shift in each direction, while training.
-
-    No pixel is interpolated; the border repeats its nearest pixel.
-    Input and output: (batch, height, width, channels). Source: Wang et al. 2014, section 5.
-
-    Args:
-        shift: 0 or more.
-        seed: draws depend on it alone.
-
-    Raises:
-        DeepRankingError: a shift below 0.
-    """
-
-    def __init__(self, shift: int, seed: int | None = None, **kwargs: Any):
-        super().__init__(**kwargs)
-        expect("shift", shift >= 0, "0 or more pixels", shift)
-        self.shift, self.seed = shift, seed
-        self.generator = keras.random.SeedGenerator(seed)
-
-    def call(self, images: Any, training: bool = False) -> Any:
-        """Move the images, or pass them on."""
-        if not training:
-            return images
-        batch = ops.shape(images)[0]
-        height, width = images.shape[1:3]
-        by = keras.random.randint((2, batch), -self.shift, self.shift + 1, seed=self.generator)
-        rows = ops.clip(ops.arange(height) + by[0][:, None], 0, height - 1)
-        columns = ops.clip(ops.arange(width) + by[1][:, None], 0, width - 1)
-        first = ops.arange(batch)[:, None] * height
-        pixels = (first + rows)[:, :, None] * width + columns[:, None, :]
-        # One gather of whole pixels: `take_along_axis`, number by number, takes 13 times as long.
-        return ops.take(ops.reshape(images, (-1, images.shape[-1])), pixels, axis=0)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return shift and seed."""
-        return {**super().get_config(), "shift": self.shift, "seed": self.seed}
+PRESETS = {"paper": PAPER, "mirror": MIRROR, "flip": FLIP, "blog": BLOG, "none": Augmentation()}

@@ -1,9 +1,10 @@
 """Batches of images, each a pure function of its epoch and its place in it."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -15,6 +16,10 @@ from deep_ranking.triplets.class_batches import ClassBatches
 from deep_ranking.triplets.table import LabelledImages, TripletSource
 
 _EIGHT = 8
+
+Source = Callable[[np.ndarray, int], np.ndarray]
+"""Called with positions of distinct images, (u,), and the batch's running number, gives what `fit` sees of
+them, (u, ...)."""
 
 
 class ImageBatches(keras.utils.PyDataset, ABC):
@@ -37,14 +42,14 @@ class ImageBatches(keras.utils.PyDataset, ABC):
     Attributes:
         items: what an epoch holds, counted in `unit`.
         items_per_batch: how many of them a whole batch holds.
+        classes: how many the targets name; 0 where they name none.
         failure: the error of a reading thread, whose exceptions backends wrap.
-        fetch: called with positions of distinct images, (u,), and the batch's running number, gives what
-            `fit` sees of them, (u, ...); unless replaced, their pixels.
     """
 
     unit: str
     items: int
     items_per_batch: int
+    classes = 0
 
     def __init__(
         self,
@@ -60,7 +65,13 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         self.read = (lambda path: read_image(path, size)) if cache is None else cache.read
         self.epoch = 0
         self.failure: ImageError | None = None
-        self.fetch: Callable[[np.ndarray, int], np.ndarray] = self._pixels
+        self.source: Source = self._pixels
+
+    def reading(self, source: Source) -> Self:
+        """Return the same batches with what a source gives in place of the images' pixels."""
+        batches = copy.copy(self)
+        batches.source = source
+        return batches
 
     @abstractmethod
     def rows(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +99,7 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         """
         rows, targets = self.rows(epoch, index)
         distinct, inverse = np.unique(rows, return_inverse=True)
-        images = self.fetch(distinct, epoch * len(self) + index)
+        images = self.source(distinct, epoch * len(self) + index)
         if self.distinct and keras.backend.backend() == "jax":
             # XLA compiles a step anew for each shape; repeats, which no row points at, leave few shapes.
             missing = -len(images) % _EIGHT
@@ -117,8 +128,8 @@ class ImageBatches(keras.utils.PyDataset, ABC):
 class BatchStream(keras.utils.PyDataset):
     """All epochs of `ImageBatches` as one endless run of batches, from any step on.
 
-    Keras starts reading a new epoch before it tells the data set so; here the epoch follows from the step
-    alone, reading goes on across epochs, and a resumed training starts where it stopped.
+    Keras begins to read a new epoch before it says so to the data set. Here the epoch follows from the step
+    alone: reading goes on across epochs, and a resumed training starts where it stopped.
 
     Args:
         batches: what is streamed; it is not changed.
@@ -131,7 +142,7 @@ class BatchStream(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> None:
-        """None: there is no end."""
+        """None, by which Keras knows that the batches have no end."""
         return None
 
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
@@ -232,7 +243,7 @@ class LabelledBatches(ImageBatches):
         cache: ImageCache | None = None,
     ):
         super().__init__(labelled.images, size, True, None, workers, cache)
-        self.labels, self.deals = labelled.labels, deals
+        self.labels, self.deals, self.classes = labelled.labels, deals, int(labelled.labels.max()) + 1
         # Two epochs, since readers run ahead of training at an epoch's end.
         self._dealt = lru_cache(maxsize=2)(lambda epoch: list(deals.epoch(epoch)))
         self.items_per_batch = deals.classes_per_batch * deals.images_per_class

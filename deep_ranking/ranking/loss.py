@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.errors import expect
+from deep_ranking.ranking.distances import BLOG, distance_named
 
 
 @keras.saving.register_keras_serializable("deep_ranking")
@@ -17,7 +18,7 @@ class TripletHingeLoss(keras.losses.Loss):
 
     Args:
         gap: above 0; in the units of the distance.
-        distance: "euclidean" (the blog) or "squared_euclidean" (the paper).
+        distance: a name from `distances.DISTANCES`: "euclidean" (the blog), "squared_euclidean" (the paper).
 
     Call arguments:
         y_true: ignored; Keras wants one, (3k,) of anything.
@@ -37,80 +38,21 @@ class TripletHingeLoss(keras.losses.Loss):
     """
 
     def __init__(
-        self, gap: float = 1.0, distance: str = "euclidean", name: str = "triplet_hinge", **kwargs: Any
+        self,
+        gap: float = BLOG.gap,
+        distance: str = BLOG.distance,
+        name: str = "triplet_hinge",
+        **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         expect("gap", gap > 0, "a number above 0", gap)
-        expect("distance", distance in DISTANCES, f"one of {', '.join(DISTANCES)}", distance)
-        self.gap, self.distance = gap, distance
+        self.gap, self.distance, self.measure = gap, distance, distance_named(distance)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the hinge of each triplet, (k,)."""
-        positive, negative = triplet_distances(y_pred, self.distance)
+        positive, negative = self.measure.of_triplets(y_pred)
         return ops.relu(self.gap + positive - negative)
 
     def get_config(self) -> dict[str, Any]:
         """Return gap and distance."""
         return {**super().get_config(), "gap": self.gap, "distance": self.distance}
-
-
-def triplet_distances(embeddings: Any, distance: str) -> tuple[Any, Any]:
-    """Return D(q, p) and D(q, n) of each triplet, (k,) and (k,).
-
-    Args:
-        embeddings: (3k, d), in the order q, p, n, q, p, n, ...
-        distance: a name from `DISTANCES`.
-
-    Raises:
-        DeepRankingError: the number of rows is known and no multiple of three.
-    """
-    rows, size = embeddings.shape
-    if rows is not None and rows % 3:
-        raise DeepRankingError(
-            f"expected rows in threes (query, positive, negative), found {rows} rows; "
-            "give a batch size that is a multiple of three"
-        )
-    triplets = ops.reshape(embeddings, (-1, 3, size))
-    query, positive, negative = triplets[:, 0], triplets[:, 1], triplets[:, 2]
-    measure = DISTANCES[distance]
-    return measure(query, positive), measure(query, negative)
-
-
-def squared_euclidean(a: Any, b: Any) -> Any:
-    """Return the sum of squared differences over the last axis, the paper's distance (its equation 1).
-
-    Args:
-        a: (..., d) float.
-        b: (..., d) float.
-
-    Returns:
-        (...), 0 or more; at most 4 between unit vectors.
-
-    Example:
-        >>> from keras import ops
-        >>> float(squared_euclidean(ops.array([3.0, 0.0]), ops.array([0.0, 4.0])))
-        25.0
-    """
-    return ops.sum(ops.square(a - b), axis=-1)
-
-
-def euclidean(a: Any, b: Any) -> Any:
-    """Return the square root of `squared_euclidean`, the distance of the blog and the course.
-
-    Where both are equal the root has no derivative; its gradient there is taken as 0.
-
-    Returns:
-        (...), 0 or more; at most 2 between unit vectors.
-
-    Example:
-        >>> from keras import ops
-        >>> float(euclidean(ops.array([3.0, 0.0]), ops.array([0.0, 4.0])))
-        5.0
-    """
-    squared = squared_euclidean(a, b)
-    # Both branches of `where` are differentiated, so the root must not see a 0 in either.
-    apart = squared > 0
-    return ops.where(apart, ops.sqrt(ops.where(apart, squared, 1.0)), 0.0)
-
-
-DISTANCES = {"euclidean": euclidean, "squared_euclidean": squared_euclidean}

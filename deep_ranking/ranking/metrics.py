@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from deep_ranking.ranking.loss import triplet_distances
-from deep_ranking.ranking.mining import mined, pairwise_distances
+from deep_ranking.ranking.distances import distance_named
+from deep_ranking.ranking.mining import mined
 
 Watched = Callable[[Any, Any], Any]
 """D(q, p) and D(q, n) of triplets in, a value of each out."""
@@ -23,8 +23,10 @@ def ranking_metrics(gap: float, distance: str) -> list[keras.metrics.Metric]:
       vectors. At 0 all images have one embedding: the network has collapsed.
     """
 
+    measure = distance_named(distance)
+
     def of_triplets(watched: Watched) -> Callable[[Any, Any], Any]:
-        return lambda _, embeddings: watched(*triplet_distances(embeddings, distance))
+        return lambda _, embeddings: watched(*measure.of_triplets(embeddings))
 
     return _metrics(gap, of_triplets)
 
@@ -35,9 +37,11 @@ def mining_metrics(gap: float, distance: str) -> list[keras.metrics.Metric]:
     They are taken over all triplets that the labels make, whichever of them the loss counts.
     """
 
+    measure = distance_named(distance)
+
     def of_batch(watched: Watched) -> Callable[[Any, Any], Any]:
         def mean(labels: Any, embeddings: Any) -> Any:
-            distances = pairwise_distances(embeddings, distance)
+            distances = measure.of_pairs(embeddings)
             counts = mined(distances, ops.reshape(labels, (-1,)), gap, "all")
             values = watched(distances[:, :, None], distances[:, None, :])
             total = ops.sum(counts * ops.cast(values, counts.dtype))

@@ -6,14 +6,8 @@ import keras
 from keras import ops
 
 from deep_ranking.errors import expect
-from deep_ranking.ranking.loss import DISTANCES
-
-MINING = ("all", "semi-hard", "hard")
-
-
-def pairwise_distances(embeddings: Any, distance: str) -> Any:
-    """Return D of each pair of a batch, (b, b); `distance` is a name from `DISTANCES`."""
-    return DISTANCES[distance](embeddings[:, None, :], embeddings[None, :, :])
+from deep_ranking.ranking import MINING
+from deep_ranking.ranking.distances import BLOG, distance_named
 
 
 def mined(distances: Any, labels: Any, gap: float, mining: str) -> Any:
@@ -76,7 +70,7 @@ class MinedTripletLoss(keras.losses.Loss):
 
     Args:
         gap: above 0; in the units of the distance.
-        distance: "euclidean" or "squared_euclidean".
+        distance: a name from `distances.DISTANCES`.
         mining: "all", "semi-hard" or "hard".
 
     Call arguments:
@@ -95,21 +89,21 @@ class MinedTripletLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        gap: float = 1.0,
-        distance: str = "euclidean",
+        gap: float = BLOG.gap,
+        distance: str = BLOG.distance,
         mining: str = "semi-hard",
         name: str = "mined_triplet_hinge",
         **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
         expect("gap", gap > 0, "a number above 0", gap)
-        expect("distance", distance in DISTANCES, f"one of {', '.join(DISTANCES)}", distance)
         expect("mining", mining in MINING, f"one of {', '.join(MINING)}", mining)
         self.gap, self.distance, self.mining = gap, distance, mining
+        self.measure = distance_named(distance)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the mean hinge, a scalar."""
-        distances = pairwise_distances(y_pred, self.distance)
+        distances = self.measure.of_pairs(y_pred)
         # Labels come as floats of the loss's dtype: whole numbers below 2^24 are exact in float32.
         counts = mined(distances, ops.reshape(y_true, (-1,)), self.gap, self.mining)
         hinge = ops.relu(self.gap + distances[:, :, None] - distances[:, None, :])

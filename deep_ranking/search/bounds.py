@@ -248,9 +248,7 @@ class Block:
 
     def above(self, part: slice, closeness: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the queries, numbered in the block, and the rows that may be as close as (m,) numbers."""
-        queries, rows = self._grid.above(
-            part, (closeness[part] - self.slacks[part]).astype(np.float32)
-        )
+        queries, rows = self._grid.above(part, (closeness[part] - self.slacks[part]).astype(np.float32))
         return queries + part.start, rows
 
     def closeness(self, query: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

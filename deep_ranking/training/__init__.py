@@ -1,1 +1,1 @@
-"""Training: settings, fit, callbacks, checkpoints."""
+"""Training: settings, run, callbacks, checkpoints."""

@@ -11,9 +11,9 @@ import numpy as np
 from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.evaluation import Evaluation
-from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
 from deep_ranking.images.batches import ImageBatches
 from deep_ranking.progress import progress
+from deep_ranking.ranking.distances import distance_named
 from deep_ranking.training.checkpoint import Checkpoint, Progress, synchronize
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings
@@ -29,6 +29,9 @@ class Validation:
         gap: of the loss.
         distance: of the loss.
         evaluation: what else is measured; it names images by their paths.
+
+    Raises:
+        DeepRankingError: there is no such distance.
     """
 
     embedder: Model
@@ -36,6 +39,9 @@ class Validation:
     gap: float
     distance: str
     evaluation: Evaluation | None = None
+
+    def __post_init__(self) -> None:
+        distance_named(self.distance)
 
     def measure(self) -> dict[str, float]:
         """Return `val_similarity_precision` (share ranked right, a tie is wrong) and `val_loss`,
@@ -55,10 +61,9 @@ class Validation:
 
     def ranking(self, vectors: np.ndarray) -> dict[str, float]:
         """Measure given embeddings, (images, d)."""
-        distances = triplet_distances(vectors, self.table.rows)
-        near, far = distances if self.distance == "squared_euclidean" else map(np.sqrt, distances)
+        near, far = distance_named(self.distance).measured(vectors, self.table.rows)
         return {
-            "val_similarity_precision": float(similarity_precision(distances).mean()),
+            "val_similarity_precision": float((near < far).mean()),
             "val_loss": float(np.maximum(0, self.gap + near - far).mean()),
         }
 

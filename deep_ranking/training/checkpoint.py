@@ -99,7 +99,7 @@ class Checkpoint:
 
 
 def synchronize(model: keras.Model) -> None:
-    """Bring a model's variables up to date: on JAX, within an epoch, their values are elsewhere."""
+    """Bring a model's variables up to date: within an epoch, Keras on JAX keeps their values outside them."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import read_arrays, written_whole
-from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.importance import ImportanceSampler
 from deep_ranking.triplets.relevance import LabelRelevance, Relevance, SubsetRelevance
 from deep_ranking.triplets.reservoir import Reservoirs
+from deep_ranking.triplets.settings import ImportanceSettings
 from deep_ranking.triplets.table import LabelledImages
 
 RelevanceOf = Callable[[NDArray[np.int64], Mapping[str, NDArray]], Relevance]

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from deep_ranking import TripletHingeLoss, batch_triplet_distances
+from deep_ranking import TripletHingeLoss
 
 
 class Clipped(TripletHingeLoss):
@@ -21,7 +21,7 @@ class OfMeans(TripletHingeLoss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return one hinge, (1,)."""
-        positive, negative = batch_triplet_distances(y_pred, self.distance)
+        positive, negative = self.measure.of_triplets(y_pred)
         return ops.relu(self.gap + ops.mean(positive - negative, keepdims=True))
 
 

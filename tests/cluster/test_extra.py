@@ -36,7 +36,7 @@ def test_nothing_of_it_is_imported_by_the_rest():
     code = f"""
 import sys
 import deep_ranking.cli.index, deep_ranking.cli.train, deep_ranking.search, deep_ranking.embedding
-import deep_ranking.training.fit, deep_ranking.extras.ray.update
+import deep_ranking.training.run, deep_ranking.extras.ray.update
 assert not {OURS - {"pyarrow", "jax", "fsspec"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={"TF_CPP_MIN_LOG_LEVEL": "3"})

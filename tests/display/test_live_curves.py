@@ -9,7 +9,7 @@ from deep_ranking.display import LiveCurves
 from deep_ranking.display.live_curves import draw_curves
 from deep_ranking.errors import MissingExtraError
 from deep_ranking.network.network import NetworkSettings
-from deep_ranking.training.fit import train
+from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
@@ -80,10 +80,10 @@ def test_training_tells_its_history_before_and_after_each_epoch(striped_classes,
     table = Triplets([str(striped_classes / image) for image in sampler.images], rows, "0" * 64)
     settings = TrainingSettings(NetworkSettings("simple", 32, 4), weights="none", epochs=2, batch_size=24)
     told = []
-    trained = train(settings, table, tmp_path / "model.h5", table, watch=told.append)
+    trained = train(table, tmp_path / "model.h5", settings, table, watch=told.append)
     assert told == [trained.history[:1], trained.history[:2], trained.history]
     assert [logs["epoch"] for logs in told[-1]] == [0, 1, 2]
     assert "val_similarity_precision" in told[0][0]
     told.clear()
-    train(replace(settings, epochs=0), table, tmp_path / "model.h5", watch=told.append)
+    train(table, tmp_path / "model.h5", replace(settings, epochs=0), watch=told.append)
     assert told == [({"epoch": 0},)]

@@ -34,5 +34,5 @@ def checked_settings() -> list[type]:
     return [
         kind
         for kind in classes(*(name for name in names if name not in ("cli", "cluster")))
-        if dataclasses.is_dataclass(kind) and "__post_init__" in vars(kind)
+        if dataclasses.is_dataclass(kind) and hasattr(kind, "__post_init__")
     ]

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.ranking.loss import DISTANCES
+from deep_ranking.ranking.distances import DISTANCES
 from deep_ranking.ranking.mining import MINING, mined
 
 for package in ("images", "network", "ranking"):

@@ -8,6 +8,8 @@ import parts
 import pytest
 
 from deep_ranking.errors import DeepRankingError
+from recipes.linear import LinearEmbedding
+from recipes.oasis import Oasis
 
 RNG = np.random.default_rng(2)
 VECTORS = RNG.normal(size=(20, 4)).astype(np.float32)
@@ -21,7 +23,7 @@ TRIPLETS = np.array(
 )
 LEARNERS = [
     kind
-    for kind in parts.classes("features")
+    for kind in [*parts.classes("blend"), LinearEmbedding, Oasis]
     if "triplets" in inspect.signature(getattr(kind, "fit", len)).parameters
 ]
 

@@ -9,8 +9,8 @@ import parts
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.relevance import FeatureRelevance
+from deep_ranking.triplets.settings import ImportanceSettings
 from deep_ranking.triplets.table import LabelledImages
 
 CLASSES = {

@@ -26,7 +26,7 @@ class Trained:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Trained:
     from deep_ranking.network.network import NetworkSettings
-    from deep_ranking.training.fit import train
+    from deep_ranking.training.run import train
     from deep_ranking.training.settings import TrainingSettings
 
     root = tmp_path_factory.mktemp("trained")
@@ -40,5 +40,5 @@ def trained(tmp_path_factory) -> Trained:
     settings = TrainingSettings(
         NetworkSettings("simple", image_size=32, embedding_size=8), weights="none", epochs=1, batch_size=12
     )
-    train(settings, tables[0], found.model, tables[1])
+    train(tables[0], found.model, settings, tables[1])
     return found

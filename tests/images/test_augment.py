@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.images.augment import PRESETS, Augmentation, RandomPixelShift
+from deep_ranking.images.augment import PRESETS, Augmentation
+from deep_ranking.images.pixel_shift import RandomPixelShift
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (6, 12, 10, 3)).astype(np.float32)
 

@@ -258,7 +258,7 @@ class Report(Task):
 class Train(Task):
     """A small network; killed and resumed, it ends with the weights of a run left alone."""
 
-    modules = ("deep_ranking.cli.train", "deep_ranking.training.fit")
+    modules = ("deep_ranking.cli.train", "deep_ranking.training.run")
 
     def prepare(self) -> None:
         chance = np.random.default_rng(0)

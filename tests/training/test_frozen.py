@@ -13,9 +13,9 @@ from deep_ranking.images.augment import MIRROR
 from deep_ranking.images.decode import read_image
 from deep_ranking.network.file import load_network
 from deep_ranking.network.network import NetworkSettings, build_network
-from deep_ranking.training.fit import train
 from deep_ranking.training.frozen import CachedActivations, split_network
 from deep_ranking.training.model import build_training_model
+from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
 
 NETWORK = NetworkSettings("simple", image_size=32, embedding_size=8, low_resolution="none")
@@ -34,7 +34,7 @@ SETTINGS = TrainingSettings(
 @pytest.fixture
 def start(tmp_path, labelled):
     """A model file to begin from."""
-    train(replace(SETTINGS, epochs=0), labelled, tmp_path / "start.h5")
+    train(labelled, tmp_path / "start.h5", replace(SETTINGS, epochs=0))
     return str(tmp_path / "start.h5")
 
 
@@ -67,8 +67,8 @@ def test_a_cut_that_something_passes_by_is_refused():
 
 
 def test_kept_activations_teach_what_those_computed_anew_do(labelled, start, tmp_path):
-    kept = train(replace(SETTINGS, weights=start, train_from="convolution_4"), labelled, tmp_path / "kept.h5")
-    anew = train(replace(SETTINGS, weights=start, backbone_rate=0.0), labelled, tmp_path / "anew.h5")
+    kept = train(labelled, tmp_path / "kept.h5", replace(SETTINGS, weights=start, train_from="convolution_4"))
+    anew = train(labelled, tmp_path / "anew.h5", replace(SETTINGS, weights=start, backbone_rate=0.0))
     assert kept.history[-1]["loss"] < kept.history[1]["loss"] - 0.1
     assert kept.history[-1]["loss"] == pytest.approx(anew.history[-1]["loss"], rel=1e-2)
     for a, b in zip(kept.network.get_weights(), anew.network.get_weights(), strict=True):
@@ -80,7 +80,7 @@ def test_kept_activations_teach_what_those_computed_anew_do(labelled, start, tmp
 
 def test_layers_behind_the_cut_learn_and_those_before_do_not(labelled, start, tmp_path):
     settings = replace(SETTINGS, weights=start, train_from="convolution_2")
-    trained = train(settings, labelled, tmp_path / "model.h5")
+    trained = train(labelled, tmp_path / "model.h5", settings)
     before, after = (
         {layer.name: layer.get_weights() for layer in network.get_layer("backbone").layers if layer.weights}
         for network in (load_network(start)[0], trained.network)

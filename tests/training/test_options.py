@@ -9,7 +9,7 @@ from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training import model
 from deep_ranking.training.callbacks import Validation
-from deep_ranking.training.fit import train
+from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
@@ -30,7 +30,7 @@ def table(striped_classes):
 def test_a_network_trained_in_16_bits_gives_unit_vectors_in_32(table, tmp_path, precision):
     before = keras.config.dtype_policy().name
     settings = TrainingSettings(**SETTINGS, precision=precision)
-    trained = train(settings, table, tmp_path / "model.h5", table)
+    trained = train(table, tmp_path / "model.h5", settings, table)
     assert keras.config.dtype_policy().name == before
     assert trained.history[-1]["loss"] < trained.history[1]["loss"]
     vectors = Model.load(tmp_path / "model.h5").embed(table.images).vectors
@@ -78,14 +78,14 @@ def test_a_run_says_what_it_computes_with(table, striped_classes, run, tmp_path)
 
 def test_tensorboard_logs_are_written(table, tmp_path):
     pytest.importorskip("tensorboard")
-    train(TrainingSettings(**SETTINGS), table, tmp_path / "model.h5", tensorboard=tmp_path / "logs")
+    train(table, tmp_path / "model.h5", TrainingSettings(**SETTINGS), tensorboard=tmp_path / "logs")
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*"))
 
 
 def test_tensorboard_missing_names_the_extra(table, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorboard", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'deep-ranking\[tensorboard\]'"):
-        train(TrainingSettings(**SETTINGS), table, tmp_path / "model.h5", tensorboard=tmp_path / "logs")
+        train(table, tmp_path / "model.h5", TrainingSettings(**SETTINGS), tensorboard=tmp_path / "logs")
 
 
 def test_the_blog_preset_is_the_blogs():
@@ -133,4 +133,4 @@ def test_bad_settings_are_refused_by_name(name, value):
 def test_convnext_asks_for_its_file_format(table, tmp_path):
     settings = TrainingSettings(**{**SETTINGS, "network": NetworkSettings("convnext_tiny", 32, 8)})
     with pytest.raises(DeepRankingError, match=r"name it \*\.keras"):
-        train(settings, table, tmp_path / "model.h5")
+        train(table, tmp_path / "model.h5", settings)

@@ -8,8 +8,8 @@ import pytest
 from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.network import NetworkSettings, build_network
-from deep_ranking.training.fit import train
 from deep_ranking.training.frozen import Discriminants
+from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.triplets.table import Triplets
 
@@ -28,8 +28,8 @@ SETTINGS = TrainingSettings(
 
 @pytest.mark.parametrize("epochs", [0, 1])
 def test_the_saved_network_gives_the_discriminants_of_its_features(labelled, tmp_path, epochs):
-    trained = train(replace(SETTINGS, epochs=epochs), labelled, tmp_path / "model.h5")
-    bare = train(replace(SETTINGS, epochs=epochs, discriminants=0.0), labelled, tmp_path / "bare.h5")
+    trained = train(labelled, tmp_path / "model.h5", replace(SETTINGS, epochs=epochs))
+    bare = train(labelled, tmp_path / "bare.h5", replace(SETTINGS, epochs=epochs, discriminants=0.0))
     for a, b in zip(trained.network.get_weights()[:-2], bare.network.get_weights()[:-2], strict=True):
         np.testing.assert_array_equal(a, b)  # nothing but the linear layer is replaced
     before = build_network(replace(NETWORK, embedding_size=0))
@@ -51,4 +51,4 @@ def test_what_cannot_be_refitted_is_told(labelled, tmp_path):
         replace(SETTINGS, mining="none")
     triplets = Triplets(labelled.images, np.array([[0, 1, 6]], np.int32), "")
     with pytest.raises(DeepRankingError, match=r"discriminants: .* leave them out"):
-        train(SETTINGS, labelled, tmp_path / "model.h5", triplets)
+        train(labelled, tmp_path / "model.h5", SETTINGS, triplets)

@@ -12,11 +12,11 @@ from deep_ranking.network.file import read_metadata
 from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training import callbacks
 from deep_ranking.training.callbacks import Validation
-from deep_ranking.training.fit import train
+from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.online import OnlineTriplets
 from deep_ranking.triplets.relevance import FeatureRelevance, LabelRelevance
+from deep_ranking.triplets.settings import ImportanceSettings
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 
@@ -81,7 +81,7 @@ def test_a_run_stopped_in_an_epoch_resumes_to_the_same_weights(
     labelled, tmp_path, stopped_at, settings, training, stop
 ):
     def run(name, **options):
-        return train(settings, training(labelled), tmp_path / name, checkpoint_steps=2, **options)
+        return train(training(labelled), tmp_path / name, settings, checkpoint_steps=2, **options)
 
     whole = run("whole.h5")
     stopped_at(stop)
@@ -102,10 +102,10 @@ def test_another_seed_or_other_settings_are_not_resumed(labelled, tmp_path, stop
 
     stopped_at(3)
     with pytest.raises(KeyboardInterrupt):
-        train(SETTINGS, online(), tmp_path / "model.h5", checkpoint_steps=2)
+        train(online(), tmp_path / "model.h5", SETTINGS, checkpoint_steps=2)
     for other in (online(seed=1), online(count=41), online(capacity=3)):
         with pytest.raises(DeepRankingError, match="other settings or triplets"):
-            train(SETTINGS, other, tmp_path / "model.h5", resume=True)
+            train(other, tmp_path / "model.h5", SETTINGS, resume=True)
 
 
 def test_online_triplets_teach_and_are_told_of_in_the_model(labelled, validation, tmp_path):
@@ -113,7 +113,7 @@ def test_online_triplets_teach_and_are_told_of_in_the_model(labelled, validation
     triplets = OnlineTriplets(
         labelled, relevance, 120, capacity=5, settings=ImportanceSettings(out_of_class_ratio=1)
     )
-    trained = train(replace(SETTINGS, epochs=3), triplets, tmp_path / "model.h5", validation)
+    trained = train(triplets, tmp_path / "model.h5", replace(SETTINGS, epochs=3), validation)
     assert trained.best["val_similarity_precision"] > trained.history[0]["val_similarity_precision"] + 0.1
     told = read_metadata(tmp_path / "model.h5")["triplets"]
     assert (told["sampling"], told["capacity"], told["count"]) == ("online", 5, 120)
@@ -140,7 +140,7 @@ def test_mining_teaches(labelled, validation, tmp_path, mining, distance, gap):
         augmentation="none",
         epochs=25,
     )
-    trained = train(settings, labelled, tmp_path / "model.h5")
+    trained = train(labelled, tmp_path / "model.h5", settings)
     assert trained.history[-1]["similarity_precision"] > trained.history[1]["similarity_precision"] + 0.2
     learned = Validation(Model(trained.network), validation, gap, distance).measure()
     assert learned["val_similarity_precision"] > 0.8
@@ -151,11 +151,11 @@ def test_mining_teaches(labelled, validation, tmp_path, mining, distance, gap):
 
 def test_mining_wants_classes_and_triplets_want_none(labelled, validation, tmp_path):
     with pytest.raises(DeepRankingError, match=r"expected images with classes .* found Triplets"):
-        train(MINING, validation, tmp_path / "model.h5")
+        train(validation, tmp_path / "model.h5", MINING)
     with pytest.raises(DeepRankingError, match=r"expected triplets .* found LabelledImages"):
-        train(SETTINGS, labelled, tmp_path / "model.h5")
+        train(labelled, tmp_path / "model.h5", SETTINGS)
     with pytest.raises(DeepRankingError, match=r"expected 4 classes \(classes_per_batch\)"):
-        train(replace(MINING, classes_per_batch=4), labelled, tmp_path / "model.h5")
+        train(labelled, tmp_path / "model.h5", replace(MINING, classes_per_batch=4))
     for wrong in ({"mining": "soft"}, {"classes_per_batch": 1}, {"images_per_class": 1}):
         with pytest.raises(DeepRankingError, match=f"{next(iter(wrong))}: expected"):
             replace(SETTINGS, **wrong)

@@ -21,8 +21,8 @@ from deep_ranking.images.batches import TripletBatches
 from deep_ranking.network.file import load_network, read_metadata
 from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training.callbacks import CollapseAlarm, Validation
-from deep_ranking.training.fit import train
 from deep_ranking.training.model import build_training_model
+from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.triplets import Triplet, write_triplets
 from deep_ranking.triplets.table import Triplets
@@ -70,7 +70,7 @@ def test_distinct_images_give_the_plain_loss_and_gradient(table):
 
 def test_it_learns_keeps_the_best_and_says_what_it_was(table, tmp_path):
     settings = TrainingSettings(**{**vars(SETTINGS), "epochs": 8})
-    trained = train(settings, table, tmp_path / "model.h5", validation=table)
+    trained = train(table, tmp_path / "model.h5", settings, validation=table)
     precision = [logs["val_similarity_precision"] for logs in trained.history]
     assert precision[-1] > precision[0] + 0.1
     metadata = read_metadata(tmp_path / "model.h5")
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_weights(table, tmp_path):
     weights = []
     for seed in (0, 0, 1):
         settings = TrainingSettings(**{**vars(SETTINGS), "epochs": 1, "seed": seed})
-        weights.append(train(settings, table, tmp_path / f"{len(weights)}.h5").network.get_weights())
+        weights.append(train(table, tmp_path / f"{len(weights)}.h5", settings).network.get_weights())
     assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
 
@@ -104,7 +104,7 @@ def test_the_image_cache_changes_nothing(table, tmp_path):
         {"image_cache": tmp_path / "c"},
         {"image_cache": tmp_path / "c"},
     ):
-        network = train(SETTINGS, table, tmp_path / "model.h5", validation=table, **flags).network
+        network = train(table, tmp_path / "model.h5", SETTINGS, validation=table, **flags).network
         weights.append(network.get_weights())
     for others in weights[1:]:
         assert all(map(np.array_equal, weights[0], others))
@@ -112,7 +112,7 @@ def test_the_image_cache_changes_nothing(table, tmp_path):
 
 def test_zero_epochs_save_the_network_as_it_starts(table, tmp_path):
     settings = TrainingSettings(**{**vars(SETTINGS), "epochs": 0})
-    trained = train(settings, table, tmp_path / "model.keras", validation=table)
+    trained = train(table, tmp_path / "model.keras", settings, validation=table)
     network, metadata = load_network(tmp_path / "model.keras")
     assert all(map(np.array_equal, network.get_weights(), trained.network.get_weights()))
     assert set(metadata["metrics"]) == {"epoch", "val_similarity_precision", "val_loss"}
@@ -161,14 +161,14 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_weights(table, striped_cl
 def test_a_broken_image_ends_the_run_with_its_name(table, striped_classes, tmp_path):
     (striped_classes / "slant/2.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     with pytest.raises(DeepRankingError, match=r"slant/2\.png: cannot be read"):
-        train(SETTINGS, table, tmp_path / "model.h5")
+        train(table, tmp_path / "model.h5", SETTINGS)
     assert not (tmp_path / "model.h5").exists()
 
 
 def test_embeddings_that_are_no_numbers_end_the_run(table, tmp_path):
     settings = TrainingSettings(**{**vars(SETTINGS), "learning_rate": 1e30, "weight_decay": 1e10})
     with pytest.raises(DeepRankingError, match=r"the embeddings became NaN .* smaller --learning_rate"):
-        train(settings, table, tmp_path / "model.h5")
+        train(table, tmp_path / "model.h5", settings)
     assert not (tmp_path / "model.h5").exists()
 
 
@@ -223,13 +223,13 @@ def test_missing_data_is_said_at_once(run, flags, message):
 def test_any_metric_of_the_validation_set_is_measured_each_epoch(table, striped_classes, tmp_path):
     names = ["recall@2", "score_at_top_3", "similarity_precision"]
     evaluation = Evaluation.of_table(table, striped_classes, names)
-    trained = train(SETTINGS, table, tmp_path / "model.h5", table, evaluation=evaluation)
+    trained = train(table, tmp_path / "model.h5", SETTINGS, table, evaluation=evaluation)
     for logs in trained.history:
         assert {f"val_{name}" for name in names} < set(logs)
     vectors = Model(trained.network).embed_all(table.images)
     measured = evaluation.measure(Embeddings(np.array(table.images), vectors))
     for name in names:
-        assert trained.history[-1][f"val_{name}"] == measured.metrics[name].value
+        assert trained.best[f"val_{name}"] == measured.metrics[name].value
     with (tmp_path / "model.csv").open() as file:
         assert [float(row["val_recall@2"]) for row in csv.DictReader(file)] == [
             logs["val_recall@2"] for logs in trained.history
@@ -251,8 +251,8 @@ def test_wrong_validation_metrics_are_said_before_keras(table, run):
 
 
 def test_average_mirror_changes_what_is_saved_and_measured_not_what_is_learned(table, tmp_path):
-    plain = train(replace(SETTINGS, epochs=1), table, tmp_path / "plain.h5", table)
-    both = train(replace(SETTINGS, epochs=1, average_mirror=True), table, tmp_path / "both.h5", table)
+    plain = train(table, tmp_path / "plain.h5", replace(SETTINGS, epochs=1), table)
+    both = train(table, tmp_path / "both.h5", replace(SETTINGS, epochs=1, average_mirror=True), table)
     for a, b in zip(plain.network.get_weights(), both.network.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     saved = Model.load(tmp_path / "both.h5")

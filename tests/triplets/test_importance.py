@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.importance import ImportanceSampler
 from deep_ranking.triplets.relevance import LabelRelevance, PairRelevance, Relevance
+from deep_ranking.triplets.settings import ImportanceSettings
 
 CATEGORIES = np.array([2, 0, 0, 2, 0, 2, 0, 2, 5, 0, 2])  # not sorted, with gaps; category 5 has one image
 

@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.importance import ImportanceSampler
 from deep_ranking.triplets.online import OnlineSampler
 from deep_ranking.triplets.relevance import FeatureRelevance
+from deep_ranking.triplets.settings import ImportanceSettings
 
 features_of = functools.partial(FeatureRelevance, scale=1.0)
 OUT_OF_CLASS = ImportanceSettings(relevance_cap=0.5, out_of_class_ratio=1)

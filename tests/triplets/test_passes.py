@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.candidates import ImportanceSettings
 from deep_ranking.triplets.online import OnlineTriplets
 from deep_ranking.triplets.relevance import FeatureRelevance, LabelRelevance, PairRelevance, SubsetRelevance
+from deep_ranking.triplets.settings import ImportanceSettings
 from deep_ranking.triplets.table import LabelledImages
 
 CLASSES = {"a": [f"a/{i}" for i in range(12)], "b": [f"b/{i}" for i in range(9)], "c": ["c/0"]}

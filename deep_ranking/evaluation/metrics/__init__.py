@@ -1,9 +1,7 @@
 """What is measured, each metric with its definition. NumPy only, no Keras."""
 
-from deep_ranking.search.exact import squared_distances
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
 from deep_ranking.evaluation.metrics.measure import Measurement, measure_retrieval, measure_triplets
-from deep_ranking.search.neighbours import Neighbours, NeighbourSearch, neighbours
 from deep_ranking.evaluation.metrics.retrieval import (
     map_at_r,
     precision_at,
@@ -18,6 +16,8 @@ from deep_ranking.evaluation.metrics.triplets import (
     similarity_precision,
     triplet_distances,
 )
+from deep_ranking.search.exact import squared_distances
+from deep_ranking.search.neighbours import Neighbours, NeighbourSearch, neighbours
 
 __all__ = [
     "Estimate",

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import retrieval
-from deep_ranking.search.exact import squared_distances
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
-from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.evaluation.metrics.retrieval import vote
 from deep_ranking.evaluation.metrics.triplets import score_at_top, similarity_precision, triplet_distances
+from deep_ranking.search.exact import squared_distances
+from deep_ranking.search.neighbours import NeighbourSearch
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,68 @@
+"""What determines a network, without its weights."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.settings import BELOW_1, Check, Settings, at_least, setting
+
+LowResolution = Literal["paper", "blog", "none"]
+Preprocessing = Literal["backbone", "unit"]
+
+
+@dataclass(frozen=True)
+class NetworkSettings(Settings):
+    """The architecture, without its weights; it travels inside the saved model.
+
+    Args:
+        backbone: a name from `backbones.BACKBONES`.
+        image_size: height and width of the input in pixels, 32 or more.
+        embedding_size: length of the embedding; 0 leaves the linear layer out, so that the normalized
+            features themselves are the embedding.
+        low_resolution: "paper" averages pixels 4:1 and 8:1 before the two small nets; "blog" has them
+            stride over the full image, as its code did; "none" is the ConvNet alone.
+        preprocessing: "backbone" gives each backbone what its ImageNet weights expect; "unit" scales to
+            0..1, as the blog did. Both take RGB 0..255.
+        dropout: share of units dropped in the fully connected layers (the paper keeps 0.6 of them).
+
+    Raises:
+        DeepRankingError: a value is out of its range.
+
+    Example:
+        >>> NetworkSettings(backbone="mobilenetv2", embedding_size=128).low_resolution
+        'paper'
+    """
+
+    backbone: str = setting(
+        "vgg16",
+        "{default} (default), alexnet, resnet50, resnet101, mobilenetv2, efficientnetv2b0, convnext_tiny, or "
+        "simple, a small net for first tries",
+        check=Check(lambda name: name in BACKBONES, f"one of {', '.join(BACKBONES)}"),
+    )
+    image_size: int = setting(
+        224,
+        "pixels (default: {default})",
+        check=Check(lambda size: size >= 32, "32 pixels or more"),
+        metavar="N",
+    )
+    embedding_size: int = setting(
+        4096,
+        "length of the vectors (default: {default}); 0: the normalized features themselves, without the "
+        "linear layer",
+        check=at_least(0),
+        metavar="N",
+    )
+    low_resolution: LowResolution = setting(
+        "paper",
+        "the two small nets on downsampled images (default: the preset's)",
+        choices=get_args(LowResolution),
+    )
+    preprocessing: Preprocessing = setting("backbone", choices=get_args(Preprocessing), flag=None)
+    dropout: float = setting(
+        0.4, "of units dropped (default: {default}; blog: {blog})", check=BELOW_1, metavar="SHARE"
+    )
+
+    @classmethod
+    def blog(cls) -> "NetworkSettings":
+        """Return the blog's network, layer by layer; its weights files load into it."""
+        return cls(low_resolution="blog", preprocessing="unit", dropout=0.6)

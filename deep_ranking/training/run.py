@@ -1,0 +1,327 @@
+"""The training run."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from deep_ranking import __version__
+from deep_ranking.embedding import Model
+from deep_ranking.embedding.engines import ReplicaEngine, named_engine
+from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.evaluation.evaluation import Evaluation
+from deep_ranking.evaluation.log import check_log, write_log
+from deep_ranking.files import check_writable
+from deep_ranking.images.augment import PRESETS
+from deep_ranking.images.batches import BatchStream, ImageBatches
+from deep_ranking.images.cache import ImageCache
+from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.file import check_ending, load_network, save_network
+from deep_ranking.network.network import average_mirror
+from deep_ranking.training import callbacks as own
+from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
+from deep_ranking.training.data import Data, batches_of
+from deep_ranking.training.frozen import CachedActivations, refit_embedding
+from deep_ranking.training.model import build_training_model, float32_copy
+from deep_ranking.training.processes import BatchShares, Processes
+from deep_ranking.training.settings import RunOptions, TrainingSettings
+from deep_ranking.triplets.table import Triplets
+
+logger = logging.getLogger(__name__)
+
+History = tuple[dict[str, float], ...]
+"""The logs of each epoch."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run gave.
+
+    Args:
+        network: the best, as it was saved. (Of several processes, those that do not write have the last.)
+        history: the logs of each epoch; the first is that of the network before training, epoch 0.
+    """
+
+    network: keras.Model
+    history: History
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The epoch whose network was saved."""
+        trained = self.history[1:] or self.history
+        if "val_similarity_precision" not in trained[-1]:
+            return trained[-1]
+        return max(trained, key=lambda logs: logs["val_similarity_precision"])
+
+
+def train(
+    data: Data,
+    model_path: str | Path,
+    settings: TrainingSettings | None = None,
+    validation: Triplets | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    *,
+    evaluation: Evaluation | None = None,
+    watch: Callable[[History], object] = lambda history: None,
+    processes: Processes | None = None,
+    quiet: bool = True,
+    **options: Any,
+) -> Trained:
+    """Learn a network from triplets, or from classes by mining, and save it.
+
+    Beside the model lie, under its name, a `.csv` of the epochs' logs and, until the run has ended, a
+    `.checkpoint`. With validation triplets the file keeps the network that ranked the most of them right.
+
+    Args:
+        data: what is learned from: triplets, of a file or a sampler; images with classes to mine in.
+        model_path: where the network goes; ends in `.h5` or `.keras`.
+        settings: what determines the network; the defaults of `TrainingSettings` where none are given.
+        validation: what is measured before training and after each epoch.
+        callbacks: more of Keras's callbacks, called last: the logs have the validation then. The model they
+            see takes `[rows, images]`. Off TensorFlow each epoch is a `fit` of its own, and begins and ends
+            as one.
+        evaluation: what else is measured where `validation` is; it names images by their paths.
+        watch: called with the logs of all epochs so far, before training and after each epoch;
+            `display.LiveCurves` draws them.
+        processes: this one among those that train together, all called alike; it has `join`ed them.
+        quiet: no progress bar.
+        options: how it is carried out, such as `resume=True`; those of `RunOptions`.
+
+    Raises:
+        DeepRankingError: settings and data do not fit, an image cannot be read, or nothing to resume.
+    """
+    settings = TrainingSettings() if settings is None else settings
+    run = Run(data, Path(model_path), settings, validation, processes, RunOptions(**options), quiet)
+    return run.go(callbacks, evaluation, watch)
+
+
+class Run:
+    """A training run, from its parts, which are made here, to the network that is saved.
+
+    Args: as of `train`.
+
+    Attributes:
+        batches: what is trained on.
+        model: the network and what surrounds it, compiled; what `fit` trains.
+        network: computes in float32, with the weights that are learned.
+        used: what is measured and saved: the network, or the mean of its both sides.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        model_path: Path,
+        settings: TrainingSettings,
+        validation: Triplets | None = None,
+        processes: Processes | None = None,
+        options: RunOptions | None = None,
+        quiet: bool = True,
+    ):
+        self.data, self.model_path, self.settings, self.validation = data, model_path, settings, validation
+        self.processes, self.options, self.quiet = processes, options or RunOptions(), quiet
+        self.writes = processes is None or processes.writes
+        self._check()
+        self.size = (settings.network.image_size,) * 2
+        self.cache: ImageCache | None = None
+        if self.options.image_cache_size:
+            self.cache = ImageCache(self.size, self.options.image_cache, self.options.image_cache_size)
+        self._build()
+        path = checkpoint_path(model_path)
+        self.checkpoint = Checkpoint(path, _run_identity(settings, data, validation), self.writes)
+
+    def go(
+        self,
+        callbacks: Sequence[keras.callbacks.Callback],
+        evaluation: Evaluation | None,
+        watch: Callable[[History], object],
+    ) -> Trained:
+        """Train, and return what came of it."""
+        self.callbacks, self.watch = callbacks, watch
+        watched = [own.StopOnNaN(), own.CollapseAlarm(self.settings.gap)]
+        if self.network is not self.learning:
+            watched.append(own.CopyWeights(self.learning, self.network))
+        measured = self._measured(evaluation)
+        if measured is not None:
+            watched.append(own.Validate(measured))
+        if self.options.tensorboard is not None:
+            watched.append(_tensorboard(self.options.tensorboard))
+        start = self._start(measured)
+        self.untrained = start.history[0]
+        watch(start.history)
+        if not self.settings.epochs:
+            self._finish(self.untrained)
+            return Trained(self.used, start.history)
+        return Trained(self.used, self._learn(watched, start))
+
+    def _check(self) -> None:
+        """Refuse at once what cannot come to an end."""
+        path, settings = self.model_path, self.settings
+        check_ending(path)
+        check_writable(path)
+        check_log(path.with_suffix(".csv"))
+        if path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
+            raise DeepRankingError(
+                f"{path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
+            )
+        if settings.discriminants and self.validation is not None:
+            raise DeepRankingError(
+                "discriminants: the network is changed after its last epoch, so none can be chosen by "
+                "validation triplets; leave them out"
+            )
+        if self.processes is not None and (settings.train_from or settings.discriminants):
+            raise DeepRankingError("train_from, discriminants: work in one process; leave out --processes")
+
+    def _build(self) -> None:
+        """Make the batches, the network, and the model around it."""
+        settings, processes = self.settings, self.processes
+        self.batches = batches_of(self.data, settings, self.options.workers, self.cache)
+        if processes is not None:
+            self.batches = BatchShares(self.batches, *processes.devices())
+        keras.utils.set_random_seed(settings.seed)
+        with processes.scope() if processes else nullcontext():
+            self.learning, self.model, frozen = build_training_model(
+                settings, self.batches.classes, len(self.batches) * settings.epochs
+            )
+            self.network = float32_copy(self.learning, settings)
+            self.used = average_mirror(self.network) if settings.average_mirror else self.network
+        if frozen is not None and settings.epochs:
+            activations = CachedActivations(
+                named_engine(settings.engine, frozen),
+                self.batches.images,
+                self.size,
+                self.model_path.parent,
+                PRESETS[settings.augmentation],
+                settings.views,
+                settings.seed,
+                self.quiet,
+            )
+            self.batches = self.batches.reading(activations)
+
+    def _measured(self, evaluation: Evaluation | None) -> own.Validation | None:
+        if self.validation is None:
+            return None
+        embedder = Model(
+            self.used, engine=ReplicaEngine(self.used) if self.processes else None, cache=self.cache
+        )
+        return own.Validation(
+            embedder, self.validation, self.settings.gap, self.settings.distance, evaluation
+        )
+
+    def _start(self, measured: own.Validation | None) -> Progress:
+        """Return where the run begins: at its checkpoint, or with the network before training measured."""
+        if self.options.resume:
+            return self.checkpoint.restore(self.model)
+        path = self.checkpoint.path
+        if self.writes and path.exists():
+            logger.warning("%s: starting over; --resume would have gone on with this run", path)
+        return Progress(history=({"epoch": 0, **(measured.measure() if measured else {})},))
+
+    def _learn(self, watched: list[Any], start: Progress) -> History:
+        """Train to the end, and leave the best network in `used`."""
+        steps = self.options.checkpoint_steps
+        best = own.SaveBest(self._save, self._log, self.checkpoint, steps, len(self.batches), start)
+        bar = own.ProgressBar(self.batches, start.step, self.settings.epochs, self.quiet)
+        try:
+            _fit(
+                self.model,
+                self.batches,
+                start.step,
+                self.settings.epochs,
+                [*watched, best, bar, *self.callbacks],
+            )
+        except KeyboardInterrupt as stop:
+            if self.checkpoint.path.exists():
+                stop.add_note("the same command with --resume goes on from the last checkpoint")
+            raise
+        finally:
+            bar.close()
+        history = best.state.history
+        if self.settings.discriminants:
+            self._finish(history[-1])
+        elif self.writes and (self.callbacks or Trained(self.used, history).best is not history[-1]):
+            # It was saved in an earlier epoch, or callbacks may have changed it since.
+            self.used.set_weights(load_network(self.model_path)[0].get_weights())
+        self.checkpoint.discard()
+        return history
+
+    def _finish(self, logs: dict[str, float]) -> None:
+        """Make of the last network what is wanted, and save it."""
+        if self.settings.discriminants:
+            images: Any = self.data  # with classes: these settings mine in them
+            refit_embedding(
+                self.network, images, self.settings.discriminants, self.settings.engine, self.quiet
+            )
+        self._save(logs)
+
+    def _save(self, logs: dict[str, float]) -> None:
+        if self.writes:
+            about = {
+                "version": __version__,
+                "settings": asdict(self.settings),
+                "triplets": self.data.description,
+                "metrics": logs,
+                "untrained": self.untrained,
+            }
+            save_network(self.used, self.model_path, about)
+
+    def _log(self, history: History) -> None:
+        if self.writes:
+            write_log(self.model_path.with_suffix(".csv"), history)
+            self.watch(history)
+
+
+def _fit(model: keras.Model, batches: ImageBatches, step: int, epochs: int, watched: list[Any]) -> None:
+    """Run `model.fit` from a step to the end: first the rest of a begun epoch, then the whole ones.
+
+    On other backends than TensorFlow each epoch is a `fit` of its own: there Keras begins a data set without
+    an end anew with each epoch, so every epoch would be the first.
+    """
+    epoch, begun = divmod(step, len(batches))
+    at_once = epochs if keras.backend.backend() == "tensorflow" else 1
+    parts = [(until, 0) for until in range(epoch + bool(begun) + at_once, epochs, at_once)] + [(epochs, 0)]
+    model.stop_training = False
+    for until, skipped in [(epoch + 1, begun), *parts] if begun else parts:
+        if epoch < until and not model.stop_training:
+            try:
+                model.fit(
+                    BatchStream(batches, epoch * len(batches) + skipped),
+                    steps_per_epoch=len(batches) - skipped,
+                    initial_epoch=epoch,
+                    epochs=until,
+                    callbacks=watched,
+                    shuffle=False,  # the batches are shuffled already
+                    verbose=0,
+                )
+            except Exception:
+                if batches.failure is None:
+                    raise
+                # What a reading thread raises arrives wrapped by the backend; the reason is what is wanted.
+                raise batches.failure from None
+        epoch = until
+
+
+def _run_identity(settings: TrainingSettings, data: Data, validation: Triplets | None) -> str:
+    """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
+    the learning rate depends on it.
+    """
+    parts = {**asdict(settings), "training": data.fingerprint}
+    if settings.schedule == "constant" and not settings.warmup:
+        del parts["epochs"]
+    parts["validation"] = validation.fingerprint if validation else None
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _tensorboard(folder: str | os.PathLike[str]) -> keras.callbacks.Callback:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("tensorboard", "tensorboard", "--tensorboard") from None
+    check_writable(Path(folder) / "events")
+    return keras.callbacks.TensorBoard(str(folder), write_graph=False)

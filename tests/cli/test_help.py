@@ -1,0 +1,67 @@
+"""Flags made from tables of settings: the help is the known one, and a new setting has its flag by itself."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from deep_ranking.cli import main, shared
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.settings import Settings, at_least, flags, setting
+from deep_ranking.training.settings import TrainingSettings
+
+HELP = Path(__file__).parent / "help"
+
+
+def words(text: str) -> str:
+    """The text without what depends on the width: where lines break, also behind a hyphen."""
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("command", [path.stem for path in sorted(HELP.glob("*.txt"))])
+def test_help_says_word_by_word_what_is_written_down(command, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([command, "--help"])
+    assert done.value.code == 0
+    assert words(capsys.readouterr().out) == words((HELP / f"{command}.txt").read_text(encoding="utf-8"))
+
+
+WIDER = dataclasses.make_dataclass(
+    "WiderSettings",
+    [("patience", int, setting(3, "epochs (default: {default})", check=at_least(1), group="learning"))],
+    bases=(TrainingSettings,),
+    frozen=True,
+)
+
+
+def parsed(kind: type[Settings], *given: str) -> dict:
+    parser = argparse.ArgumentParser()
+    shared.add_settings(parser, kind, given_only=True)
+    return vars(parser.parse_args(given))
+
+
+def test_a_new_setting_has_its_flag_its_help_and_its_check(capsys):
+    settings = WIDER().changed(parsed(WIDER, "--patience", "5", "--gap", "0.3"))
+    assert (settings.patience, settings.gap, settings.epochs) == (5, 0.3, TrainingSettings().epochs)
+    with pytest.raises(SystemExit):
+        parsed(WIDER, "--help")
+    assert "--patience PATIENCE epochs (default: 3)" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(DeepRankingError, match="patience: expected 1 or more, found 0"):
+        WIDER(patience=0)
+    with pytest.raises(DeepRankingError, match="patience: expected 1 or more, found 0"):
+        WIDER().changed(parsed(WIDER, "--patience", "0"))
+
+
+def test_each_training_setting_has_its_flag_in_the_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    told = capsys.readouterr().out
+    assert [flag.name for flag in flags(TrainingSettings).values() if f"--{flag.name}" not in told] == []
+
+
+def test_a_table_inside_a_table_is_changed_too_and_none_changes_nothing():
+    changed = TrainingSettings().changed({"image_size": 64, "epochs": None, "seed": 5, "nothing": 1})
+    assert changed == dataclasses.replace(
+        TrainingSettings(), network=dataclasses.replace(TrainingSettings().network, image_size=64), seed=5
+    )
