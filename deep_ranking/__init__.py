@@ -30,6 +30,7 @@ _NAMES = {
     "ImportanceSampler": "triplets.importance",
     "ImportanceSettings": "triplets.candidates",
     "OnlineSampler": "triplets.online",
+    "OnlineTriplets": "triplets.online",
     "ClassBatches": "triplets.class_batches",
     "LabelledImages": "triplets.table",
     "Relevance": "triplets.relevance",
