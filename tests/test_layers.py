@@ -17,7 +17,7 @@ from deep_ranking.cli import COMMANDS, command_module
 PACKAGE = Path(deep_ranking.__file__).parent
 
 PICTURE = """
-    errors
+    errors  lazy  registration
     files  progress  settings
     vectors  sqlite
     triplets  search
@@ -38,6 +38,7 @@ of its own line, those of its own folder. Those with a star may import Keras."""
 LAYERS = {
     part.rstrip("*"): number for number, line in enumerate(PICTURE.split("\n")) for part in line.split()
 }
+GROUND = min(LAYERS.values())
 WITH_KERAS = {part.rstrip("*") for part in PICTURE.split() if part.endswith("*")}
 KERAS = {"keras", "tensorflow", "jax", "torch"}
 
@@ -100,7 +101,7 @@ def violations(module: str, tree: ast.AST) -> list[str]:
     for name in imported(tree):
         other = part_of(name)
         if own is None:  # the package itself: it may import whatever it likes, but by name, when asked
-            if other is not None:
+            if other is not None and LAYERS[other] > GROUND:
                 wrong.append(f"{module} imports {name} at once")
         elif name.split(".")[0] in KERAS:
             if own not in WITH_KERAS:

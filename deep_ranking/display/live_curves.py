@@ -13,7 +13,7 @@ from deep_ranking.errors import MissingExtraError
 class LiveCurves:
     """Draws loss and similarity precision over the epochs in a notebook, anew after each epoch.
 
-    Give it to `training.run.train` as `watch`. Epoch 0 is the network before training; a run that is resumed
+    Give it to `train` as `watch`. Epoch 0 is the network before training; a run that is resumed
     shows its earlier epochs too.
 
     Raises:
@@ -21,7 +21,7 @@ class LiveCurves:
 
     Example, in a notebook:
 
-        train(settings, triplets, "deepranking.h5", validation, watch=LiveCurves())
+        dr.train(settings, triplets, "deepranking.h5", validation, watch=dr.LiveCurves())
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> Image.Image:
     """Return loss and similarity precision over the epochs, of training and, where measured, of validation.
 
     Args:
-        history: the logs of each epoch, as `training.run.Trained.history`; at least one.
+        history: the logs of each epoch, as `Trained.history`; at least one.
 
     Raises:
         MissingExtraError: Matplotlib is not installed.

@@ -66,7 +66,9 @@ class Pictures:
 
     def _repr_html_(self) -> str:
         rows = "".join(map(_row, self.rows))
-        note = f'<div style="font-size:12px">{_text(self.note)}</div>' if self.note else ""
+        note = (
+            f'<div style="font-size:12px;white-space:pre-line">{_text(self.note)}</div>' if self.note else ""
+        )
         return f'<div style="{_ROWS}">{rows}</div>{note}'
 
 

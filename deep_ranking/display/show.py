@@ -8,17 +8,23 @@ from typing import Any
 
 from deep_ranking.display.pictures import Picture, Pictures, Row
 from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.search import Hit, Results
+from deep_ranking.evaluation.metrics import Measurement
+from deep_ranking.evaluation.metrics.measure import readable
+from deep_ranking.search import Group, Hit, Results
 from deep_ranking.triplets import Triplet
 from deep_ranking.triplets.table import Triplets, find_image
+
+_MOST = 100
+"""Images of a group that are shown; all of them as a rule."""
 
 
 def show(thing: Any, folder: str | os.PathLike[str] = "", first: int = 10) -> Pictures:
     """Return pictures of the first few of many: at most `first` rows of at most `first` images.
 
     Args:
-        thing: search results or hits; a triplet, triplets or a `Triplets`; images of each class, as
-            `images.find_classes` gives them; or paths of images
+        thing: search results or hits; near-duplicates in their groups; a triplet, triplets or a `Triplets`;
+            images of each class, as `find_classes` gives them; or paths of images. Of a model, and of what
+            was measured, it is the words.
         folder: that paths are relative to, where `thing` does not know it.
         first: 1 or more.
 
@@ -38,13 +44,21 @@ def show(thing: Any, folder: str | os.PathLike[str] = "", first: int = 10) -> Pi
         return _triplets(some, thing.rows, folder)
     if isinstance(thing, Triplet):
         return _triplets([thing], [thing], folder)
+    if isinstance(thing, Measurement):
+        lines = [f"{name}: {readable(name, estimate)}" for name, estimate in thing.metrics.items()]
+        return Pictures([], "\n".join(lines))
+    if hasattr(thing, "encode") and hasattr(thing, "dimension"):  # a model; its class would bring Keras
+        return Pictures([], repr(thing).strip("<>"))
+    if isinstance(thing, Group):
+        return _groups([thing], [thing], folder)
     if isinstance(thing, Mapping):
         return _classes(thing, folder, first)
     if isinstance(thing, Iterable) and not isinstance(thing, str | bytes):
         items = list(islice(thing, first))
         if not items:
             return Pictures([], "nothing to show")
-        for kind, of_items in ((Triplet, _triplets), (Hit, _hits), (str | os.PathLike, _images)):
+        kinds = ((Triplet, _triplets), (Hit, _hits), (Group, _groups), (str | os.PathLike, _images))
+        for kind, of_items in kinds:
             if all(isinstance(item, kind) for item in items):
                 return of_items(items, thing, folder)
     raise DeepRankingError(
@@ -63,6 +77,22 @@ def _hits(hits: Sequence[Hit], all_hits: Iterable, folder: str, queries: Sequenc
         _picture(folder, hit.path, f"{hit.distance:.4f}", hit.label, PurePath(hit.path).stem) for hit in hits
     ]
     return Pictures([Row(asked + found)], _note(hits, all_hits, "results"))
+
+
+def _groups(groups: Sequence[Group], all_groups: Iterable, folder: str) -> Pictures:
+    rows = [
+        Row(
+            [
+                _picture(
+                    folder, image.path, f"{image.distance:.4f}", "exact copy" * (image.path in group.copies)
+                )
+                for image in group.images[:_MOST]
+            ],
+            f"{len(group.images):,} images",
+        )
+        for group in groups
+    ]
+    return Pictures(rows, _note(groups, all_groups, "groups"))
 
 
 def _triplets(triplets: Sequence[Triplet], all_triplets: Iterable, folder: str) -> Pictures:

@@ -13,8 +13,9 @@ from PIL import Image
 import deep_ranking
 from deep_ranking import Triplet, show
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.evaluation.metrics import Estimate, Measurement
 from deep_ranking.images.find import find_classes
-from deep_ranking.search import Hit, Index, Results
+from deep_ranking.search import Group, Hit, Index, Results
 from deep_ranking.triplets import read_triplets
 from deep_ranking.triplets.table import Triplets
 
@@ -180,6 +181,23 @@ def test_what_cannot_be_shown_is_said(thing):
         DeepRankingError, match="expected search results, triplets, images of classes, or paths"
     ):
         show(thing)
+
+
+def test_near_duplicates_are_rows(folder):
+    hits = tuple(Hit(f"red/{number}.png", 0.01 * number, "red") for number in range(2))
+    group = Group(hits, frozenset({"red/1.png"}))
+    for thing, rows in ((group, 1), ([group, group], 2)):
+        found = Shown(show(thing, folder))
+        assert len(found.pictures) == 2 * rows
+        assert found.words == ["2 images", "0.0000", "0.0100", "exact copy"] * rows
+
+
+def test_models_and_measurements_are_told_in_words():
+    measured = Measurement({"recall@1": Estimate(0.5, 0.4, 0.6), "map@r": Estimate(0.25, 0.2, 0.3)}, {})
+    assert Shown(show(measured)).words == ["recall@1: 50.0% (40.0 to 60.0)\nmap@r: 25.0% (20.0 to 30.0)"]
+    network = deep_ranking.build_network(deep_ranking.NetworkSettings("simple", 32, 8))
+    model = deep_ranking.Model(network)
+    assert Shown(show(model)).words == ["Model: images of 32 x 32 pixels -> 8 numbers"]
 
 
 def test_nothing_is_shown_as_nothing():

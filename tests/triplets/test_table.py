@@ -1,7 +1,9 @@
 """Triplet files in memory."""
 
 import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deep_ranking.errors import DeepRankingError
@@ -63,3 +65,27 @@ def test_the_fingerprint_tells_triplets_apart(data):
     same = load(data, "# a comment", "", "a/1.jpg,a/1.jpg,b/x-y.z.JPG").fingerprint
     other = load(data, "a/1.jpg,b/x-y.z.JPG,a/1.jpg").fingerprint
     assert one == same != other
+
+
+def test_sampled_is_what_the_command_writes_and_reads(striped_classes, run, tmp_path):
+    done = run("sample", "--num_pos_images", "2", "--num_neg_images", "3", "--seed", "5", "--quiet")
+    assert done.returncode == 0, done.stderr
+    loaded = Triplets.load(tmp_path / "triplets.txt", striped_classes)
+    sampled = Triplets.sample(striped_classes, positives=2, negatives=3, seed=5)
+    assert sampled.images == loaded.images
+    np.testing.assert_array_equal(sampled.rows, loaded.rows)
+    assert sampled.rows.dtype == loaded.rows.dtype
+    assert sampled.fingerprint == loaded.fingerprint
+    sampled.save(tmp_path / "saved.txt", striped_classes)
+    assert (tmp_path / "saved.txt").read_bytes() == (tmp_path / "triplets.txt").read_bytes()
+    assert Triplets.sample(striped_classes, 2, 3, seed=6).fingerprint != sampled.fingerprint
+
+
+def test_saved_names_images_elsewhere_by_their_whole_path(striped_classes, tmp_path):
+    sampled = Triplets.sample(striped_classes, positives=1, negatives=1)
+    sampled.save(tmp_path / "saved.txt.gz", striped_classes / "across")
+    again = Triplets.load(tmp_path / "saved.txt.gz", striped_classes / "across")
+    assert all(Path(image).samefile(other) for image, other in zip(again.images, sampled.images, strict=True))
+    np.testing.assert_array_equal(again.rows, sampled.rows)
+    with pytest.raises(DeepRankingError, match="expected a folder of images"):
+        Triplets.sample(tmp_path / "gone")
