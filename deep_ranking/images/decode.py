@@ -29,7 +29,7 @@ VERSION = 1
 _SMALL = 65_536
 """Bytes; of larger files the decoding itself takes nearly all the time."""
 
-_ORIENTATION = 0x0112  # EXIF 2.3, tag 274
+_ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,7 +39,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What puts an image upright, by its orientation."""
+"""What puts an image upright, by its EXIF orientation (EXIF 2.3, tag 274)."""
 _ON_ITS_SIDE = (5, 6, 7, 8)
 
 
