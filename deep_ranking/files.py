@@ -1,4 +1,7 @@
-"""Files that are either whole or not there."""
+"""Files: written whole or not at all, and NumPy's arrays read from them without trust.
+
+Names are sorted by their bytes, `path_key`, in every index alike.
+"""
 
 import contextlib
 import errno
@@ -24,7 +27,10 @@ _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(rf"\..*\.{_HOST}-(\d+)-[0-9a-f]{{8}}\.tmp(\..*)?", re.DOTALL)
 _LONGEST_STEM = 40  # characters, so that the whole name stays below the 255 bytes that file systems take
 _FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
-_TOO_LITTLE = re.compile(r"\d+ requested and \d+ written")  # how NumPy tells a full disk
+_TOO_LITTLE = re.compile(r"\d+ requested and \d+ written")  # how NumPy reports a full disk
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_MOST_BYTES, _MOST_TIMES = 2**30, 100  # an archive may unpack to the first, or to so many times its own size
 
 
 class WriteError(DeepRankingError, OSError):
@@ -113,9 +119,9 @@ def temporary_beside(path: str | os.PathLike[str]) -> Path:
 
 
 def take_room(path: Path) -> None:
-    """Have the disk keep room for all of a file, which may have holes so far.
+    """Reserve disk space for the whole of a file, which may have holes so far.
 
-    A store into a mapped file, for which a full disk then has no room, would end the process.
+    Otherwise a write through a memory map that finds the disk full would kill the process.
 
     Raises:
         OSError: there is too little room.
@@ -123,44 +129,6 @@ def take_room(path: Path) -> None:
     if hasattr(os, "posix_fallocate"):  # not on every system
         with path.open("rb+") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # where to ask is to kill
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # another user's
-        return True
-    return True
-
-
-@contextmanager
-def _told_errors(path: str | os.PathLike[str], temporary: Path) -> Iterator[None]:
-    """Tell an error in writing `temporary` as one in writing `path`; others pass."""
-    try:
-        yield
-    except Exception as error:
-        if why := _why_not_written(error, temporary):
-            raise WriteError(
-                f"{os.fspath(path)}: cannot be written ({why}); make room, or choose another place"
-            ) from error
-        raise
-
-
-def _why_not_written(error: Exception, temporary: Path) -> str | None:
-    if isinstance(error, OSError) and error.errno and str(error.filename).startswith(str(temporary)):
-        return os.strerror(error.errno)
-    if _TOO_LITTLE.fullmatch(str(error)):
-        return os.strerror(errno.ENOSPC)
-    # HDF5 and FAISS raise errors of their own, with the system's words within.
-    return next((os.strerror(number) for number in _FULL if os.strerror(number) in str(error)), None)
-
-
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_MOST_BYTES, _MOST_TIMES = 2**30, 100  # an archive may unpack to the first, or to so many times its own size
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -212,6 +180,50 @@ def read_array(path: str | os.PathLike[str]) -> np.ndarray:
             raise DeepRankingError(f"{os.fspath(path)}: expected an array; found {reason(error)}") from error
 
 
+def path_key(path: str) -> bytes:
+    """Return the bytes that images are sorted by; a name that is not UTF-8 comes back as it went in."""
+    return path.encode("utf-8", "surrogateescape")
+
+
+def as_text(key: bytes) -> str:
+    """Undo `path_key`."""
+    return key.decode("utf-8", "surrogateescape")
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # where to ask is to kill
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True
+
+
+@contextmanager
+def _told_errors(path: str | os.PathLike[str], temporary: Path) -> Iterator[None]:
+    """Report an error in writing `temporary` as one in writing `path`; let others pass."""
+    try:
+        yield
+    except Exception as error:
+        if why := _why_not_written(error, temporary):
+            raise WriteError(
+                f"{os.fspath(path)}: cannot be written ({why}); make room, or choose another place"
+            ) from error
+        raise
+
+
+def _why_not_written(error: Exception, temporary: Path) -> str | None:
+    if isinstance(error, OSError) and error.errno and str(error.filename).startswith(str(temporary)):
+        return os.strerror(error.errno)
+    if _TOO_LITTLE.fullmatch(str(error)):
+        return os.strerror(errno.ENOSPC)
+    # HDF5 and FAISS raise errors of their own, with the system's words within.
+    return next((os.strerror(number) for number in _FULL if os.strerror(number) in str(error)), None)
+
+
 def _read(file: IO[bytes], size: int) -> np.ndarray:
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
@@ -228,13 +240,3 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
         if np.ascontiguousarray(array).reshape(-1).view(characters).max() > sys.maxunicode:
             raise ValueError("text of numbers that are no characters")
     return array
-
-
-def path_key(path: str) -> bytes:
-    """Return the bytes that images are sorted by; a name that is not UTF-8 comes back as it went in."""
-    return path.encode("utf-8", "surrogateescape")
-
-
-def as_text(key: bytes) -> str:
-    """Undo `path_key`."""
-    return key.decode("utf-8", "surrogateescape")

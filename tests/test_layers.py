@@ -38,7 +38,6 @@ of its own line, those of its own folder. Those with a star may import Keras."""
 LAYERS = {
     part.rstrip("*"): number for number, line in enumerate(PICTURE.split("\n")) for part in line.split()
 }
-GROUND = min(LAYERS.values())
 WITH_KERAS = {part.rstrip("*") for part in PICTURE.split() if part.endswith("*")}
 KERAS = {"keras", "tensorflow", "jax", "torch"}
 
@@ -100,8 +99,8 @@ def violations(module: str, tree: ast.AST) -> list[str]:
     own, wrong = part_of(module), []
     for name in imported(tree):
         other = part_of(name)
-        if own is None:  # the package itself: it may import whatever it likes, but by name, when asked
-            if other is not None and LAYERS[other] > GROUND:
+        if own is None:  # the package itself: by name, when asked; at once only what costs nothing
+            if other is not None and LAYERS[other] > min(LAYERS.values()):
                 wrong.append(f"{module} imports {name} at once")
         elif name.split(".")[0] in KERAS:
             if own not in WITH_KERAS:

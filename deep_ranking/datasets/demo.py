@@ -1,4 +1,4 @@
-"""A small fine-grained data set drawn by code, whose true relevance is known."""
+"""A small fine-grained data set drawn by code, and what is known of it: how alike any two images look."""
 
 import csv
 import math
@@ -17,15 +17,13 @@ from deep_ranking.files import written_whole
 from deep_ranking.progress import progress
 from deep_ranking.triplets import Triplet
 
+CATEGORIES = (*SHAPES, *TEXTURES)
+"""The classes: they differ in kind, so that a class-level ranking can be tested."""
+
 RELEVANCE_FILE = "relevance.csv"
 """Lies beside the class folders, so that it is no image of any class."""
 
-
 _HEADER = ["path", "class", "hue", "size", "angle"]
-
-
-CATEGORIES = (*SHAPES, *TEXTURES)
-"""The classes: they differ in kind, so that a class-level ranking can be tested."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +112,31 @@ def draw_demo(
     return appearances
 
 
+def write_relevance(path: str | os.PathLike[str], items: Iterable[Appearance]) -> None:
+    """Write `path,class,hue,size,angle`, one image a line, whole or not at all."""
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_HEADER)
+        writer.writerows(items)
+
+
+def read_relevance(path: str | os.PathLike[str]) -> list[Appearance]:
+    """Read the file that `write_relevance` wrote.
+
+    Raises:
+        DeepRankingError: a line is not `path,class,hue,size,angle`; the message names it.
+        OSError: the file cannot be read.
+    """
+    with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            if (header := next(rows, None)) != _HEADER:
+                raise DeepRankingError(f"{path}, line 1: expected {','.join(_HEADER)}, found {header}")
+            return [_appearance(row, f"{path}, line {rows.line_num}") for row in rows]
+        except csv.Error as error:
+            raise DeepRankingError(f"{path}, line {rows.line_num}: not CSV ({error})") from error
+
+
 def appearance_distances(items: Sequence[Appearance]) -> np.ndarray:
     """Return how unlike the images look, pair by pair, whatever their classes.
 
@@ -181,31 +204,6 @@ def within_class_triplets(
             drawn = rng.permutation(len(pairs))[:per_query]
             for positive, negative in pairs[np.sort(drawn)]:
                 yield Triplet(members[query].path, members[positive].path, members[negative].path)
-
-
-def write_relevance(path: str | os.PathLike[str], items: Iterable[Appearance]) -> None:
-    """Write `path,class,hue,size,angle`, one image a line, whole or not at all."""
-    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_HEADER)
-        writer.writerows(items)
-
-
-def read_relevance(path: str | os.PathLike[str]) -> list[Appearance]:
-    """Read the file that `write_relevance` wrote.
-
-    Raises:
-        DeepRankingError: a line is not `path,class,hue,size,angle`; the message names it.
-        OSError: the file cannot be read.
-    """
-    with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            if (header := next(rows, None)) != _HEADER:
-                raise DeepRankingError(f"{path}, line 1: expected {','.join(_HEADER)}, found {header}")
-            return [_appearance(row, f"{path}, line {rows.line_num}") for row in rows]
-        except csv.Error as error:
-            raise DeepRankingError(f"{path}, line {rows.line_num}: not CSV ({error})") from error
 
 
 def _appearance(row: list[str], place: str) -> Appearance:

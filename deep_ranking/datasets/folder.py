@@ -1,4 +1,4 @@
-"""A folder that is either whole or not there."""
+"""A data set's folder, which is either whole or not there, and the titles of its classes."""
 
 import os
 from collections.abc import Iterator
@@ -60,17 +60,6 @@ def check_free(output: str | os.PathLike[str]) -> None:
         )
 
 
-def _move_all(source: Path, target: Path) -> None:
-    moved: list[Path] = []
-    try:
-        for entry in sorted(source.iterdir()):
-            moved.append(entry.rename(target / entry.name))
-    except BaseException:
-        for entry in moved:
-            entry.rename(source / entry.name)
-        raise
-
-
 def class_titles(folder: str | os.PathLike[str]) -> dict[str, str]:
     """Return class -> title from the `classes.tsv` in a folder of classes or beside it; `{}` where none is.
 
@@ -90,3 +79,14 @@ def class_titles(folder: str | os.PathLike[str]) -> dict[str, str]:
             rows = [line.partition("\t") for line in lines]
             return {name: words.partition(",")[0].strip() or name for name, _, words in rows if name}
     return {}
+
+
+def _move_all(source: Path, target: Path) -> None:
+    moved: list[Path] = []
+    try:
+        for entry in sorted(source.iterdir()):
+            moved.append(entry.rename(target / entry.name))
+    except BaseException:
+        for entry in moved:
+            entry.rename(source / entry.name)
+        raise

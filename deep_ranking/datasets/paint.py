@@ -1,4 +1,4 @@
-"""Painting one image of the drawn data set."""
+"""Painting one image of the drawn data set: a shape or a texture, in one colour, on a ground."""
 
 import math
 from collections.abc import Callable
@@ -8,9 +8,17 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 SIZES = (0.4, 0.8)
-
-
 ANGLES = (-45.0, 45.0)
+
+Ink = tuple[np.ndarray, np.ndarray]
+"""How much ink lies somewhere, 0 to 1, and where its light parts are, 0 to 1.
+
+A pattern gives it for coordinates (u, v), v up, in which a shape fills the unit disc and a texture repeats
+at a distance of about 1. None looks the same after a turn of less than 180 degrees, so that its angle can be
+told.
+"""
+
+_OVERSAMPLING = 3  # each pixel is the mean of 3 x 3: smooth edges
 
 
 class Appearance(NamedTuple):
@@ -26,9 +34,6 @@ class Appearance(NamedTuple):
     hue: float
     size: float
     angle: float
-
-
-_OVERSAMPLING = 3  # each pixel is the mean of 3 x 3: smooth edges
 
 
 def paint(appearance: Appearance, pixels: int, rng: np.random.Generator) -> np.ndarray:
@@ -119,19 +124,6 @@ def oklch(lightness: np.ndarray | float, chroma: float, hue: float) -> np.ndarra
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def _shadow(ink: np.ndarray) -> np.ndarray:
-    """Return the soft shadow that the ink throws down and to the right, 0 to 1."""
-    side = len(ink)
-    image = Image.fromarray((ink * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(side / 28))
-    shift = side // 32
-    shadow = np.zeros_like(ink)
-    shadow[shift:, shift:] = np.asarray(image)[:-shift, :-shift] / 255
-    return shadow
-
-
-Ink = tuple[np.ndarray, np.ndarray]
-
-
 def star(u: np.ndarray, v: np.ndarray) -> Ink:
     """Four rays, the upright ones longer."""
     rays = np.abs(u / 0.62) ** 0.62 + np.abs(v) ** 0.62
@@ -194,20 +186,21 @@ def wave(u: np.ndarray, v: np.ndarray) -> Ink:
     return _inside(crest), _inside(0.07 - np.abs(height % 1 - 0.62))
 
 
+def _shadow(ink: np.ndarray) -> np.ndarray:
+    """Return the soft shadow that the ink throws down and to the right, 0 to 1."""
+    side = len(ink)
+    image = Image.fromarray((ink * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(side / 28))
+    shift = side // 32
+    shadow = np.zeros_like(ink)
+    shadow[shift:, shift:] = np.asarray(image)[:-shift, :-shift] / 255
+    return shadow
+
+
 def _inside(depth: np.ndarray) -> np.ndarray:
     """Return 1 where `depth` is positive, 0 where it is negative, softly between."""
     return np.clip(depth / 0.03 + 0.5, 0, 1)
 
 
-SHAPES: dict[str, Callable[[np.ndarray, np.ndarray], Ink]] = {
-    "leaf": leaf,
-    "moon": moon,
-    "ring": ring,
-    "star": star,
-}
-TEXTURES: dict[str, Callable[[np.ndarray, np.ndarray], Ink]] = {
-    "checks": checks,
-    "dots": dots,
-    "stripes": stripes,
-    "wave": wave,
-}
+Pattern = Callable[[np.ndarray, np.ndarray], Ink]
+SHAPES: dict[str, Pattern] = {"leaf": leaf, "moon": moon, "ring": ring, "star": star}
+TEXTURES: dict[str, Pattern] = {"checks": checks, "dots": dots, "stripes": stripes, "wave": wave}

@@ -46,7 +46,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What puts an image upright, by its orientation."""
+"""What puts an image upright, by its EXIF orientation (EXIF 2.3, tag 274)."""
 _ON_ITS_SIDE = (5, 6, 7, 8)
 
 

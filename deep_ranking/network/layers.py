@@ -1,4 +1,9 @@
-"""The custom Keras layers; importing this module registers them, so that saved models load."""
+"""The custom Keras layers; importing this module registers them, so that saved models load.
+
+Around the ConvNet: `ImageNetCentering`, `Mirror`, `GradientScale`; in one, `LocalResponseNormalization`. For
+the blend: what sums up the positions of an activation map beside their mean and maximum (`Spread`,
+`Quadrants`, `SecondMoments`, `SignedRoot`), and the colour path (`LabColour`, `ColourHistogram`).
+"""
 
 from typing import Any
 

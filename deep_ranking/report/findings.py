@@ -1,4 +1,4 @@
-"""All that the report tells, before it is drawn."""
+"""All that the report tells, before it is drawn: what is asked of a model, and what is found."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,9 @@ from deep_ranking.evaluation.metrics import Measurement, Neighbours, neighbours,
 from deep_ranking.evaluation.tasks import Classes, RetrievalTask, TripletTask, class_of_each, images_of
 from deep_ranking.vectors import Embeddings
 
+QUERIES, SHOWN, CONFUSED = 5, 10, 8
+"""Queries that are shown, images that each finds, and classes in the matrix of confusions; at most."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -28,7 +31,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Query:
+class Example:
     """A query image, the images nearest to it, and the farthest, the most extreme first."""
 
     image: str
@@ -92,7 +95,7 @@ class Questions:
             for name, task in self.triplets.items()
         } | {"retrieval": Evaluation(retrieval=self.retrieval).measure(embeddings)}
 
-    def queries(self, embeddings: Embeddings) -> list[Query]:
+    def queries(self, embeddings: Embeddings) -> list[Example]:
         """Return `QUERIES` test images of different classes, chosen by the seed, and what they find."""
         rng = np.random.default_rng([self.seed, 3])
         labels = np.array(class_of_each(self.test))
@@ -105,7 +108,7 @@ class Questions:
             for farthest in (False, True)
         )
         images = images_of(self.test)
-        return [Query(images[row], str(labels[row]), near[i], far[i]) for i, row in enumerate(rows)]
+        return [Example(images[row], str(labels[row]), near[i], far[i]) for i, row in enumerate(rows)]
 
     def pair_distances(self, embeddings: Embeddings) -> tuple[np.ndarray, np.ndarray]:
         """Return the Euclidean distances of the test triplets' positive and negative pairs, (t,) each."""
@@ -156,7 +159,7 @@ class Findings:
     questions: Questions
     embeddings: Embeddings
     results: Mapping[str, Mapping[str, Measurement]]
-    queries: Sequence[Query]
+    queries: Sequence[Example]
     confusions: Sequence[Confusion]
 
     def as_dict(self) -> dict[str, Any]:
@@ -209,9 +212,6 @@ def find(
         questions.queries(own),
         questions.confusions(own),
     )
-
-
-QUERIES, SHOWN, CONFUSED = 5, 10, 8
 
 
 def confusion_matrix(confusions: Sequence[Confusion]) -> tuple[list[str], np.ndarray]:

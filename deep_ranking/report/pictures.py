@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from deep_ranking.evaluation.plane import neighbour_plane
 from deep_ranking.images.decode import read_image
-from deep_ranking.report.findings import Query
+from deep_ranking.report.findings import Example
 
 SIDE = 112
 """Of a thumbnail, in pixels."""
@@ -29,7 +29,7 @@ def save(image: Image.Image, kind: str) -> bytes:
     return data.getvalue()
 
 
-def strip(query: Query) -> Image.Image:
+def strip(query: Example) -> Image.Image:
     """Return the query, right of it the nearest images and below these the farthest, with their distances."""
     step, line = SIDE + _BETWEEN, SIDE + _CAPTION
     width = step * (1 + len(query.nearest)) + 3 * _BETWEEN

@@ -1,4 +1,4 @@
-"""The server as an ASGI application."""
+"""The server: as an ASGI application, and run by Uvicorn."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -20,8 +20,6 @@ from deep_ranking.web.settings import Settings
 from deep_ranking.web.site import ImageEmbedder, Site
 
 _MOST_CONNECTIONS = 512
-
-
 _PROBLEM = {"model": schema.Problem, "content": {problems.MEDIA_TYPE: {}}, "description": "A problem."}
 
 
@@ -64,10 +62,6 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
     return app
 
 
-def _operation(route: APIRoute) -> str:
-    return route.name
-
-
 def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) -> None:
     """Serve until interrupted.
 
@@ -103,6 +97,10 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
     # Requests are served side by side, a thread each; BLAS's own threads would only wait for each other.
     with listener, threadpool_limits(1, "blas"):
         _Server(config, lambda: started(address), app.state.site.workers.stop).run([listener])
+
+
+def _operation(route: APIRoute) -> str:
+    return route.name
 
 
 class _Server(uvicorn.Server):

@@ -1,4 +1,4 @@
-"""The index on a plane."""
+"""What is computed of a whole index, once a version: its images on a plane, the distances of its pairs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +16,11 @@ MOST = 100_000
 
 NEIGHBOURS_UP_TO = 1_500
 """Images that t-SNE places, in seconds; more are placed by PCA."""
+
+PAIRS = 100_000
+BINS = 50
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,6 @@ def make_map(gallery: Gallery, seed: int = 0) -> Map:
         low, high = places.min(axis=0), places.max(axis=0)
         places = (places - (low + high) / 2) / (max(high - low) or 1.0) + 0.5
     return Map("t-SNE" if near else "PCA", rows, places.astype(np.float64))
-
-
-PAIRS = 100_000
-BINS = 50
 
 
 class PairDistances:
@@ -85,9 +86,6 @@ class PairDistances:
         largest = float(self.distances[-1]) if len(self.distances) else 0.0
         counts, edges = np.histogram(self.distances, BINS, (0, largest or 1.0))
         return edges, counts
-
-
-T = TypeVar("T")
 
 
 class OncePerVersion(Generic[T]):

@@ -1,8 +1,8 @@
 """What stands before every request: who may ask, how much may be sent, and what browsers are told.
 
 Against other sites in the same browser: a foreign Host (DNS rebinding) and writes from another origin are
-refused, and nothing may be embedded elsewhere. Against careless or hostile clients: long addresses, large or
-slow bodies.
+refused, and nothing may be embedded elsewhere. Against careless or hostile clients: long addresses, and large
+or slow bodies, counted and timed as they come, since a stated length may be wrong or missing.
 """
 
 import asyncio
@@ -17,11 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deep_ranking.web.problems import Problem, response
 from deep_ranking.web.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 LONGEST_QUERY = 8192
 LARGEST_BODY = 64 << 10
 """Bytes of a body that is no upload; and what an upload may have around its file."""
 
-logger = logging.getLogger(__name__)
+_DRAINED = 4  # times the limit; a client that sends more has its connection closed
+_SILENCE = 2.0  # seconds; one that announced a body and sends none gets its answer
 
 UPLOADS = "/api/uploads"
 READING = {"GET", "HEAD", "OPTIONS"}
@@ -103,50 +106,6 @@ class Guard:
         return None
 
 
-def is_own_host(host: str, bound: str) -> bool:
-    """Tell whether a Host header names this server, whatever the port.
-
-    A page of another site that rebinds its name to this machine still sends its own name, so an address
-    in digits is safe: any, or this machine's own if it is bound to that. The name it was bound to is
-    its own as well, and the machine's.
-
-    Example:
-        >>> is_own_host("localhost:8000", "127.0.0.1"), is_own_host("evil.example:8000", "127.0.0.1")
-        (True, False)
-        >>> is_own_host("192.168.0.7", "127.0.0.1"), is_own_host("192.168.0.7", "0.0.0.0")
-        (False, True)
-    """
-    name = (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).lower()
-    if not name:
-        return False
-    if name in ("localhost", bound.lower()):
-        return True
-    local = _is_loopback(bound)
-    try:
-        return ipaddress.ip_address(name).is_loopback or not local
-    except ValueError:
-        return not local and name.partition(".")[0] == socket.gethostname().lower().partition(".")[0]
-
-
-def is_same_origin(headers: Headers, scheme: str) -> bool:
-    """Tell whether a write comes from this server's own page, or from a program that is no browser."""
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    origin = headers.get("origin")
-    return origin is None or origin.lower() == f"{scheme}://{headers.get('host', '')}".lower()
-
-
-def _is_loopback(bound: str) -> bool:
-    try:
-        return ipaddress.ip_address(bound).is_loopback
-    except ValueError:
-        return bound.lower() == "localhost"
-
-
-_DRAINED = 4  # times the limit; a client that sends more has its connection closed
-_SILENCE = 2.0  # seconds; one that announced a body and sends none gets its answer
-
-
 class LimitedBody:
     """Stands in for ASGI's `receive`.
 
@@ -196,3 +155,43 @@ class LimitedBody:
     def _count(self, message: Message) -> None:
         self._received += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
+
+
+def is_own_host(host: str, bound: str) -> bool:
+    """Tell whether a Host header names this server, whatever the port.
+
+    A page of another site that rebinds its name to this machine still sends its own name, so an address
+    in digits is safe: any, or this machine's own if it is bound to that. The name it was bound to is
+    its own as well, and the machine's.
+
+    Example:
+        >>> is_own_host("localhost:8000", "127.0.0.1"), is_own_host("evil.example:8000", "127.0.0.1")
+        (True, False)
+        >>> is_own_host("192.168.0.7", "127.0.0.1"), is_own_host("192.168.0.7", "0.0.0.0")
+        (False, True)
+    """
+    name = (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).lower()
+    if not name:
+        return False
+    if name in ("localhost", bound.lower()):
+        return True
+    local = _is_loopback(bound)
+    try:
+        return ipaddress.ip_address(name).is_loopback or not local
+    except ValueError:
+        return not local and name.partition(".")[0] == socket.gethostname().lower().partition(".")[0]
+
+
+def is_same_origin(headers: Headers, scheme: str) -> bool:
+    """Tell whether a write comes from this server's own page, or from a program that is no browser."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    origin = headers.get("origin")
+    return origin is None or origin.lower() == f"{scheme}://{headers.get('host', '')}".lower()
+
+
+def _is_loopback(bound: str) -> bool:
+    try:
+        return ipaddress.ip_address(bound).is_loopback
+    except ValueError:
+        return bound.lower() == "localhost"

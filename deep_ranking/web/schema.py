@@ -62,12 +62,17 @@ class About(BaseModel):
     largest_upload: Count = Field(description="Bytes that an upload may have.")
 
 
-class Images(BaseModel):
-    """A page of a list of images, in order of their paths."""
+class Page(BaseModel):
+    """A part of a list."""
 
     total: Count
     offset: Count
     limit: Count
+
+
+class Images(Page):
+    """A page of a list of images, in order of their paths."""
+
     items: list[Image]
 
 
@@ -94,8 +99,8 @@ class SearchQuery(BaseModel):
     exact: bool = True
 
 
-class Query(BaseModel):
-    """What was searched by."""
+class Subject(BaseModel):
+    """What was searched by, or one side of a comparison: an image of the index, or an upload."""
 
     image: Image | None
     upload: str | None
@@ -112,19 +117,12 @@ class Result(BaseModel):
 class Results(BaseModel):
     """What a search found; the query itself is not among it."""
 
-    query: Query
+    query: Subject
     exact: bool = Field(description="All images were compared; false: probably the nearest.")
     took_ms: float
     total: Count = Field(description="Images that the labels allow.")
     results: list[Result]
     bottom: list[Result] = Field(description="The farthest, the farthest first.")
-
-
-class Compared(BaseModel):
-    """One side of a comparison."""
-
-    image: Image | None
-    upload: str | None
 
 
 class Histogram(BaseModel):
@@ -138,8 +136,8 @@ class Histogram(BaseModel):
 class Comparison(BaseModel):
     """How near two images are."""
 
-    a: Compared
-    b: Compared
+    a: Subject
+    b: Subject
     distance: float
     closer_than: float = Field(ge=0, le=1, description="Share of the pairs of the index that are farther.")
     histogram: Histogram
@@ -205,12 +203,9 @@ class Undone(Rating):
     answered: Count
 
 
-class Ratings(BaseModel):
+class Ratings(Page):
     """A page of ratings, in order of time."""
 
-    total: Count
-    offset: Count
-    limit: Count
     items: list[Rating]
 
 

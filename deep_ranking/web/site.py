@@ -1,4 +1,4 @@
-"""Everything that requests share."""
+"""Everything that requests share, and how a request names an image: by number or path, or an upload."""
 
 import time
 from dataclasses import dataclass
@@ -108,8 +108,8 @@ At = Annotated[Site, Depends(_site)]
 
 
 @dataclass(frozen=True)
-class Query:
-    """What is searched by.
+class ImageVector:
+    """An image that is searched by or compared: of the index, or an upload.
 
     Attributes:
         vector: shape (dimension,), float32.
@@ -122,17 +122,17 @@ class Query:
     upload: str | None = None
 
 
-def by_image(gallery: Gallery, number: int) -> Query:
+def by_image(gallery: Gallery, number: int) -> ImageVector:
     """Return the query of an image's number.
 
     Raises:
         Problem: 404, there is none.
     """
     row = row_of(gallery, number)
-    return Query(gallery.snapshot.matrix[row], row)
+    return ImageVector(gallery.snapshot.matrix[row], row)
 
 
-def by_path(gallery: Gallery, path: str) -> Query:
+def by_path(gallery: Gallery, path: str) -> ImageVector:
     """Return the query of a path in the index; no file is looked for elsewhere.
 
     Raises:
@@ -141,10 +141,10 @@ def by_path(gallery: Gallery, path: str) -> Query:
     row = gallery.snapshot.row(path)
     if row is None:
         raise Problem(404, "No image in the index has this path; paths are relative to the folder of images.")
-    return Query(gallery.snapshot.matrix[row], row)
+    return ImageVector(gallery.snapshot.matrix[row], row)
 
 
-def by_upload(site: Site, gallery: Gallery, name: str) -> Query:
+def by_upload(site: Site, gallery: Gallery, name: str) -> ImageVector:
     """Return the query of an upload.
 
     Raises:
@@ -153,10 +153,10 @@ def by_upload(site: Site, gallery: Gallery, name: str) -> Query:
     vector = site.uploads.get(name).vector
     if len(vector) != gallery.snapshot.matrix.shape[1]:
         raise Problem(404, "The index has changed its model; start the server again.", "upload-forgotten")
-    return Query(vector, upload=name)
+    return ImageVector(vector, upload=name)
 
 
-def by_text(site: Site, gallery: Gallery, text: str) -> Query:
+def by_text(site: Site, gallery: Gallery, text: str) -> ImageVector:
     """Return the query of `ID` or `upload:NAME`.
 
     Raises:

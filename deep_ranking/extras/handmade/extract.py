@@ -1,4 +1,4 @@
-"""Computing a feature of many images: in parallel, with progress, each image once."""
+"""Computing a feature of many images: in parallel, with progress, each content once, wherever it lies."""
 
 import hashlib
 import os

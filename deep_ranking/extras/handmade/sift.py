@@ -1,4 +1,4 @@
-"""Dense SIFT-like descriptors and their bag of words."""
+"""Dense SIFT-like descriptors, and visual words: descriptors given to the nearest centre of a clustering."""
 
 from dataclasses import dataclass
 from typing import ClassVar

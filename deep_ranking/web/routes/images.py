@@ -20,9 +20,6 @@ ImageId = Annotated[schema.Id, Path(description="An image's number.")]
 ThumbnailSize = Annotated[Literal["160", "320", "640"], Query(description="Pixels of the longer side.")]
 IfNoneMatch = Annotated[str | None, Header()]
 
-# A number never comes to mean another image or another content, so nobody need ask again.
-FOREVER = "private, max-age=31536000, immutable"
-
 
 @router.get("/images")
 async def list_images(
@@ -66,13 +63,13 @@ async def thumbnail(
 ) -> Response:
     """Return an image as WebP, made smaller to fit into a square of the size."""
     gallery = site.gallery
-    row, tag = row_of(gallery, number), f'"{number}-{size}"'
-    if if_none_match == tag:
-        return Response(status_code=304, headers={"ETag": tag, "Cache-Control": FOREVER})
+    row, headers = row_of(gallery, number), _lasting(f'"{number}-{size}"')
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
     data = await site.workers.disk(site.thumbnails.get, number, int(size))
     if data is None:
         data = await site.workers.decode(_make_thumbnail, site, gallery, row, int(size))
-    return Response(data, media_type=MEDIA_TYPE, headers={"ETag": tag, "Cache-Control": FOREVER})
+    return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
 @router.get(
@@ -83,11 +80,11 @@ async def thumbnail(
 async def original(site: At, number: ImageId, if_none_match: IfNoneMatch = None) -> Response:
     """Return an image's file as it is."""
     gallery = site.gallery
-    row, tag = row_of(gallery, number), f'"{number}"'
-    if if_none_match == tag:
-        return Response(status_code=304, headers={"ETag": tag, "Cache-Control": FOREVER})
+    row, headers = row_of(gallery, number), _lasting(f'"{number}"')
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
     data, kind = await site.workers.decode(_read, gallery, row)
-    return Response(data, media_type=kind, headers={"ETag": tag, "Cache-Control": FOREVER})
+    return Response(data, media_type=kind, headers=headers)
 
 
 def known_labels(gallery: Gallery, labels: list[str]) -> list[str]:
@@ -101,6 +98,11 @@ def known_labels(gallery: Gallery, labels: list[str]) -> list[str]:
         if label not in gallery.labels:
             raise Problem(404, f"No image has the label {label[:100]!r}; /api/index lists those there are.")
     return wanted
+
+
+def _lasting(tag: str) -> dict[str, str]:
+    """Return the headers of what nobody need ask for again: a number never comes to mean another content."""
+    return {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable"}
 
 
 def _measure(gallery: Gallery, row: int) -> bytes:

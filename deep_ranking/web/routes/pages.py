@@ -4,7 +4,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader
 
@@ -14,6 +14,7 @@ from deep_ranking.web import schema
 from deep_ranking.web.gallery import shown
 from deep_ranking.web.site import At
 
+router = APIRouter(tags=["index"])
 pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 TITLES = {"search": "Search", "compare": "Compare", "rate": "Rate", "map": "Map"}
@@ -24,34 +25,13 @@ _templates = Environment(
 
 
 @pages.get("/")
-async def search() -> str:
-    """Search by an image."""
-    return _page("search")
-
-
 @pages.get("/compare")
-async def compare() -> str:
-    """Compare two images."""
-    return _page("compare")
-
-
 @pages.get("/rate")
-async def rate() -> str:
-    """Rate triplets."""
-    return _page("rate")
-
-
 @pages.get("/map")
-async def plane() -> str:
-    """See the index on a plane."""
-    return _page("map")
-
-
-def _page(name: str) -> str:
+async def page(request: Request) -> str:
+    """Show a page."""
+    name = request.url.path.strip("/") or "search"
     return _templates.get_template(f"{name}.html").render(page=name, title=TITLES[name], version=__version__)
-
-
-router = APIRouter(tags=["index"])
 
 
 @router.get("/health")

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter
-from fastapi import Query as Parameters
+from fastapi import APIRouter, Query
 
 from deep_ranking.search import Hit
 from deep_ranking.search.exact import distances
@@ -14,15 +13,15 @@ from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery, shown
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.routes.images import known_labels
-from deep_ranking.web.site import At, Query, Site, by_image, by_path, by_text, by_upload
+from deep_ranking.web.site import At, ImageVector, Site, by_image, by_path, by_text, by_upload
 
 router = APIRouter(tags=["search"])
 
-ImageOrUpload = Annotated[str, Parameters(max_length=64, description="An image's number, or upload:NAME.")]
+ImageOrUpload = Annotated[str, Query(max_length=64, description="An image's number, or upload:NAME.")]
 
 
 @router.get("/search")
-async def search(site: At, asked: Annotated[schema.SearchQuery, Parameters()]) -> schema.Results:
+async def search(site: At, asked: Annotated[schema.SearchQuery, Query()]) -> schema.Results:
     """Find the images nearest to an image of the index, which is itself left out, or to an upload."""
     gallery = site.gallery
     query = _query(site, gallery, asked)
@@ -45,7 +44,7 @@ async def plane(site: At) -> schema.Map:
     return await site.workers.search(_map, site, gallery)
 
 
-def _query(site: Site, gallery: Gallery, asked: schema.SearchQuery) -> Query:
+def _query(site: Site, gallery: Gallery, asked: schema.SearchQuery) -> ImageVector:
     if [asked.image, asked.upload, asked.path].count(None) != 2:
         raise Problem(422, "Search by exactly one of image=NUMBER, upload=NAME and path=PATH.")
     if asked.image is not None:
@@ -56,7 +55,7 @@ def _query(site: Site, gallery: Gallery, asked: schema.SearchQuery) -> Query:
 
 
 def _results(
-    site: Site, gallery: Gallery, query: Query, asked: schema.SearchQuery, labels: Sequence[str]
+    site: Site, gallery: Gallery, query: ImageVector, asked: schema.SearchQuery, labels: Sequence[str]
 ) -> schema.Results:
     left_out = () if query.row is None else (query.row,)
     start = time.perf_counter()
@@ -76,7 +75,7 @@ def _results(
         ]
 
     return schema.Results(
-        query=schema.Query(**_side(site, gallery, query)),
+        query=_subject(site, gallery, query),
         exact=exact,
         took_ms=round(took * 1000, 3),
         total=total,
@@ -85,22 +84,22 @@ def _results(
     )
 
 
-def _compared(site: Site, gallery: Gallery, one: Query, other: Query) -> schema.Comparison:
+def _compared(site: Site, gallery: Gallery, one: ImageVector, other: ImageVector) -> schema.Comparison:
     distance = float(distances(one.vector[None], np.arange(1), other.vector)[0])
     pairs = site.pairs(gallery)
     edges, counts = pairs.histogram()
     return schema.Comparison(
-        a=schema.Compared(**_side(site, gallery, one)),
-        b=schema.Compared(**_side(site, gallery, other)),
+        a=_subject(site, gallery, one),
+        b=_subject(site, gallery, other),
         distance=distance,
         closer_than=pairs.closer_than(distance),
         histogram=schema.Histogram(edges=edges.tolist(), counts=counts.tolist(), pairs=len(pairs.distances)),
     )
 
 
-def _side(site: Site, gallery: Gallery, query: Query) -> dict:
+def _subject(site: Site, gallery: Gallery, query: ImageVector) -> schema.Subject:
     image = None if query.row is None else site.image(gallery, query.row)
-    return {"image": image, "upload": query.upload}
+    return schema.Subject(image=image, upload=query.upload)
 
 
 def _map(site: Site, gallery: Gallery) -> schema.Map:
