@@ -34,20 +34,22 @@ def indexed(
     others: Iterable[str],
     metadata: Mapping[str, str] | None = None,
 ) -> Index:
-    """Open the index at a place, or make it, and update it; the report is the index's.
+    """Open the index at a place, or make it for this model, and update it; the report is the index's.
 
     Args:
         place: of the index.
         embedder: of the index's model.
-        update: brings the index up to date.
+        update: brings the index up to date, if it is of the embedder's model.
         others: the paths of files that are no images, known once `update` has run; those named as images are
             reported as skipped.
         metadata: to keep with the index.
 
     Raises:
-        DeepRankingError: the index that is there is of another model; what `update` raises.
+        DeepRankingError: the model cannot be told from others; what `update` raises.
     """
-    index = open_or_create(place, embedder, metadata)
+    if not embedder.fingerprint:
+        raise DeepRankingError("expected a model that has a fingerprint, found one without; save and load it")
+    index = _open_or_create(place, embedder, metadata)
     try:
         report = update(index)
         for path in filter(is_named_as_image, others):
@@ -61,24 +63,10 @@ def indexed(
     return index
 
 
-def open_or_create(place: Place, embedder: Embedder, metadata: Mapping[str, str] | None = None) -> Index:
-    """Open the index at a place, or make an empty one for this model.
-
-    Raises:
-        DeepRankingError: the one that is there is of another model; a model that cannot be told from others.
-    """
-    if not embedder.fingerprint:
-        raise DeepRankingError("expected a model that has a fingerprint, found one without; save and load it")
+def _open_or_create(place: Place, embedder: Embedder, metadata: Mapping[str, str] | None) -> Index:
     try:
-        if Index.exists(place):
-            index = Index.open(place, embedder)
-        else:
-            index = Index.create(place, embedder.dimension, embedder.fingerprint, metadata, embedder)
+        if not Index.exists(place):
+            return Index.create(place, embedder.dimension, embedder.fingerprint, metadata, embedder)
     except IndexExistsError:  # of another run, which started with this one
-        index = Index.open(place, embedder)
-    try:
-        index.check_model(embedder.fingerprint, embedder.dimension)
-    except BaseException:
-        index.close()
-        raise
-    return index
+        pass
+    return Index.open(place, embedder)

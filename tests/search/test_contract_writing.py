@@ -10,7 +10,6 @@ from samples import vectors_like_embeddings, write_image
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search import Index, Options, find_duplicates, update_index
-from deep_ranking.search.folder import open_or_create
 from deep_ranking.search.image import Image
 from deep_ranking.search.measure import measure, recommend
 from deep_ranking.search.store import IndexExistsError
@@ -127,9 +126,9 @@ def test_another_that_has_it_open_sees_what_was_written(index, place):
     assert nearest(index, VECTORS[3]) == "03.jpg"
 
 
-def test_an_index_is_of_one_model_also_when_it_is_empty(index, place, embedder):
+def test_an_index_is_of_one_model_also_when_it_is_empty(index, embedder):
     index.remove(PATHS)
-    for ask in (lambda: index.check_model("pixels", 12), lambda: open_or_create(place, embedder)):
+    for ask in (lambda: index.check_model("pixels", 12), lambda: update_index(index, ".", ["a"], embedder)):
         with pytest.raises(DeepRankingError, match=r"made with the model test .*use that model, delete the"):
             ask()
 

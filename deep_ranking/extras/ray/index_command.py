@@ -57,6 +57,7 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
     make_embedder = publish(model, embedder.fingerprint, shards, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
+        index.check_model(embedder.fingerprint, embedder.dimension)
         return update_on_cluster(
             index,
             folder,
