@@ -87,9 +87,10 @@ def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, 
     """Cross-validate, write the model and the report, return all figures."""
     import_keras()
     from deep_ranking import __version__
-    from deep_ranking.blend.described import Descriptions, ReadSettings, ranked_right, text_query_groups
+    from deep_ranking.blend.described import Descriptions, ranked_right, text_query_groups
     from deep_ranking.blend.golden import folds
     from deep_ranking.blend.learn import Blend, BlendSettings
+    from deep_ranking.blend.settings import LearnSettings
     from deep_ranking.embedding import Model
     from deep_ranking.embedding.engines import make_engine
     from deep_ranking.evaluation.tasks import sample_classes
@@ -101,7 +102,7 @@ def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, 
 
     triplets, groups = table.rows, text_query_groups(table.images, table.rows)
     engine = "openvino" if args.device == "cpu" else "keras"
-    reading = ReadSettings(args.backbone, args.weights, engine=engine, seed=args.seed)
+    reading = LearnSettings(args.backbone, args.weights, engine=engine, seed=args.seed)
     described = Descriptions.of(table.images, reading, quiet=False)
     settings = described.settings(BlendSettings(seed=args.seed))
     alone = described.settings(BlendSettings(metric=None, seed=args.seed))

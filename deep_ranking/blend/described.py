@@ -14,13 +14,12 @@ import numpy as np
 from deep_ranking.blend.golden import folds, independent_groups
 from deep_ranking.blend.learn import Blend, BlendSettings, Components
 from deep_ranking.blend.network import (
-    READINGS,
     Affine,
-    Reading,
     build_blend,
     build_descriptions,
     frozen_backbone,
 )
+from deep_ranking.blend.settings import READINGS, LearnSettings, Reading
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import make_engine
 from deep_ranking.errors import DeepRankingError, expect
@@ -30,27 +29,6 @@ from deep_ranking.progress import progress
 
 _REDUCTION_IMAGES = 400
 """Images whose positions the channels' principal components are learned from."""
-
-
-@dataclass(frozen=True)
-class ReadSettings:
-    """What reads the images.
-
-    Args:
-        backbone: a name in `network.blend.READINGS`.
-        weights: "imagenet", "none" or a file.
-        image_size: in pixels, a multiple of 32.
-        engine: "keras" or "openvino"; the latter is several times faster on processors.
-        seed: of samples, and of random weights.
-        average_mirror: describe an image by the mean of itself and its mirror image, in twice the time.
-    """
-
-    backbone: str = "mobilenetv2"
-    weights: str = "imagenet"
-    image_size: int = 224
-    engine: str = "keras"
-    seed: int = 0
-    average_mirror: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +50,7 @@ class Descriptions:
     average_mirror: bool = False
 
     @classmethod
-    def of(cls, paths: Sequence[str], settings: ReadSettings, quiet: bool = True) -> "Descriptions":
+    def of(cls, paths: Sequence[str], settings: LearnSettings, quiet: bool = True) -> "Descriptions":
         """Describe image files; nothing is learned here but the channels' components, without ratings.
 
         Raises:
@@ -119,7 +97,7 @@ def ranked_right(
     Args:
         descriptions: by name, (images, d_name).
         triplets: (t, 3) rows.
-        groups: (t,), see `features.folds`.
+        groups: (t,), see `golden.folds`.
         settings: of the blend.
         count: folds.
         quiet: no progress.
