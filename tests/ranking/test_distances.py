@@ -57,7 +57,7 @@ def test_a_new_distance_has_its_loss_its_mining_and_its_flag(taxi):
 
 
 def test_a_name_is_taken_once_and_an_unknown_one_refused(taxi):
-    with pytest.raises(DeepRankingError, match="distance: expected a name besides .*, found 'taxi'"):
+    with pytest.raises(DeepRankingError, match=r"distance: expected a name besides .*, found 'taxi'"):
         register_distance("taxi", taxi.tensors, taxi.arrays)
     with pytest.raises(DeepRankingError, match="euclidean, squared_euclidean, taxi, found 'cosine'"):
         distance_named("cosine")

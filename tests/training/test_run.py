@@ -1,4 +1,4 @@
-"""What a run gives back and whom it lets in: the best network as saved, callbacks, any registered distance."""
+"""What a run gives back and whom it lets in: the best network as saved, callbacks, any distance."""
 
 from dataclasses import replace
 
