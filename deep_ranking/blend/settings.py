@@ -41,16 +41,12 @@ analogy."""
 
 @dataclass(frozen=True)
 class LearnSettings(Settings):
-    """How a network is made from rated triplets.
+    """How a network is made from rated triplets; what a setting does its help says, and `blend --help`.
 
     Args:
         backbone: a name in `READINGS`.
         weights: "imagenet", "none" or a file; see `network.weights.load_weights`.
-        image_size: in pixels.
         components: principal components kept of each description.
-        metric: whether one is learned on the weighted whole.
-        average_mirror: describe an image by the mean of itself and its mirror image, in twice the time.
-        folds: of the cross-validation.
         engine: what reads the images; openvino is several times faster on processors.
         seed: of samples, and of random weights.
 
@@ -61,21 +57,19 @@ class LearnSettings(Settings):
     backbone: str = setting(
         "mobilenetv2",
         "{default} (default) or resnet50",
-        check=Check(lambda name: name in READINGS, f"one of {', '.join(READINGS)}"),
+        Check(lambda name: name in READINGS, f"one of {', '.join(READINGS)}"),
     )
     weights: str = setting("imagenet", "(default: {default})", metavar="imagenet|none|FILE")
     image_size: int = setting(
         224,
         "pixels, a multiple of 32 (default: {default})",
-        check=Check(lambda size: size >= 64 and size % 32 == 0, "a multiple of 32 from 64 on"),
-        metavar="N",
+        Check(lambda size: size >= 64 and size % 32 == 0, "a multiple of 32 from 64 on"),
     )
-    components: int = setting(256, "of each description (default: {default})", check=at_least(1), metavar="N")
+    components: int = setting(256, "of each description (default: {default})", at_least(1))
     metric: bool = setting(True, "learn a metric on the weighted whole (default: yes)")
     average_mirror: bool = setting(
-        True,
-        "describe an image by the mean of itself and its mirror image, in twice the time (default: yes)",
+        True, "describe an image by the mean of itself and its mirror image, in twice the time (default: yes)"
     )
-    folds: int = setting(5, "of the cross-validation (default: {default})", check=at_least(2), metavar="N")
+    folds: int = setting(5, "of the cross-validation (default: {default})", at_least(2))
     engine: str = setting("auto", "(default: {default}, the fastest)", choices=("auto", *ENGINES))
-    seed: int = setting(0, "(default: {default})", check=at_least(0), metavar="N")
+    seed: int = setting(0, "(default: {default})", at_least(0))
