@@ -87,9 +87,9 @@ def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, 
     """Cross-validate, write the model and the report, return all figures."""
     import_keras()
     from deep_ranking import __version__
-    from deep_ranking.blend.described import Descriptions, ranked_right, text_query_groups
     from deep_ranking.blend.golden import folds
     from deep_ranking.blend.learn import Blend, BlendSettings
+    from deep_ranking.blend.run import Descriptions, ranked_right, text_query_groups
     from deep_ranking.blend.settings import LearnSettings
     from deep_ranking.embedding import Model
     from deep_ranking.embedding.engines import make_engine

@@ -1,18 +1,123 @@
-"""Learning from ratings, from triplets to the file of the network."""
+"""Learning from ratings: from triplets to the file of a network blended from a frozen backbone's readings.
 
+No gradient goes through the backbone, so each image is run through it once, whatever the number of folds.
+"""
+
+import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import keras
+import numpy as np
 
 from deep_ranking import __version__
-from deep_ranking.blend.described import Descriptions, ranked_right, text_query_groups
-from deep_ranking.blend.learn import Blend, BlendSettings, MahalanobisMetric
-from deep_ranking.blend.settings import LearnSettings
-from deep_ranking.evaluation.metrics import Estimate, bootstrap
+from deep_ranking.blend.golden import folds, independent_groups
+from deep_ranking.blend.learn import Blend, BlendSettings, Components, MahalanobisMetric
+from deep_ranking.blend.network import (
+    Affine,
+    build_blend,
+    build_descriptions,
+    frozen_backbone,
+)
+from deep_ranking.blend.settings import READINGS, LearnSettings, Reading
+from deep_ranking.embedding import Model
+from deep_ranking.embedding.engines import make_engine
+from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
 from deep_ranking.files import check_writable
+from deep_ranking.images.loader import load_batches
 from deep_ranking.network.file import check_ending, save_network
+from deep_ranking.progress import progress
 from deep_ranking.triplets.table import Triplets
+
+_REDUCTION_IMAGES = 400
+"""Images whose positions the channels' principal components are learned from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Descriptions:
+    """Images as the frozen backbone sees them, and what is needed to build on that.
+
+    Args:
+        frozen: the backbone.
+        readings: what is read from it.
+        reductions: channels' principal components of the readings that want them.
+        descriptions: by name, (images, d_name) float32 of unit length.
+        average_mirror: they are means of the image's and its mirror image's.
+    """
+
+    frozen: keras.Model
+    readings: dict[str, Reading]
+    reductions: dict[str, Affine]
+    descriptions: dict[str, np.ndarray] = field(repr=False)
+    average_mirror: bool = False
+
+    @classmethod
+    def of(cls, paths: Sequence[str], settings: LearnSettings, quiet: bool = True) -> "Descriptions":
+        """Describe image files; nothing is learned here but the channels' components, without ratings.
+
+        Raises:
+            DeepRankingError: the backbone cannot be had, or an image cannot be read.
+        """
+        readings = READINGS.get(settings.backbone, {})
+        frozen = frozen_backbone(settings.backbone, settings.image_size, settings.weights, settings.seed)
+        reductions = _reductions(frozen, readings, paths, settings.seed)
+        network, places = build_descriptions(frozen, readings, reductions, settings.average_mirror)
+        embedder = Model(network, engine=make_engine(settings.engine, network))
+        vectors = embedder.embed_all(paths, quiet=quiet)
+        descriptions = {name: vectors[:, place] for name, place in places.items()}
+        return cls(frozen, readings, reductions, descriptions, settings.average_mirror)
+
+    def settings(self, settings: BlendSettings) -> BlendSettings:
+        """Return settings with the readings' own powers."""
+        return replace(settings, powers={name: reading.power for name, reading in self.readings.items()})
+
+    def network(self, blend: Blend) -> keras.Model:
+        """Return the whole network with what was learned."""
+        components = {name: (found.mean, found.axes) for name, found in blend.components.items()}
+        metric = (blend.mean, blend.matrix)
+        return build_blend(
+            self.frozen,
+            self.readings,
+            self.reductions,
+            components,
+            blend.weights,
+            metric,
+            self.average_mirror,
+        )
+
+
+def ranked_right(
+    descriptions: dict[str, np.ndarray],
+    triplets: np.ndarray,
+    groups: np.ndarray,
+    settings: BlendSettings,
+    count: int = 5,
+    quiet: bool = True,
+) -> np.ndarray:
+    """Return which triplets are ranked right by a blend that was learned from other groups, (t,) bool.
+
+    Args:
+        descriptions: by name, (images, d_name).
+        triplets: (t, 3) rows.
+        groups: (t,), see `golden.folds`.
+        settings: of the blend.
+        count: folds.
+        quiet: no progress.
+    """
+    right = np.zeros(len(triplets), bool)
+    for training, held_out in progress(folds(groups, count), "cross-validation", "folds", quiet=quiet):
+        vectors = Blend.fit(descriptions, triplets[training], settings).vectors(descriptions)
+        right[held_out] = similarity_precision(triplet_distances(vectors, triplets[held_out]))
+    return right
+
+
+def text_query_groups(paths: Sequence[str], triplets: np.ndarray) -> np.ndarray:
+    """Return the independent groups of triplets: no text query (folder) and no photograph in two of them."""
+    contents = np.array([hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths])
+    return independent_groups(triplets, np.array([str(Path(path).parent) for path in paths]), contents)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,3 +185,25 @@ def learn(
     }
     save_network(network, model_path, metadata)
     return Learned(network, blend.weights, precision, int(groups.max()) + 1)
+
+
+def _reductions(
+    frozen: keras.Model, readings: dict[str, Reading], paths: Sequence[str], seed: int
+) -> dict[str, Affine]:
+    wanted = {name: reading.channels for name, reading in readings.items() if reading.channels}
+    if not wanted:
+        return {}
+    expect("images", len(paths) >= 2, "two or more", len(paths))
+    chosen = np.random.default_rng(seed).permutation(len(paths))[:_REDUCTION_IMAGES]
+    maps: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
+    for batch in load_batches([paths[i] for i in np.sort(chosen)], frozen.input_shape[1:3], 32):
+        if batch.failures:
+            raise DeepRankingError(f"{batch.failures[0][1]}; mend or remove it")
+        found = dict(zip(readings, frozen.predict_on_batch(batch.images), strict=True))
+        for name, parts in maps.items():
+            parts.append(found[name].reshape(-1, found[name].shape[-1]))
+    reduced = {
+        name: Components.fit(np.concatenate(parts), wanted[name], rows=len(paths) * 400, seed=seed)
+        for name, parts in maps.items()
+    }
+    return {name: (found.mean, found.axes) for name, found in reduced.items()}

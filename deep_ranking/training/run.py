@@ -1,7 +1,5 @@
 """The training run."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -25,7 +23,7 @@ from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import check_ending, load_network, save_network
 from deep_ranking.network.network import average_mirror
 from deep_ranking.training import callbacks as own
-from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
+from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path, run_identity
 from deep_ranking.training.data import Data, batches_of
 from deep_ranking.training.frozen import CachedActivations, refit_embedding
 from deep_ranking.training.model import build_training_model, float32_copy
@@ -133,7 +131,7 @@ class Run:
             self.cache = ImageCache(self.size, self.options.image_cache, self.options.image_cache_size)
         self._build()
         path = checkpoint_path(model_path)
-        self.checkpoint = Checkpoint(path, _run_identity(settings, data, validation), self.writes)
+        self.checkpoint = Checkpoint(path, run_identity(settings, data, validation), self.writes)
 
     def go(
         self,
@@ -296,14 +294,3 @@ def _fit(model: keras.Model, batches: ImageBatches, step: int, epochs: int, watc
                 # What a reading thread raises arrives wrapped by the backend; the reason is what is wanted.
                 raise batches.failure from None
         epoch = until
-
-
-def _run_identity(settings: TrainingSettings, data: Data, validation: Triplets | None) -> str:
-    """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
-    the learning rate depends on it.
-    """
-    parts = {**asdict(settings), "training": data.fingerprint}
-    if settings.schedule == "constant" and not settings.warmup:
-        del parts["epochs"]
-    parts["validation"] = validation.fingerprint if validation else None
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

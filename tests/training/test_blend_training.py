@@ -7,10 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.blend.described import Descriptions, ranked_right, text_query_groups
 from deep_ranking.blend.learn import Blend, BlendSettings
 from deep_ranking.blend.network import build_blend, frozen_backbone
-from deep_ranking.blend.run import learn
+from deep_ranking.blend.run import Descriptions, learn, ranked_right, text_query_groups
 from deep_ranking.blend.settings import READINGS, LearnSettings
 from deep_ranking.cli import main
 from deep_ranking.embedding import Model
