@@ -63,11 +63,12 @@ from deep_ranking.training.model import build_training_model as build_training_m
 from deep_ranking.training.frozen import CachedActivations as CachedActivations
 from deep_ranking.blend.learn import Blend as Blend
 from deep_ranking.blend.learn import BlendSettings as BlendSettings
-from deep_ranking.blend.described import Descriptions as Descriptions
-from deep_ranking.blend.described import ReadSettings as ReadSettings
+from deep_ranking.blend.run import Descriptions as Descriptions
+from deep_ranking.blend.settings import LearnSettings as LearnSettings
+from deep_ranking.blend.run import learn as learn
 from deep_ranking.blend.golden import GoldenFeature as GoldenFeature
-from deep_ranking.blend.described import ranked_right as ranked_right
-from deep_ranking.blend.described import text_query_groups as text_query_groups
+from deep_ranking.blend.run import ranked_right as ranked_right
+from deep_ranking.blend.run import text_query_groups as text_query_groups
 from deep_ranking.blend.golden import independent_groups as independent_groups
 from deep_ranking.blend.golden import folds as group_folds
 from deep_ranking.search.index import Index as Index
@@ -140,15 +141,15 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "TripletHingeLoss", "MinedTripletLoss", "ProxyLoss", "Proxies", "Distance", "DISTANCES",
 "register_distance", "ranking_metrics", "mining_metrics", "train", "TrainingSettings", "Trained",
 "build_training_model", "CachedActivations", "Blend", "BlendSettings", "Descriptions",
-"ReadSettings", "GoldenFeature", "ranked_right", "text_query_groups", "independent_groups",
-"group_folds", "Index", "Options", "Hit", "Results", "update_index", "Store", "register_store",
-"IndexUpdate", "IndexedImage", "Group", "find_duplicates", "page_image_id", "Evaluation",
-"TripletTask", "RetrievalTask", "sample_classes", "Measurement", "results_table", "Estimate",
-"bootstrap", "nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
-"similarity_precision", "score_at_top", "checked_triplets", "Embeddings", "read_embeddings",
-"write_embeddings", "RatingStore", "choose_question", "tally_ratings", "show", "LiveCurves",
-"draw_curves", "report", "embedding_map", "draw_chart", "CHART_COLOURS", "DemoSettings",
-"draw_demo", "Appearance", "appearance_distances", "read_relevance", "within_class_triplets",
-"prepare_tiny_imagenet", "prepare_human_triplets", "DeepRankingError", "MissingExtraError",
-"ImageError", "TripletFileError", "ModelFileError", "expect", "import_keras", "COMMANDS",
-"run_command", "written_whole", "progress_bar"]
+"LearnSettings", "learn", "GoldenFeature", "ranked_right", "text_query_groups",
+"independent_groups", "group_folds", "Index", "Options", "Hit", "Results", "update_index", "Store",
+"register_store", "IndexUpdate", "IndexedImage", "Group", "find_duplicates", "page_image_id",
+"Evaluation", "TripletTask", "RetrievalTask", "sample_classes", "Measurement", "results_table",
+"Estimate", "bootstrap", "nearest_neighbours", "measure_retrieval", "measure_triplets",
+"triplet_distances", "similarity_precision", "score_at_top", "checked_triplets", "Embeddings",
+"read_embeddings", "write_embeddings", "RatingStore", "choose_question", "tally_ratings", "show",
+"LiveCurves", "draw_curves", "report", "embedding_map", "draw_chart", "CHART_COLOURS",
+"DemoSettings", "draw_demo", "Appearance", "appearance_distances", "read_relevance",
+"within_class_triplets", "prepare_tiny_imagenet", "prepare_human_triplets", "DeepRankingError",
+"MissingExtraError", "ImageError", "TripletFileError", "ModelFileError", "expect", "import_keras",
+"COMMANDS", "run_command", "written_whole", "progress_bar"]

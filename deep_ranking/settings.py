@@ -4,7 +4,7 @@ From such a table the command line makes its flags (`cli.shared.add_settings`) a
 
     @dataclass(frozen=True)
     class Cooking(Settings):
-        minutes: int = setting(10, "how long (default: {default})", check=at_least(1), metavar="N")
+        minutes: int = setting(10, "how long (default: {default})", at_least(1))
 
 What holds such a table imports nothing heavy, so that a `--help` that is made from it is instant.
 """
@@ -12,7 +12,7 @@ What holds such a table imports nothing heavy, so that a `--help` that is made f
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any, NamedTuple, Self, get_args, get_type_hints
+from typing import Any, NamedTuple, Self
 
 from deep_ranking.errors import expect
 
@@ -37,6 +37,11 @@ def at_least(number: float) -> Check:
     return Check(lambda value: value >= number, f"{number} or more")
 
 
+def up_to(number: float) -> Check:
+    """Return the check for 0 to that number."""
+    return Check(lambda value: 0 <= value <= number, f"a number of 0 to {number}")
+
+
 POSITIVE = Check(lambda value: value > 0, "a number above 0")
 FINITE = Check(lambda value: 0 < value < math.inf, "a finite number above 0")
 BELOW_1 = Check(lambda value: 0 <= value < 1, "0 or more and below 1")
@@ -47,10 +52,10 @@ SEED = Check(lambda value: 0 <= value < 2**31, "0 or more and below 2^31")
 def setting(
     default: Any = MISSING,
     help: str = "",
-    *,
     check: Check | None = None,
-    choices: Iterable[str] | None = None,
     metavar: str | None = None,
+    *,
+    choices: Iterable[str] | None = None,
     group: str = "",
     flag: str | None = "",
     auto: bool = False,
@@ -61,8 +66,8 @@ def setting(
         default: the value where none is given.
         help: of the flag; `{default}` stands for the default, `{blog}` for what the class's `blog()` has.
         check: what is expected of a value; None, as a default, is not checked.
+        metavar: what the flag's value is called; N where left out of whole numbers.
         choices: the values there are, a collection or a registry that may grow.
-        metavar: what the flag's value is called.
         group: under which heading of the help the flag stands.
         flag: its name, where it is not the field's; None makes none.
         auto: the flag has the value "auto" besides, which is its default; what it comes to the command says.
@@ -110,44 +115,3 @@ class Settings:
             elif value is not None and not (value == "auto" and part.metadata.get("auto")):
                 changes[part.name] = value
         return replace(self, **changes)
-
-
-class Flag(NamedTuple):
-    """What the command line makes of a field."""
-
-    name: str
-    help: str
-    kind: type
-    default: Any
-    choices: tuple[str, ...] | None
-    metavar: str | None
-    auto: bool
-
-
-def flags(kind: type[Settings], group: str | None = None) -> dict[str, Flag]:
-    """Return, by field, the flags of settings that stand in a group of the help; None: all."""
-    types = get_type_hints(kind)
-    blog = kind.blog() if hasattr(kind, "blog") else None
-    found = {}
-    for part in fields(kind):
-        about = part.metadata
-        if about.get("flag") is None or group not in (None, about["group"]):
-            continue
-        text = about["help"].format(default=_shown(part.default), blog=_shown(getattr(blog, part.name, None)))
-        known = [one for one in get_args(types[part.name]) if isinstance(one, type) and one is not type(None)]
-        value_type = known[0] if known else types[part.name]
-        choices = about["choices"] and tuple(about["choices"])
-        found[part.name] = Flag(
-            about["flag"] or part.name,
-            text,
-            value_type if isinstance(value_type, type) else str,
-            part.default,
-            ("auto", *choices) if about["auto"] else choices,
-            about["metavar"],
-            about["auto"],
-        )
-    return found
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -95,9 +95,9 @@ def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, 
         Blend,
         BlendSettings,
         Descriptions,
+        LearnSettings,
         Model,
         NetworkSettings,
-        ReadSettings,
         __version__,
         build_network,
         group_folds,
@@ -112,7 +112,7 @@ def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, 
 
     triplets, groups = table.rows, text_query_groups(table.images, table.rows)
     engine = "openvino" if args.device == "cpu" else "keras"
-    reading = ReadSettings(args.backbone, args.weights, engine=engine, seed=args.seed)
+    reading = LearnSettings(args.backbone, args.weights, engine=engine, seed=args.seed)
     described = Descriptions.of(table.images, reading, quiet=False)
     settings = described.settings(BlendSettings(seed=args.seed))
     alone = described.settings(BlendSettings(metric=None, seed=args.seed))

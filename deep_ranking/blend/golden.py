@@ -72,10 +72,8 @@ class GoldenFeature:
         while scale:
             margins = [(pairs[name].negative - pairs[name].positive) / scale[name] for name in scale]
             rows = np.repeat(np.stack(margins, axis=1), 2, axis=0) * sign[:, None]
-            machine = LinearSVC(
-                C=penalty, fit_intercept=False, loss="hinge", max_iter=100_000, random_state=0
-            )
-            found = machine.fit(rows, sign).coef_[0]
+            svm = LinearSVC(C=penalty, fit_intercept=False, loss="hinge", max_iter=100_000, random_state=0)
+            found = svm.fit(rows, sign).coef_[0]
             if found.min() >= 0 and found.max() > 0:
                 return cls({f: float(w / found.sum() / scale[f]) for f, w in zip(scale, found, strict=True)})
             del scale[list(scale)[int(np.argmin(found))]]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from deep_ranking.blend.golden import GoldenFeature
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics.triplets import checked_triplets
+from deep_ranking.settings import Settings, at_least, setting
 
 _NEWTON_STEPS = 20
 
@@ -169,24 +170,20 @@ class Components:
 
 
 @dataclass(frozen=True)
-class BlendSettings:
+class BlendSettings(Settings):
     """How descriptions are blended.
 
     Args:
-        components: principal components kept of each description, 1 or more.
+        components: principal components kept of each description.
         powers: of each description's `Components`, by name; 0 for one that is not named.
         metric: learned on the weighted whole; None leaves that step out.
         seed: of the sample that the components are learned from.
     """
 
-    components: int = 256
+    components: int = setting(256, check=at_least(1))
     powers: Mapping[str, float] | None = None
     metric: MahalanobisMetric | None = field(default_factory=MahalanobisMetric)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        expect("components", self.components >= 1, "1 or more", self.components)
-        expect("seed", self.seed >= 0, "0 or more", self.seed)
+    seed: int = setting(0, check=at_least(0))
 
 
 @dataclass(frozen=True)

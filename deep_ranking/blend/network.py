@@ -4,14 +4,14 @@ Descriptions are what is read: each a vector of unit length for an image. Blende
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.blend.settings import READINGS, LearnSettings, Reading
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.layers import (
     ColourHistogram,
     LabColour,
@@ -35,37 +35,6 @@ _POOLINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What is read from a backbone.
-
-    Args:
-        layer: whose activations.
-        pooling: how its positions are summed up; see `pooling`.
-        channels: the activations are first reduced to so many principal components; None: not.
-        power: of the description's own components; see `features.components`.
-    """
-
-    layer: str
-    pooling: Literal["mean", "spread", "quadrants", "second_moments"]
-    channels: int | None = None
-    power: float = 0.0
-
-
-READINGS: dict[str, dict[str, Reading]] = {
-    "mobilenetv2": {
-        "layout": Reading("out_relu", "quadrants"),
-        "parts": Reading("block_13_project_BN", "second_moments", 64, 0.5),
-        "texture": Reading("block_12_add", "second_moments", 64, 0.5),
-    },
-    "resnet50": {
-        "layout": Reading("conv5_block3_out", "quadrants"),
-        "parts": Reading("conv4_block6_out", "second_moments", 64, 0.5),
-        "texture": Reading("conv3_block4_out", "second_moments", 64, 0.5),
-    },
-}
-"""By backbone and name. MobileNetV2's were chosen on rated triplets (docs/experiments.md), ResNet50's by
-analogy."""
 COLOUR = "colour"
 
 
@@ -84,8 +53,7 @@ def frozen_backbone(backbone: str, image_size: int, weights: str, seed: int = 0)
     Raises:
         DeepRankingError: no readings are known of the backbone, or the weights cannot be loaded.
     """
-    expect("backbone", backbone in READINGS, f"one of {', '.join(READINGS)}", backbone)
-    expect("image_size", image_size >= 64 and image_size % 32 == 0, "a multiple of 32 from 64 on", image_size)
+    LearnSettings(backbone, weights, image_size, seed=seed)  # checks them
     settings = NetworkSettings(backbone, image_size, embedding_size=0, low_resolution="none")
     keras.utils.set_random_seed(seed)
     whole = build_network(settings, backbone_rate=0.0)

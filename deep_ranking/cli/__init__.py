@@ -89,7 +89,7 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
             warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is not the user's concern
             return _run(command, argv, prog)
     except KeyboardInterrupt as stop:
-        return running.told(prog, stop)
+        return running.report_stop(prog, stop)
 
 
 def command_module(command: str) -> ModuleType:

@@ -2,14 +2,35 @@
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Sets = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the data sets and their flags."""
     sets = parser.add_subparsers(dest="data_set", metavar="DATA_SET", required=True)
+    sample = "python triplet_sampler.py --input_directory {output}%s --output_directory ."
+    evaluate = "deep-ranking evaluate --dataset {output} --triplets {output}/triplets.txt"
+    for data_set, prepare, next_step in (
+        (_add_demo(sets), _demo, sample % ""),
+        (_add_tiny_imagenet(sets), _tiny_imagenet, sample % "/train"),
+        (_add_human_triplets(sets), _human_triplets, evaluate),
+    ):
+        data_set.set_defaults(prepare=prepare, next_step=next_step)
+        data_set.add_argument("--json", action="store_true", help="print the counts as JSON")
+        # Also read from the command itself, where its absence is a False that must not be undone here.
+        data_set.add_argument(
+            "--quiet",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="no progress; warnings and errors still come",
+        )
 
-    demo = sets.add_parser(
+
+def _add_demo(sets: "Sets") -> argparse.ArgumentParser:
+    demo: argparse.ArgumentParser = sets.add_parser(
         "demo",
         help="draw a small fine-grained set by code: eight classes, graded hue, size and angle",
         description="Draw a small fine-grained data set: four shapes and four textures, each in graded hue, "
@@ -31,8 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="also write triplets within a class of the images in --validation_output here",
     )
+    return demo
 
-    tiny = sets.add_parser(
+
+def _add_tiny_imagenet(sets: "Sets") -> argparse.ArgumentParser:
+    tiny: argparse.ArgumentParser = sets.add_parser(
         "tiny-imagenet",
         help="200 classes of small photographs (downloads 248 MB without --archive)",
         description="Unpack Tiny ImageNet into DIR/train/CLASS/ and DIR/val/CLASS/, with the names of the "
@@ -41,8 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tiny.add_argument("--archive", metavar="FILE", help="the official archive; left out, it is downloaded")
     tiny.add_argument("--output", required=True, metavar="DIR", help="folder to make")
     tiny.add_argument("--classes", type=int, metavar="N", help="take only the first N classes (default: all)")
+    return tiny
 
-    human = sets.add_parser(
+
+def _add_human_triplets(sets: "Sets") -> argparse.ArgumentParser:
+    human: argparse.ArgumentParser = sets.add_parser(
         "human-triplets",
         help="triplets rated by people, one folder a text query",
         description="Unpack the paper's human-rated triplets into DIR/QUERY/ and DIR/triplets.txt. To "
@@ -50,22 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     human.add_argument("--archive", metavar="FILE", help="ZIP archive of images/QUERY/* and triplets.txt")
     human.add_argument("--output", required=True, metavar="DIR", help="folder to make")
-
-    sample = "python triplet_sampler.py --input_directory {output}%s --output_directory ."
-    for data_set, prepare, next_step in (
-        (demo, _demo, sample % ""),
-        (tiny, _tiny_imagenet, sample % "/train"),
-        (human, _human_triplets, "deep-ranking evaluate --dataset {output} --triplets {output}/triplets.txt"),
-    ):
-        data_set.set_defaults(prepare=prepare, next_step=next_step)
-        data_set.add_argument("--json", action="store_true", help="print the counts as JSON")
-        # Also read from the command itself, where its absence is a False that must not be undone here.
-        data_set.add_argument(
-            "--quiet",
-            action="store_true",
-            default=argparse.SUPPRESS,
-            help="no progress; warnings and errors still come",
-        )
+    return human
 
 
 def run(args: argparse.Namespace) -> None:

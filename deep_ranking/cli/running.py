@@ -1,4 +1,4 @@
-"""What stops a command from outside: Ctrl-C and SIGTERM, which both tidy up and are told in one line."""
+"""How a command runs and stops: several processes of it; Ctrl-C and SIGTERM, which tidy up and say so."""
 
 import argparse
 import logging
@@ -42,10 +42,10 @@ def sigterm_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def told(prog: str, stop: KeyboardInterrupt) -> int:
-    """Say in a line that a command was stopped and how to go on, and return its exit status.
+def report_stop(prog: str, stop: KeyboardInterrupt) -> int:
+    """Say in a line that a command was stopped and how to go on; return its exit status.
 
-    How to go on is a note of the exception (`add_note`), of whoever knows what is kept.
+    Who knows what was kept has put how to go on into a note of the exception (`add_note`).
     """
     by_signal = isinstance(stop, Terminated)
     how = getattr(stop, "__notes__", None) or ["the same command begins anew"]
@@ -54,7 +54,7 @@ def told(prog: str, stop: KeyboardInterrupt) -> int:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process now: not when a thread has computed to its end what nobody waits for any more."""
+    """End the process at once, without waiting for threads whose results nobody wants any more."""
     others = {thread for thread in threading.enumerate() if not thread.daemon} - {threading.main_thread()}
     if others:
         logging.shutdown()
@@ -64,7 +64,7 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-def run_together(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
+def run_processes(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
     """Do the work in `args.processes` processes, each told its number and where the first one listens.
 
     Args:

@@ -9,9 +9,19 @@ directory.
 import argparse
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deep_ranking.cli import relevance_flags
+from deep_ranking.errors import DeepRankingError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from deep_ranking.triplets.uniform import UniformSampler
+
+    Classes = dict[str, list[str]]
 
 logger = logging.getLogger(__name__)
 
@@ -55,18 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Sample and write."""
     from deep_ranking.cli.shared import warn_of_skipped
-    from deep_ranking.errors import DeepRankingError
     from deep_ranking.files import check_writable
     from deep_ranking.images.find import find_classes
-    from deep_ranking.progress import progress
-    from deep_ranking.triplets.file import write_blocks
     from deep_ranking.triplets.uniform import UniformSampler, split_images
 
-    without_effect = relevance_flags.changed(args) + ["--count"] * (args.count is not None)
-    if args.method == "uniform" and without_effect:
-        raise DeepRankingError(f"{', '.join(without_effect)}: without effect; these need --method importance")
-    if args.count is not None and args.count < 1:
-        raise DeepRankingError(f"--count: expected 1 or more, found {args.count}")
+    _refuse_what_has_no_effect(args)
     skipped: list[str] = []
     classes = find_classes(args.input_directory, on_skip=skipped.append)
     warn_of_skipped(skipped)
@@ -81,19 +84,11 @@ def run(args: argparse.Namespace) -> None:
         name: UniformSampler(part, args.num_pos_images, args.num_neg_images, args.seed)
         for name, part in parts.items()
     }
-    counts = {name: len(sampler) for name, sampler in samplers.items()}
-    drawn = {name: sampler.blocks() for name, sampler in samplers.items()}
+    drawn = {name: (len(sampler), sampler.blocks()) for name, sampler in samplers.items()}
     if args.method == "importance":
-        from deep_ranking.triplets.importance import ImportanceSampler
-
-        everything = [image for images in classes.values() for image in images]
-        for name, part in parts.items():
-            relevance = relevance_flags.relevance_of(args, part, everything)
-            importance = ImportanceSampler(relevance, relevance_flags.settings_of(args), args.seed)
-            importance.draw(100)  # where there is nothing to draw, this says so before a file is written
-            importance.drawn = 0
-            counts[name] = counts[name] if args.count is None else args.count
-            drawn[name] = importance.blocks(counts[name])
+        drawn = {
+            name: _by_importance(args, parts[name], classes, count) for name, (count, _) in drawn.items()
+        }
     folder = Path(args.output_directory)
     check_writable(folder / next(iter(parts)))
     stale = folder / f"validation_triplets{ending}"
@@ -101,25 +96,7 @@ def run(args: argparse.Namespace) -> None:
         logger.warning(
             f"{stale} is of an earlier run; the images it holds out are now among the triplets too"
         )
-    written = []
-    for name, sampler in samplers.items():
-        if sampler.single_image_classes and args.relevance != "hierarchy":
-            logger.warning(
-                f"{len(sampler.single_image_classes)} classes have one image, which has no positive and is "
-                f"used as a negative only: {', '.join(sampler.single_image_classes[:5])}"
-            )
-        bar = progress((), f"writing {name}", "triplets", total=counts[name], quiet=args.quiet)
-        with bar:
-            blocks = (_counted(block, bar) for block in drawn[name])
-            count = write_blocks(folder / name, sampler.images, blocks)
-        written.append(
-            {
-                "path": str(folder / name),
-                "triplets": count,
-                "images": len(sampler.images),
-                "classes": len(sampler.classes),
-            }
-        )
+    written = [_write(args, folder / name, sampler, *drawn[name]) for name, sampler in samplers.items()]
     if args.json:
         print(json.dumps({"files": written, "seed": args.seed, "skipped_files": len(skipped)}))
     else:
@@ -130,6 +107,47 @@ def run(args: argparse.Namespace) -> None:
             )
 
 
-def _counted(block, bar):
-    bar.update(len(block))
-    return block
+def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
+    without_effect = relevance_flags.changed(args) + ["--count"] * (args.count is not None)
+    if args.method == "uniform" and without_effect:
+        raise DeepRankingError(f"{', '.join(without_effect)}: without effect; these need --method importance")
+    if args.count is not None and args.count < 1:
+        raise DeepRankingError(f"--count: expected 1 or more, found {args.count}")
+
+
+def _by_importance(
+    args: argparse.Namespace, part: "Classes", classes: "Classes", count: int
+) -> "tuple[int, Iterator[NDArray]]":
+    """Return how many triplets of a part of the images are drawn by importance, and these."""
+    from deep_ranking.triplets.importance import ImportanceSampler
+
+    everything = [image for images in classes.values() for image in images]
+    relevance = relevance_flags.relevance_of(args, part, everything)
+    sampler = ImportanceSampler(relevance, relevance_flags.settings_of(args), args.seed)
+    sampler.check()  # before a file is written
+    count = count if args.count is None else args.count
+    return count, sampler.blocks(count)
+
+
+def _write(
+    args: argparse.Namespace, path: Path, sampler: "UniformSampler", count: int, blocks: "Iterator[NDArray]"
+) -> dict[str, Any]:
+    """Write a file of triplets, and return what it is in numbers."""
+    from deep_ranking.progress import progress
+    from deep_ranking.triplets.file import write_blocks
+
+    if sampler.single_image_classes and args.relevance != "hierarchy":
+        logger.warning(
+            f"{len(sampler.single_image_classes)} classes have one image, which has no positive and is "
+            f"used as a negative only: {', '.join(sampler.single_image_classes[:5])}"
+        )
+    with progress((), f"writing {path.name}", "triplets", total=count, quiet=args.quiet) as bar:
+
+        def counted() -> "Iterator[NDArray]":
+            for block in blocks:
+                bar.update(len(block))
+                yield block
+
+        written = write_blocks(path, sampler.images, counted())
+    images, classes = len(sampler.images), len(sampler.classes)
+    return {"path": str(path), "triplets": written, "images": images, "classes": classes}

@@ -6,10 +6,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import fields
+from typing import Any, get_args, get_type_hints
 
 from deep_ranking.errors import DeepRankingError, reason
-from deep_ranking.settings import ENGINES, Settings, flags
+from deep_ranking.settings import ENGINES, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -31,18 +32,29 @@ def add_settings(
         leave_out: fields without a flag here.
         given_only: a flag that is not given is None, whatever the default: a preset may have another.
     """
-    for name, flag in flags(kind, group).items():
-        if name in leave_out:
+    types, blog = get_type_hints(kind), kind.blog() if hasattr(kind, "blog") else None
+    for field in fields(kind):
+        about = field.metadata
+        if about.get("flag") is None or field.name in leave_out or group not in (None, about["group"]):
             continue
-        default = "auto" if flag.auto else None if given_only else flag.default
-        options: dict[str, Any] = {"dest": name, "help": flag.help, "default": default}
-        if flag.kind is not bool:
-            options |= {"type": flag.kind, "choices": flag.choices, "metavar": flag.metavar}
-        elif flag.default is False:
-            options["action"] = "store_true"
+        first = next(iter(get_args(types[field.name])), types[field.name])  # int of `int | None`
+        preset = getattr(blog, field.name, None)
+        options: dict[str, Any] = {
+            "dest": field.name,
+            "help": about["help"].format(default=_shown(field.default), blog=_shown(preset)),
+            "default": "auto" if about["auto"] else None if given_only else field.default,
+        }
+        if first is bool:
+            options["action"] = argparse.BooleanOptionalAction if field.default is not False else "store_true"
         else:
-            options["action"] = argparse.BooleanOptionalAction
-        parser.add_argument(f"--{flag.name}", **options)
+            options["type"] = first if isinstance(first, type) else str
+            options["choices"] = about["choices"] and ["auto"] * about["auto"] + [*about["choices"]]
+            options["metavar"] = about["metavar"] or ("N" if first is int else None)
+        parser.add_argument(f"--{about['flag'] or field.name}", **options)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def add_store(parser: argparse.ArgumentParser, purpose: str) -> None:

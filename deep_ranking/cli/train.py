@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
             if getattr(args, name) is not None:
                 raise DeepRankingError(f"--{name}: no effect without --processes; give both")
     elif args.processes > 1 and args.process is None and args.coordinator is None:
-        return running.run_together(_train, args)
+        return running.run_processes(_train, args)
     _train(args)
 
 

@@ -4,14 +4,14 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.errors import expect
+from deep_ranking.settings import Settings, setting, up_to
 
 if TYPE_CHECKING:
     import keras
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Settings):
     """How far images are varied; everything is off at 0. Each image draws its own variation.
 
     Args:
@@ -30,25 +30,16 @@ class Augmentation:
         DeepRankingError: a value is out of its range.
     """
 
-    pixel_shift: int = 0
+    pixel_shift: int = setting(0, check=up_to(10_000))
     horizontal_flip: bool = False
     vertical_flip: bool = False
-    rotation_range: float = 0.0
-    zoom_range: float = 0.0
-    shear_range: float = 0.0
-    width_shift_range: float = 0.0
-    height_shift_range: float = 0.0
-    fill_mode: str = "nearest"
-    cval: float = 0.0
-
-    def __post_init__(self) -> None:
-        highest = {"rotation_range": 180, "zoom_range": 0.99, "shear_range": 1.5}
-        highest |= {"width_shift_range": 1, "height_shift_range": 1, "pixel_shift": 10_000, "cval": 255}
-        for name, limit in highest.items():
-            value = getattr(self, name)
-            expect(name, 0 <= value <= limit, f"a number of 0 to {limit}", value)
-        modes = ("nearest", "reflect", "wrap", "constant")
-        expect("fill_mode", self.fill_mode in modes, f"one of {', '.join(modes)}", self.fill_mode)
+    rotation_range: float = setting(0.0, check=up_to(180))
+    zoom_range: float = setting(0.0, check=up_to(0.99))
+    shear_range: float = setting(0.0, check=up_to(1.5))
+    width_shift_range: float = setting(0.0, check=up_to(1))
+    height_shift_range: float = setting(0.0, check=up_to(1))
+    fill_mode: str = setting("nearest", choices=("nearest", "reflect", "wrap", "constant"))
+    cval: float = setting(0.0, check=up_to(255))
 
     @property
     def is_off(self) -> bool:

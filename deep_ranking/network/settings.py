@@ -37,20 +37,16 @@ class NetworkSettings(Settings):
         "vgg16",
         "{default} (default), alexnet, resnet50, resnet101, mobilenetv2, efficientnetv2b0, convnext_tiny, or "
         "simple, a small net for first tries",
-        check=Check(lambda name: name in BACKBONES, f"one of {', '.join(BACKBONES)}"),
+        Check(lambda name: name in BACKBONES, f"one of {', '.join(BACKBONES)}"),
     )
     image_size: int = setting(
-        224,
-        "pixels (default: {default})",
-        check=Check(lambda size: size >= 32, "32 pixels or more"),
-        metavar="N",
+        224, "pixels (default: {default})", Check(lambda size: size >= 32, "32 pixels or more")
     )
     embedding_size: int = setting(
         4096,
         "length of the vectors (default: {default}); 0: the normalized features themselves, without the "
         "linear layer",
-        check=at_least(0),
-        metavar="N",
+        at_least(0),
     )
     low_resolution: LowResolution = setting(
         "paper",
@@ -58,9 +54,7 @@ class NetworkSettings(Settings):
         choices=get_args(LowResolution),
     )
     preprocessing: Preprocessing = setting("backbone", choices=get_args(Preprocessing), flag=None)
-    dropout: float = setting(
-        0.4, "of units dropped (default: {default}; blog: {blog})", check=BELOW_1, metavar="SHARE"
-    )
+    dropout: float = setting(0.4, "of units dropped (default: {default}; blog: {blog})", BELOW_1, "SHARE")
 
     @classmethod
     def blog(cls) -> "NetworkSettings":

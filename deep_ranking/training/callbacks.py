@@ -1,16 +1,19 @@
 """What happens beside the steps: progress, validation, saving, the collapse alarm."""
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from deep_ranking.embedding import Model
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.evaluation.evaluation import Evaluation
+from deep_ranking.files import check_writable
 from deep_ranking.images.batches import ImageBatches
 from deep_ranking.progress import progress
 from deep_ranking.ranking.distances import distance_named
@@ -247,3 +250,17 @@ class StopOnNaN(keras.callbacks.Callback):
                 f"the embeddings became NaN at step {batch + 1} of the epoch; nothing of it was saved. "
                 "Try a smaller --learning_rate, or --mixed_precision float32"
             )
+
+
+def tensorboard(folder: str | os.PathLike[str]) -> keras.callbacks.Callback:
+    """Return what writes logs for TensorBoard.
+
+    Raises:
+        MissingExtraError: TensorBoard is not installed.
+    """
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("tensorboard", "tensorboard", "--tensorboard") from None
+    check_writable(Path(folder) / "events")
+    return keras.callbacks.TensorBoard(str(folder), write_graph=False)

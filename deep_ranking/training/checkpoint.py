@@ -1,5 +1,6 @@
 """The state of an unfinished run, from which it goes on as if it had never stopped."""
 
+import hashlib
 import json
 import logging
 import os
@@ -14,6 +15,9 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
 from deep_ranking.network.file import untrusted
+from deep_ranking.training.data import Data
+from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.triplets.table import Triplets
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +111,17 @@ def synchronize(model: keras.Model) -> None:
 def checkpoint_path(model_path: str | os.PathLike[str]) -> Path:
     """Return where the checkpoint of a model's training lies."""
     return Path(model_path).with_suffix(".checkpoint")
+
+
+def run_identity(settings: TrainingSettings, data: Data, validation: Triplets | None) -> str:
+    """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
+    the learning rate depends on it.
+    """
+    parts = {**asdict(settings), "training": data.fingerprint}
+    if settings.schedule == "constant" and not settings.warmup:
+        del parts["epochs"]
+    parts["validation"] = validation.fingerprint if validation else None
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _variables(model: keras.Model) -> list[Any]:

@@ -1,9 +1,6 @@
 """The training run."""
 
-import hashlib
-import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -15,7 +12,7 @@ import keras
 from deep_ranking import __version__
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import ReplicaEngine, named_engine
-from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.log import check_log, write_log
 from deep_ranking.files import check_writable
@@ -26,7 +23,7 @@ from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import check_ending, load_network, save_network
 from deep_ranking.network.network import average_mirror
 from deep_ranking.training import callbacks as own
-from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path
+from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path, run_identity
 from deep_ranking.training.data import Data, batches_of
 from deep_ranking.training.frozen import CachedActivations, refit_embedding
 from deep_ranking.training.model import build_training_model, float32_copy
@@ -111,7 +108,7 @@ class Run:
         batches: what is trained on.
         model: the network and what surrounds it, compiled; what `fit` trains.
         network: computes in float32, with the weights that are learned.
-        used: what is measured and saved: the network, or the mean of its both sides.
+        used: what is measured and saved: the network, or the mean of both its sides.
     """
 
     def __init__(
@@ -134,7 +131,7 @@ class Run:
             self.cache = ImageCache(self.size, self.options.image_cache, self.options.image_cache_size)
         self._build()
         path = checkpoint_path(model_path)
-        self.checkpoint = Checkpoint(path, _run_identity(settings, data, validation), self.writes)
+        self.checkpoint = Checkpoint(path, run_identity(settings, data, validation), self.writes)
 
     def go(
         self,
@@ -151,7 +148,7 @@ class Run:
         if measured is not None:
             watched.append(own.Validate(measured))
         if self.options.tensorboard is not None:
-            watched.append(_tensorboard(self.options.tensorboard))
+            watched.append(own.tensorboard(self.options.tensorboard))
         start = self._start(measured)
         self.untrained = start.history[0]
         watch(start.history)
@@ -207,12 +204,9 @@ class Run:
     def _measured(self, evaluation: Evaluation | None) -> own.Validation | None:
         if self.validation is None:
             return None
-        embedder = Model(
-            self.used, engine=ReplicaEngine(self.used) if self.processes else None, cache=self.cache
-        )
-        return own.Validation(
-            embedder, self.validation, self.settings.gap, self.settings.distance, evaluation
-        )
+        engine = ReplicaEngine(self.used) if self.processes else None
+        embedder, settings = Model(self.used, engine=engine, cache=self.cache), self.settings
+        return own.Validation(embedder, self.validation, settings.gap, settings.distance, evaluation)
 
     def _start(self, measured: own.Validation | None) -> Progress:
         """Return where the run begins: at its checkpoint, or with the network before training measured."""
@@ -225,17 +219,12 @@ class Run:
 
     def _learn(self, watched: list[Any], start: Progress) -> History:
         """Train to the end, and leave the best network in `used`."""
-        steps = self.options.checkpoint_steps
-        best = own.SaveBest(self._save, self._log, self.checkpoint, steps, len(self.batches), start)
-        bar = own.ProgressBar(self.batches, start.step, self.settings.epochs, self.quiet)
+        every, epochs = self.options.checkpoint_steps, self.settings.epochs
+        best = own.SaveBest(self._save, self._log, self.checkpoint, every, len(self.batches), start)
+        bar = own.ProgressBar(self.batches, start.step, epochs, self.quiet)
+        watched += [best, bar, *self.callbacks]
         try:
-            _fit(
-                self.model,
-                self.batches,
-                start.step,
-                self.settings.epochs,
-                [*watched, best, bar, *self.callbacks],
-            )
+            _fit(self.model, self.batches, start.step, epochs, watched)
         except KeyboardInterrupt as stop:
             if self.checkpoint.path.exists():
                 stop.add_note("the same command with --resume goes on from the last checkpoint")
@@ -305,23 +294,3 @@ def _fit(model: keras.Model, batches: ImageBatches, step: int, epochs: int, watc
                 # What a reading thread raises arrives wrapped by the backend; the reason is what is wanted.
                 raise batches.failure from None
         epoch = until
-
-
-def _run_identity(settings: TrainingSettings, data: Data, validation: Triplets | None) -> str:
-    """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
-    the learning rate depends on it.
-    """
-    parts = {**asdict(settings), "training": data.fingerprint}
-    if settings.schedule == "constant" and not settings.warmup:
-        del parts["epochs"]
-    parts["validation"] = validation.fingerprint if validation else None
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _tensorboard(folder: str | os.PathLike[str]) -> keras.callbacks.Callback:
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("tensorboard", "tensorboard", "--tensorboard") from None
-    check_writable(Path(folder) / "events")
-    return keras.callbacks.TensorBoard(str(folder), write_graph=False)

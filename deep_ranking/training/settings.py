@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import dataclass, field
+from functools import partial
 
 from deep_ranking.errors import expect
 from deep_ranking.images.augment import PRESETS
@@ -22,47 +23,34 @@ from deep_ranking.settings import (
     setting,
 )
 
+_data, _loss, _learning = (partial(setting, group=group) for group in ("data", "loss", "learning"))
+_THREES = Check(lambda size: size >= 3 and size % 3 == 0, "a multiple of three (query, positive, negative)")
+
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
     """A training run; the same settings, data and machine give the same weights.
 
+    What a setting does its help says, in the table and by `train --help`. Beyond that:
+
     Args:
         network: the architecture.
         weights: "imagenet", "none", or a file; see `network.weights.load_weights`.
-        mining: "none" learns from given triplets; "all", "semi-hard" or "hard" from those that the classes of
-            a batch's images make (see `ranking.mining`); "proxies" compares each image with a learned vector
-            for each class instead (see `ranking.proxies`); gap and distance then serve the metrics alone.
-        classes_per_batch: P, the classes of a batch to mine in.
-        images_per_class: K, the images of each of them.
+        mining: "none" learns from given triplets; see `ranking.mining`, and for "proxies" `ranking.proxies`:
+            gap and distance then serve the metrics alone.
         distance: a name from `ranking.distances.DISTANCES`.
-        gap: the g of the loss.
-        scale: of the proxies' softmax.
-        smoothing: of the proxies' targets.
-        epochs: passes over the triplets; 0 saves the network as it starts.
         batch_size: images a step; with mining it is classes times images.
         learning_rate: of SGD with Nesterov momentum.
-        schedule: "constant", or "cosine": the rate falls to 0 along half a cosine over the run.
-        warmup: share of the run's steps in which the rate rises from 0 first.
-        momentum: Nesterov's.
-        weight_decay: the paper's lambda; on kernels, not on biases or normalization.
-        augmentation: a name from `images.augment.PRESETS`.
+        schedule: "cosine": the rate falls to 0 along half a cosine over the run.
+        weight_decay: on kernels, not on biases or normalization.
         freeze_normalization: batch normalization keeps its pretrained statistics and scales; None does so
             whenever training starts from pretrained weights.
-        backbone_rate: the backbone learns at this share of the learning rate; 0 freezes it, which is
-            several times faster too. None: 0.1 from pretrained weights, else 1.
-        train_from: the backbone's layers up to this one, by name, are frozen, and what they give is computed
-            once for each image, so that a step costs the layers behind it alone; "" computes all of it
-            anew. See `training.frozen`.
-        views: with `train_from`, of each image: itself and draws of the augmentation.
-        discriminants: above 0, the embedding's linear layer is replaced in the end by the linear
-            discriminants of the training images, shrunk by so much (`training.frozen`). 0 keeps it.
-        average_mirror: what is measured and saved embeds an image by the mean of itself and its mirror image,
-            in twice the time (`network.average_mirror`); what is learned is the same.
-        engine: what runs the frozen layers of `train_from`, and the network for the discriminants.
-        precision: number type of the computation; weights are float32 in any case, and so is the network
-            that is saved.
-        jit: compile the step by XLA; "auto" does where it pays, see `training.model`.
+        backbone_rate: 0, which freezes the backbone, is several times faster too.
+        train_from: the name of a layer; "" computes all of it anew. See `training.frozen`.
+        discriminants: see `training.frozen`.
+        average_mirror: it is measured so too (`network.average_mirror`); what is learned is the same.
+        precision: weights are float32 in any case, and so is the network that is saved.
+        jit: "auto" does where it pays, see `training.model`.
         seed: of weights, order, augmentation and dropout.
 
     Raises:
@@ -76,169 +64,112 @@ class TrainingSettings(Settings):
         metavar="imagenet|none|FILE",
         group="network",
     )
-    mining: str = setting(
+    mining: str = _data(
         "none",
         "learn from the triplets that the class folders of --dataset make among a batch's images: all, those "
         "ranked rightly but within the gap, or each query's hardest; proxies: compare each image with a "
         "learned vector for each class instead (default: {default})",
         choices=("none", *MINING, "proxies"),
-        group="data",
     )
-    classes_per_batch: int = setting(
-        6, "mining (default: {default})", check=at_least(2), metavar="P", group="data"
+    classes_per_batch: int = _data(6, "mining (default: {default})", at_least(2), "P")
+    images_per_class: int = _data(4, "mining: in a batch (default: {default})", at_least(2), "K")
+    distance: str = _loss(
+        PAPER.distance, "(default: {default}, as in the paper; blog: {blog})", choices=DISTANCES
     )
-    images_per_class: int = setting(
-        4, "mining: in a batch (default: {default})", check=at_least(2), metavar="K", group="data"
+    gap: float = _loss(
+        PAPER.gap, "in the units of the distance (default: {default}; blog: {blog})", FINITE, "G"
     )
-    distance: str = setting(
-        PAPER.distance,
-        "(default: {default}, as in the paper; blog: {blog})",
-        choices=DISTANCES,
-        group="loss",
-    )
-    gap: float = setting(
-        PAPER.gap,
-        "in the units of the distance (default: {default}; blog: {blog})",
-        check=FINITE,
-        metavar="G",
-        group="loss",
-    )
-    scale: float = setting(
-        20.0,
-        "of the softmax of --mining proxies (default: {default})",
-        check=POSITIVE,
-        metavar="S",
-        group="loss",
-    )
-    smoothing: float = setting(
+    scale: float = _loss(20.0, "of the softmax of --mining proxies (default: {default})", POSITIVE, "S")
+    smoothing: float = _loss(
         0.0,
         "with --mining proxies, of the target that all classes share (default: {default})",
-        check=BELOW_1,
-        metavar="SHARE",
-        group="loss",
+        BELOW_1,
+        "SHARE",
     )
-    epochs: int = setting(
-        10,
-        "(default: {default}); 0 saves the network as it starts",
-        check=at_least(0),
-        metavar="N",
-        group="learning",
+    epochs: int = _learning(10, "(default: {default}); 0 saves the network as it starts", at_least(0))
+    batch_size: int = _learning(24, "images, a multiple of three (default: {default})", _THREES)
+    learning_rate: float = _learning(
+        0.01, "(default: {default}; blog: {blog})", Check(FINITE.holds, POSITIVE.expected), "R"
     )
-    batch_size: int = setting(
-        24,
-        "images, a multiple of three (default: {default})",
-        check=Check(
-            lambda size: size >= 3 and size % 3 == 0, "a multiple of three (query, positive, negative)"
-        ),
-        metavar="N",
-        group="learning",
+    schedule: str = _learning(
+        "constant", "of the learning rate (default: {default})", choices=("constant", "cosine")
     )
-    learning_rate: float = setting(
-        0.01,
-        "(default: {default}; blog: {blog})",
-        check=Check(FINITE.holds, POSITIVE.expected),
-        metavar="R",
-        group="learning",
-    )
-    schedule: str = setting(
-        "constant",
-        "of the learning rate (default: {default})",
-        choices=("constant", "cosine"),
-        group="learning",
-    )
-    warmup: float = setting(
+    warmup: float = _learning(
         0.0,
         "of the steps, in which the learning rate rises from 0 (default: {default})",
-        check=Check(BELOW_1.holds, "a share of 0 or more and below 1"),
-        metavar="SHARE",
-        group="learning",
+        Check(BELOW_1.holds, "a share of 0 or more and below 1"),
+        "SHARE",
     )
-    momentum: float = setting(
-        0.9, "Nesterov's (default: {default})", check=BELOW_1, metavar="M", group="learning"
+    momentum: float = _learning(0.9, "Nesterov's (default: {default})", BELOW_1, "M")
+    weight_decay: float = _learning(
+        0.001, "the paper's lambda (default: {default}; blog: {blog})", at_least(0), "L"
     )
-    weight_decay: float = setting(
-        0.001,
-        "the paper's lambda (default: {default}; blog: {blog})",
-        check=at_least(0),
-        metavar="L",
-        group="learning",
-    )
-    augmentation: str = setting(
+    augmentation: str = _learning(
         "paper",
         "paper: random pixel shift; mirror: the same, and left for right; flip: that alone; blog: flips, "
         "zoom, shear, rotation (default: the preset's)",
         choices=PRESETS,
-        group="learning",
     )
-    freeze_normalization: bool | None = setting(
-        None, "keep batch normalization as it is (default: with pretrained weights)", group="learning"
+    freeze_normalization: bool | None = _learning(
+        None, "keep batch normalization as it is (default: with pretrained weights)"
     )
-    backbone_rate: float | None = setting(
+    backbone_rate: float | None = _learning(
         None,
         "the backbone learns at this share of the learning rate; 0 freezes it (default: 0.1 from pretrained "
         "weights, else 1)",
-        check=SHARE,
-        metavar="SHARE",
-        group="learning",
+        SHARE,
+        "SHARE",
     )
-    train_from: str = setting(
+    train_from: str = _learning(
         "",
         "freeze the backbone up to this layer, and compute what it gives once for each image, so that an "
         "epoch costs the layers behind it alone (MobileNetV2: block_12_add, for one)",
         metavar="LAYER",
-        group="learning",
     )
-    views: int = setting(
+    views: int = _learning(
         1,
         "with --train_from: of each image, itself and draws of the augmentation (default: {default})",
-        check=at_least(1),
-        metavar="N",
-        group="learning",
+        at_least(1),
     )
-    discriminants: float = setting(
+    discriminants: float = _learning(
         0.0,
         "with --mining: in the end replace the linear layer by the linear discriminants of the training "
         "images, shrunk by so much (try 0.3; default: {default}, keep what was learned)",
-        check=Check(lambda by: 0 <= by < math.inf, "a shrinkage above 0 and classes to mine in; or 0"),
-        metavar="SHRINKAGE",
-        group="learning",
+        Check(lambda by: 0 <= by < math.inf, "a shrinkage above 0 and classes to mine in; or 0"),
+        "SHRINKAGE",
     )
-    average_mirror: bool = setting(
+    average_mirror: bool = _learning(
         False,
         "save a network that embeds an image by the mean of itself and its mirror image, in twice the time",
-        group="learning",
     )
-    engine: str = setting(
+    engine: str = _learning(
         "keras",
         "what runs the frozen layers of --train_from, and all for --discriminants (default: {default})",
         choices=(*ENGINES, "openvino-bfloat16"),
-        group="learning",
     )
-    precision: str = setting(
+    precision: str = _learning(
         "float32",
         "number type of the computation; auto: bfloat16 where the processor has it and the backbone gains by "
         "it, else float32 (default: auto)",
         choices=("float32", "bfloat16", "float16"),
-        group="learning",
         flag="mixed_precision",
         auto=True,
     )
-    jit: str = setting(
+    jit: str = _learning(
         "auto",
         "compile the step by XLA; auto: on accelerators and with JAX (default: {default})",
         choices=("auto", "on", "off"),
-        group="learning",
     )
-    seed: int = setting(0, "(default: {default})", check=SEED, metavar="N", group="learning")
+    seed: int = _learning(0, "(default: {default})", SEED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.discriminants:
-            mined, linear = self.mining != "none", self.network.embedding_size > 0
-            whole = "a shrinkage above 0 and classes to mine in; or 0"
-            expect("discriminants", mined, whole, self.discriminants)
-            whole = "a linear layer to replace (embedding_size above 0); or 0"
-            expect("discriminants", linear, whole, self.discriminants)
+            for holds, wanted in (
+                (self.mining != "none", "a shrinkage above 0 and classes to mine in; or 0"),
+                (self.network.embedding_size, "a linear layer to replace (embedding_size above 0); or 0"),
+            ):
+                expect("discriminants", bool(holds), wanted, self.discriminants)
 
     @classmethod
     def blog(cls) -> "TrainingSettings":
@@ -272,18 +203,14 @@ class RunOptions(Settings):
     """How a run is carried out; whatever they are, the same is learned.
 
     Args:
-        workers: threads that read images.
-        image_cache: folder where decoded images are kept for later runs; None keeps them for this one.
-        image_cache_size: its limit in gigabytes; at 0 images are decoded each time.
-        resume: go on from the checkpoint.
-        checkpoint_steps: steps between two checkpoints within an epoch; each epoch's end writes one too.
-        tensorboard: folder for TensorBoard's logs; None writes none.
+        checkpoint_steps: within an epoch; each epoch's end writes a checkpoint too.
+        image_cache: a folder; None keeps the images for this run.
 
     Raises:
         DeepRankingError: a value is out of its range.
     """
 
-    workers: int = setting(2, "threads that read images (default: {default})", check=at_least(1), metavar="N")
+    workers: int = setting(2, "threads that read images (default: {default})", at_least(1))
     image_cache: str | os.PathLike[str] | None = setting(
         None, "keep decoded images there for later runs too (default: for this run only)", metavar="DIR"
     )
@@ -293,7 +220,5 @@ class RunOptions(Settings):
         metavar="GB",
     )
     resume: bool = setting(False, "go on with a run that was stopped")
-    checkpoint_steps: int = setting(
-        200, "steps between two (default: {default})", check=at_least(1), metavar="N"
-    )
+    checkpoint_steps: int = setting(200, "steps between two (default: {default})", at_least(1))
     tensorboard: str | os.PathLike[str] | None = setting(None, "write logs for TensorBoard", metavar="DIR")

@@ -98,6 +98,10 @@ class ImportanceSampler:
         self.drawn += count
         return self._candidates.order[triplets]
 
+    def check(self) -> None:
+        """Raise what `draw` would, where there is nothing to draw; the draws to come stay as they are."""
+        self._triplets(np.arange(100))
+
     def blocks(self, count: int) -> Iterator[NDArray[np.int64]]:
         """Yield the next `count` triplets as `draw` does, a part at a time; keeps the memory flat."""
         for start in range(0, count, _ROWS_AT_ONCE):

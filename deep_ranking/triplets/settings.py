@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from deep_ranking.settings import FINITE, POSITIVE, Check, Settings, at_least, setting
+from deep_ranking.settings import FINITE, POSITIVE, SHARE, Check, Settings, at_least, setting
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,15 @@ class ImportanceSettings(Settings):
         DeepRankingError: a setting is out of its range.
     """
 
-    relevance_cap: float = setting(math.inf, "eq. 7 (default: none)", check=POSITIVE, metavar="T_p")
-    relevance_margin: float = setting(0.1, "eq. 8 (default: {default})", check=FINITE, metavar="T_r")
+    relevance_cap: float = setting(math.inf, "eq. 7 (default: none)", POSITIVE, "T_p")
+    relevance_margin: float = setting(0.1, "eq. 8 (default: {default})", FINITE, "T_r")
     out_of_class_ratio: float = setting(
         0.2,
         "of triplets whose negative is of another category (default: {default}; 1 with labels alone, which "
         "have no in-class negative)",
-        check=Check(lambda share: 0 <= share <= 1, "a number from 0 to 1"),
-        metavar="SHARE",
+        Check(SHARE.holds, "a number from 0 to 1"),
+        "SHARE",
     )
     failure_limit: int = setting(
-        100,
-        "rejected in-class negatives before a query is discarded (default: {default})",
-        check=at_least(1),
-        metavar="N",
+        100, "rejected in-class negatives before a query is discarded (default: {default})", at_least(1)
     )

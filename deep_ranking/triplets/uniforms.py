@@ -23,8 +23,8 @@ def uniforms(seed: int, *counters: ArrayLike) -> NDArray[np.float64]:
         float64, of the counters' broadcast shape; multiples of 2^-52 shifted by 2^-53, so never 0 nor 1.
 
     Example:
-        >>> together = uniforms(7, 0, [0, 1, 2, 3])
-        >>> bool((together[2:] == uniforms(7, 0, [2, 3])).all())
+        >>> four = uniforms(7, 0, [0, 1, 2, 3])
+        >>> bool((four[2:] == uniforms(7, 0, [2, 3])).all())
         True
     """
     state = np.asarray(_mixed(np.array([seed & _MASK], np.uint64)))

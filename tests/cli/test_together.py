@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from waiting import PATIENCE, wait_until
 
-from deep_ranking.cli.running import run_together
+from deep_ranking.cli.running import run_processes
 from deep_ranking.errors import DeepRankingError
 
 
@@ -24,7 +24,7 @@ def work(args):
 
 
 def test_each_is_told_its_number_and_one_place_to_meet(tmp_path):
-    run_together(work, Namespace(processes=3, folder=tmp_path, fails=False, waits=False))
+    run_processes(work, Namespace(processes=3, folder=tmp_path, fails=False, waits=False))
     noted = [(tmp_path / str(number)).read_text().split() for number in range(3)]
     assert len({pid for pid, _ in noted}) == 3
     assert len({place for _, place in noted}) == 1
@@ -33,7 +33,7 @@ def test_each_is_told_its_number_and_one_place_to_meet(tmp_path):
 def test_one_that_fails_ends_the_others(tmp_path, capfd):
     begun = time.monotonic()
     with pytest.raises(DeepRankingError, match="a process failed"):
-        run_together(work, Namespace(processes=2, folder=tmp_path, fails=True, waits=True))
+        run_processes(work, Namespace(processes=2, folder=tmp_path, fails=True, waits=True))
     assert time.monotonic() - begun < PATIENCE
     assert "process 1: error: no more" in capfd.readouterr().err
 
@@ -42,9 +42,9 @@ PARENT = """
 import sys
 from argparse import Namespace
 from test_together import work
-from deep_ranking.cli.running import run_together
+from deep_ranking.cli.running import run_processes
 if __name__ == "__main__":
-    run_together(work, Namespace(processes=2, folder=sys.argv[1], fails=False, waits=True))
+    run_processes(work, Namespace(processes=2, folder=sys.argv[1], fails=False, waits=True))
 """
 
 

@@ -7,16 +7,17 @@ import keras
 import numpy as np
 import pytest
 
-from deep_ranking.blend.described import Descriptions, ReadSettings, ranked_right, text_query_groups
 from deep_ranking.blend.learn import Blend, BlendSettings
-from deep_ranking.blend.network import READINGS, build_blend, frozen_backbone
+from deep_ranking.blend.network import build_blend, frozen_backbone
+from deep_ranking.blend.run import Descriptions, learn, ranked_right, text_query_groups
+from deep_ranking.blend.settings import READINGS, LearnSettings
 from deep_ranking.cli import main
 from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.decode import read_image
 from deep_ranking.triplets.table import Triplets
 
-READING = ReadSettings(weights="none", image_size=64, engine="keras", seed=3)
+READING = LearnSettings(weights="none", image_size=64, engine="keras", seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,19 @@ def test_the_saved_model_embeds_as_the_blend_does(drawn, described, tmp_path, ca
     ours = blend.vectors({name: x[:20] for name, x in found.descriptions.items()})
     # Axes of equal strength may be turned; distances are what counts.
     np.testing.assert_allclose(vectors @ vectors.T, ours @ ours.T, atol=2e-3)
+
+
+def test_in_python_it_is_what_the_command_does(drawn, tmp_path):
+    table = Triplets.load(drawn[1], drawn[0])
+    settings = replace(READING, folds=2, components=16)
+    learned = learn(table, tmp_path / "blend.h5", settings)
+    saved = Model.load(tmp_path / "blend.h5")
+    np.testing.assert_array_equal(
+        saved.embed_all(table.images[:5]), Model(learned.network).embed_all(table.images[:5])
+    )
+    assert saved.metadata["metrics"]["cross_validated_precision"] == learned.precision._asdict()
+    assert saved.metadata["blend"]["weights"] == learned.weights
+    assert (learned.groups, learned.precision.value > 0.5) == (8, True)
 
 
 def test_the_readings_are_those_of_the_backbone(described):

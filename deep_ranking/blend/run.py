@@ -1,9 +1,10 @@
-"""A network blended from a frozen backbone's readings by rated triplets, cross-validated over text queries.
+"""Learning from ratings: from triplets to the file of a network blended from a frozen backbone's readings.
 
 No gradient goes through the backbone, so each image is run through it once, whatever the number of folds.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,46 +12,28 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from deep_ranking import __version__
 from deep_ranking.blend.golden import folds, independent_groups
-from deep_ranking.blend.learn import Blend, BlendSettings, Components
+from deep_ranking.blend.learn import Blend, BlendSettings, Components, MahalanobisMetric
 from deep_ranking.blend.network import (
-    READINGS,
     Affine,
-    Reading,
     build_blend,
     build_descriptions,
     frozen_backbone,
 )
+from deep_ranking.blend.settings import READINGS, LearnSettings, Reading
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import make_engine
 from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
+from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
+from deep_ranking.files import check_writable
 from deep_ranking.images.loader import load_batches
+from deep_ranking.network.file import check_ending, save_network
 from deep_ranking.progress import progress
+from deep_ranking.triplets.table import Triplets
 
 _REDUCTION_IMAGES = 400
 """Images whose positions the channels' principal components are learned from."""
-
-
-@dataclass(frozen=True)
-class ReadSettings:
-    """What reads the images.
-
-    Args:
-        backbone: a name in `network.blend.READINGS`.
-        weights: "imagenet", "none" or a file.
-        image_size: in pixels, a multiple of 32.
-        engine: "keras" or "openvino"; the latter is several times faster on processors.
-        seed: of samples, and of random weights.
-        average_mirror: describe an image by the mean of itself and its mirror image, in twice the time.
-    """
-
-    backbone: str = "mobilenetv2"
-    weights: str = "imagenet"
-    image_size: int = 224
-    engine: str = "keras"
-    seed: int = 0
-    average_mirror: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +55,7 @@ class Descriptions:
     average_mirror: bool = False
 
     @classmethod
-    def of(cls, paths: Sequence[str], settings: ReadSettings, quiet: bool = True) -> "Descriptions":
+    def of(cls, paths: Sequence[str], settings: LearnSettings, quiet: bool = True) -> "Descriptions":
         """Describe image files; nothing is learned here but the channels' components, without ratings.
 
         Raises:
@@ -119,7 +102,7 @@ def ranked_right(
     Args:
         descriptions: by name, (images, d_name).
         triplets: (t, 3) rows.
-        groups: (t,), see `features.folds`.
+        groups: (t,), see `golden.folds`.
         settings: of the blend.
         count: folds.
         quiet: no progress.
@@ -135,6 +118,73 @@ def text_query_groups(paths: Sequence[str], triplets: np.ndarray) -> np.ndarray:
     """Return the independent groups of triplets: no text query (folder) and no photograph in two of them."""
     contents = np.array([hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths])
     return independent_groups(triplets, np.array([str(Path(path).parent) for path in paths]), contents)
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What was learned from ratings.
+
+    Args:
+        network: (b, image_size, image_size, 3) RGB 0..255 -> (b, d) float32 of unit length, as saved.
+        weights: of the descriptions in the squared distance, by name.
+        precision: similarity precision on held-out text queries, with its 95% interval.
+        groups: how many independent groups the triplets make.
+    """
+
+    network: keras.Model
+    weights: dict[str, float]
+    precision: Estimate
+    groups: int
+
+
+def learn(
+    triplets: Triplets,
+    model_path: str | os.PathLike[str],
+    settings: LearnSettings | None = None,
+    *,
+    quiet: bool = True,
+) -> Learned:
+    """Make a network from rated triplets, its backbone frozen, and save it.
+
+    What is saved is learned from all triplets. Its precision is cross-validated: no text query, which is an
+    image's folder, and no photograph is on both sides.
+
+    Args:
+        triplets: rated.
+        model_path: where the network goes; ends in `.h5` or `.keras`.
+        settings: the defaults of `LearnSettings` where none are given.
+        quiet: no progress.
+
+    Raises:
+        DeepRankingError: the backbone cannot be had, an image cannot be read, there are fewer groups than
+            folds, or no description ranks the triplets better than chance.
+    """
+    check_writable(model_path)
+    check_ending(model_path)
+    settings = LearnSettings() if settings is None else settings
+    groups = text_query_groups(triplets.images, triplets.rows)
+    described = Descriptions.of(triplets.images, settings, quiet)
+    metric = MahalanobisMetric() if settings.metric else None
+    own = described.settings(BlendSettings(settings.components, metric=metric, seed=settings.seed))
+    found = described.descriptions
+    right = ranked_right(found, triplets.rows, groups, own, settings.folds, quiet)
+    precision = bootstrap({"precision": right}, groups, seed=settings.seed)["precision"]
+    blend = Blend.fit(found, triplets.rows, own)
+    network = described.network(blend)
+    about = {
+        "backbone": settings.backbone,
+        "weights": blend.weights,
+        "components": settings.components,
+        "average_mirror": settings.average_mirror,
+    }
+    metadata = {
+        "version": __version__,
+        "blend": about,
+        "triplets": triplets.description,
+        "metrics": {"cross_validated_precision": precision._asdict()},
+    }
+    save_network(network, model_path, metadata)
+    return Learned(network, blend.weights, precision, int(groups.max()) + 1)
 
 
 def _reductions(

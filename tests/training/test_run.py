@@ -1,0 +1,96 @@
+"""What a run gives back and whom it lets in: the best network as saved, callbacks, any distance."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from deep_ranking.embedding import Model
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.find import find_classes
+from deep_ranking.network.file import load_network
+from deep_ranking.network.settings import NetworkSettings
+from deep_ranking.ranking import DISTANCES, register_distance
+from deep_ranking.training.callbacks import Validation
+from deep_ranking.training.run import train
+from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.triplets.table import Triplets
+from deep_ranking.triplets.uniform import UniformSampler
+
+NETWORK = NetworkSettings("simple", image_size=32, embedding_size=8, low_resolution="none")
+SETTINGS = TrainingSettings(NETWORK, weights="none", epochs=3, batch_size=24)
+
+
+@pytest.fixture
+def table(striped_classes):
+    sampler = UniformSampler(find_classes(striped_classes), 2, 1, seed=1)
+    images = [str(striped_classes / name) for name in sampler.images]
+    return Triplets(images, np.concatenate(list(sampler.blocks())).astype(np.int32), "0" * 64)
+
+
+class Noting(keras.callbacks.Callback):
+    """Notes the logs of each epoch and the weights after it; ends the run when told so."""
+
+    def __init__(self, until=None):
+        super().__init__()
+        self.until, self.logs, self.weights = until, [], []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.logs.append(dict(logs))
+        self.weights.append([array.copy() for array in self.model.get_layer("deep_ranking").get_weights()])
+        self.model.stop_training = epoch + 1 == self.until
+
+
+@pytest.mark.parametrize("average_mirror", [False, True])
+def test_the_network_that_comes_back_is_the_best_as_saved(table, tmp_path, monkeypatch, average_mirror):
+    precisions = iter([0.1, 0.5, 0.9, 0.3])
+    monkeypatch.setattr(
+        Validation, "measure", lambda self: {"val_similarity_precision": next(precisions), "val_loss": 1.0}
+    )
+    noting = Noting()
+    settings = replace(SETTINGS, average_mirror=average_mirror)
+    trained = train(table, tmp_path / "model.h5", settings, table, [noting])
+    assert trained.best["epoch"] == 2
+    found, saved = trained.network.get_weights(), load_network(tmp_path / "model.h5")[0].get_weights()
+    for expected, later, own, file in zip(noting.weights[1], noting.weights[2], found, saved, strict=True):
+        np.testing.assert_array_equal(own, file)
+        np.testing.assert_array_equal(own, expected)
+        assert not np.array_equal(own, later)
+
+
+def test_callbacks_see_the_validation_and_may_end_the_run(table, tmp_path):
+    noting = Noting(until=2)
+    trained = train(table, tmp_path / "model.h5", SETTINGS, table, [noting])
+    assert [logs["epoch"] for logs in trained.history] == [0, 1, 2]
+    told = [logs["val_similarity_precision"] for logs in trained.history[1:]]
+    assert [logs["val_similarity_precision"] for logs in noting.logs] == told
+    assert sorted(path.suffix for path in tmp_path.glob("model*")) == [".csv", ".h5"]
+
+
+def test_a_distance_from_outside_is_learned_with_and_measured_with(table, tmp_path):
+    register_distance(
+        "taxi", lambda a, b: ops.sum(ops.abs(a - b), axis=-1), lambda a, b: np.abs(a - b).sum(axis=-1)
+    )
+    try:
+        settings = replace(SETTINGS, distance="taxi", gap=0.5, augmentation="none", epochs=1)
+        trained = train(table, tmp_path / "model.h5", settings, table)
+    finally:
+        del DISTANCES["taxi"]
+    vectors = Model(trained.network).embed_all(table.images).astype(np.float64)
+    query, positive, negative = (vectors[column] for column in table.rows.T)
+    near, far = abs(query - positive).sum(axis=1), abs(query - negative).sum(axis=1)
+    assert trained.best["val_loss"] == pytest.approx(np.maximum(0, 0.5 + near - far).mean(), rel=1e-5)
+    assert trained.best["val_similarity_precision"] == (near < far).mean()
+
+
+def test_an_unknown_distance_is_refused_by_the_validation(table):
+    with pytest.raises(DeepRankingError, match=r"distance: expected one of .*, found 'cosine'"):
+        Validation(None, table, 0.3, "cosine")
+
+
+def test_options_that_cannot_be_are_refused_by_name(table, tmp_path):
+    for name in ("workers", "checkpoint_steps"):
+        with pytest.raises(DeepRankingError, match=f"{name}: expected 1 or more, found 0"):
+            train(table, tmp_path / "model.h5", SETTINGS, **{name: 0})
