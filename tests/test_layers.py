@@ -17,8 +17,8 @@ from deep_ranking.cli import COMMANDS, command_module
 PACKAGE = Path(deep_ranking.__file__).parent
 
 PICTURE = """
-    errors
-    files  progress
+    errors  lazy  registration
+    files  progress  settings
     vectors  sqlite
     triplets  search
     evaluation  ratings
@@ -134,7 +134,7 @@ def test_the_picture_shows_what_is_there(part):
         ("deep_ranking.datasets.x", "from deep_ranking.images.decode import read_image"),
         ("deep_ranking.images.decode", "from keras import ops"),
         ("deep_ranking.images.decode", "from deep_ranking.images.batches import Batches"),
-        ("deep_ranking.web.x", "from deep_ranking.training.fit import fit"),
+        ("deep_ranking.web.x", "from deep_ranking.training.run import train"),
         ("deep_ranking.web.x", "import keras"),
         ("deep_ranking.evaluation.metrics", "from deep_ranking.report import draw"),
         ("deep_ranking.cli.x", "from deep_ranking.extras.ray import shards"),
