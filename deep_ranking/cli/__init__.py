@@ -114,7 +114,10 @@ def _run(command: str, argv: Sequence[str], prog: str) -> int:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A file name that is not UTF-8 goes out as it came in.
             sys.stdout.reconfigure(errors="surrogateescape")
-        module.run(args)
+        from deep_ranking.progress import quietly
+
+        with quietly(args.quiet):
+            module.run(args)
         sys.stdout.flush()  # here, where a closed pipe can still be told
     except BrokenPipeError:  # `... | head` closed its end; nobody is left to read an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -226,7 +226,7 @@ def _opened(
             f"{name}: more than the {MAX_PIXELS:,} pixels that are read; make it smaller"
         ) from error
     except Exception as error:  # on damaged files the decoders raise nearly anything, struct.error for one
-        # Of a format that it does not know Pillow tells the name again, or of bytes where they lie in memory.
+        # For a format that it does not know, Pillow repeats the name, or says where in memory the bytes are.
         unknown = isinstance(error, UnidentifiedImageError)
         why = "its format is unknown" if unknown else error
         raise (UnknownFormatError if unknown else ImageError)(

@@ -60,11 +60,11 @@ def run(args: argparse.Namespace) -> None:
     elif args.codebook and Path(args.codebook).exists():
         feature = kind(seed=args.seed).load(args.codebook)
     else:
-        feature = kind(seed=args.seed).fit(paths, quiet=args.quiet)
+        feature = kind(seed=args.seed).fit(paths, quiet=False)
         if args.codebook:
             feature.save(args.codebook)
     cache = Cache(Path(args.cache)) if args.cache else None
-    vectors = extract(feature, paths, cache, args.workers, args.quiet)
+    vectors = extract(feature, paths, cache, args.workers)
     write_embeddings(args.output, Embeddings(np.array(images), vectors))
     if args.json:
         print(json.dumps({"output": args.output, "images": len(images), "dimension": feature.dimension}))
