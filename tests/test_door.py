@@ -123,17 +123,20 @@ def test_keras_finds_our_losses_too(tmp_path, first):
         "settings = dr.NetworkSettings('simple', image_size=32, embedding_size=8)\n"
         "for name, loss in (('hinge', dr.TripletHingeLoss(0.2)), ('mined', dr.MinedTripletLoss(0.2))):\n"
         "    network = dr.build_network(settings)\n"
-        "    network.compile('sgd', loss=loss)\n"
+        "    metrics = {'hinge': dr.ranking_metrics, 'mined': dr.mining_metrics}[name](0.2, 'euclidean')\n"
+        "    network.compile('sgd', loss=loss, metrics=metrics)\n"
         f"    network.save({str(tmp_path)!r} + f'/{{name}}.keras')\n"
         f"    network.save({str(tmp_path)!r} + f'/{{name}}.h5')\n"
     )
     in_a_fresh_process(save)
     second = {"deep_ranking": "keras", "keras": "deep_ranking"}[first]
     load = (
-        f"import {first}, {second}, keras\n"
+        f"import {first}, {second}, keras, numpy as np\n"
         f"for name in ('hinge.keras', 'hinge.h5', 'mined.keras', 'mined.h5'):\n"
-        f"    loss = keras.models.load_model({str(tmp_path)!r} + '/' + name).loss\n"
-        "    assert loss.gap == 0.2, loss\n"
+        f"    model = keras.models.load_model({str(tmp_path)!r} + '/' + name)\n"
+        "    assert model.loss.gap == 0.2, model.loss\n"
+        "    images, labels = np.zeros((6, 32, 32, 3)), np.arange(6) % 2\n"
+        "    assert 'spread' in model.evaluate(images, labels, 6, 0, return_dict=True)\n"
     )
     in_a_fresh_process(load)
 
