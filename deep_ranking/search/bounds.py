@@ -124,8 +124,9 @@ class CentredBounds(Bounds):
         plain = all(x.dtype in (np.float16, np.float32) and _largest(x) < 2.0**50 for x in (gallery, queries))
         self._centre = centre.astype(np.float32) if plain else centre
         if not plain:
-            norm = max(float(np.abs(x - self._centre).max(initial=0)) for x in (gallery, queries))
-            self.scale = float(2.0 ** -np.ceil(np.log2(norm * width**0.5))) if norm else 1.0
+            ends = [end - centre for x in (gallery, queries) for end in (x.min(axis=0), x.max(axis=0))]
+            norm = max(1e-150, float(np.abs(ends).max()) * width**0.5)
+            self.scale = float(2.0 ** -np.ceil(np.log2(norm)))
         self._matrix, self._error = np.empty((count, width + 2), np.float32), rounding(width)
         squares = np.empty(count, np.float32)
         for start in range(0, count, _ROWS):
