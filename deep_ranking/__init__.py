@@ -102,6 +102,9 @@ _NAMES = {
     "find_duplicates": "search.duplicates",
     "page_image_id": "web.gallery:image_id",
     # evaluation
+    "evaluate": "evaluation.evaluate",
+    "Metric": "evaluation.metrics",
+    "register_metric": "evaluation.metrics",
     "Evaluation": "evaluation.evaluation",
     "TripletTask": "evaluation.tasks",
     "RetrievalTask": "evaluation.tasks",

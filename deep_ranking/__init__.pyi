@@ -83,6 +83,9 @@ from deep_ranking.search.image import Image as IndexedImage
 from deep_ranking.search.duplicates import Group as Group
 from deep_ranking.search.duplicates import find_duplicates as find_duplicates
 from deep_ranking.web.gallery import image_id as page_image_id
+from deep_ranking.evaluation.evaluate import evaluate as evaluate
+from deep_ranking.evaluation.metrics import Metric as Metric
+from deep_ranking.evaluation.metrics import register_metric as register_metric
 from deep_ranking.evaluation.evaluation import Evaluation as Evaluation
 from deep_ranking.evaluation.tasks import TripletTask as TripletTask
 from deep_ranking.evaluation.tasks import RetrievalTask as RetrievalTask
@@ -144,12 +147,13 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "LearnSettings", "learn", "GoldenFeature", "ranked_right", "text_query_groups",
 "independent_groups", "group_folds", "Index", "Options", "Hit", "Results", "update_index", "Store",
 "register_store", "IndexUpdate", "IndexedImage", "Group", "find_duplicates", "page_image_id",
-"Evaluation", "TripletTask", "RetrievalTask", "sample_classes", "Measurement", "results_table",
-"Estimate", "bootstrap", "nearest_neighbours", "measure_retrieval", "measure_triplets",
-"triplet_distances", "similarity_precision", "score_at_top", "checked_triplets", "Embeddings",
-"read_embeddings", "write_embeddings", "RatingStore", "choose_question", "tally_ratings", "show",
-"LiveCurves", "draw_curves", "report", "embedding_map", "draw_chart", "CHART_COLOURS",
-"DemoSettings", "draw_demo", "Appearance", "appearance_distances", "read_relevance",
-"within_class_triplets", "prepare_tiny_imagenet", "prepare_human_triplets", "DeepRankingError",
-"MissingExtraError", "ImageError", "TripletFileError", "ModelFileError", "expect", "import_keras",
-"COMMANDS", "run_command", "written_whole", "progress_bar"]
+"evaluate", "Metric", "register_metric", "Evaluation", "TripletTask", "RetrievalTask",
+"sample_classes", "Measurement", "results_table", "Estimate", "bootstrap", "nearest_neighbours",
+"measure_retrieval", "measure_triplets", "triplet_distances", "similarity_precision",
+"score_at_top", "checked_triplets", "Embeddings", "read_embeddings", "write_embeddings",
+"RatingStore", "choose_question", "tally_ratings", "show", "LiveCurves", "draw_curves", "report",
+"embedding_map", "draw_chart", "CHART_COLOURS", "DemoSettings", "draw_demo", "Appearance",
+"appearance_distances", "read_relevance", "within_class_triplets", "prepare_tiny_imagenet",
+"prepare_human_triplets", "DeepRankingError", "MissingExtraError", "ImageError", "TripletFileError",
+"ModelFileError", "expect", "import_keras", "COMMANDS", "run_command", "written_whole",
+"progress_bar"]

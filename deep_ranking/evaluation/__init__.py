@@ -1,1 +1,5 @@
-"""How good are the embeddings? Metrics on NumPy arrays, embeddings from a file."""
+"""How good are the embeddings? Metrics on NumPy arrays, of a model or of vectors from elsewhere."""
+
+from deep_ranking.evaluation.evaluate import evaluate
+
+__all__ = ["evaluate"]

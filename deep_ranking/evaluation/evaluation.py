@@ -1,31 +1,18 @@
 """The metrics that are wanted, by name, of the tasks that there are."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import Measurement
+from deep_ranking.evaluation.metrics.registry import find
 from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask, classes_by_folder, sample_classes
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings
 
-TRIPLET_METRICS = ("similarity_precision", "score_at_top_K")
-RETRIEVAL_METRICS = (
-    "precision@K",
-    "recall@K",
-    "r_precision",
-    "map@r",
-    "mean_reciprocal_rank",
-    "knn_accuracy@K",
-)
-_NUMBER = re.compile(r"(?<=[@_])[1-9][0-9]*$")
-_Task = TypeVar("_Task")
-
-
-def _kind(name: str) -> str:
-    return _NUMBER.sub("K", name.replace("K", "?"))  # a K is no number
+_Task = TypeVar("_Task", TripletTask, RetrievalTask)
+_OF_TRIPLETS = ("triplets", "groups")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +20,8 @@ class Evaluation:
     """One or two tasks, and which of their metrics are wanted.
 
     Args:
-        triplets: for `TRIPLET_METRICS`.
-        retrieval: for `RETRIEVAL_METRICS`.
+        triplets: for the metrics of triplets.
+        retrieval: for those of retrieval.
         metrics: names, with any number for K; none: all of them, with K = 30 for the triplets, 1 and 10 for
             precision and Recall, 1 and 30 for the neighbours' accuracy, as far as the gallery goes.
 
@@ -56,25 +43,20 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         for name in self.metrics:
-            kind = _kind(name)
-            if kind in TRIPLET_METRICS:
+            metric, k = find(name)
+            if metric.needs in _OF_TRIPLETS:
                 if self.triplets is None:
                     raise DeepRankingError(f"{name} needs triplets; give a triplet file")
-                if kind == "score_at_top_K" and self.triplets.groups is None:
+                if metric.needs == "groups" and self.triplets.groups is None:
                     raise DeepRankingError(
                         f"{name} needs each image in the folder of its text query or class"
                     )
-            elif kind in RETRIEVAL_METRICS:
-                if self.retrieval is None:
-                    raise DeepRankingError(f"{name} needs classes; give a folder with one sub-folder a class")
-                depth = _NUMBER.search(name)
-                if depth and int(depth[0]) > self.retrieval.most:
-                    raise DeepRankingError(
-                        f"{name}: expected K up to {self.retrieval.most}, the images that can be found"
-                    )
-            else:
-                known = ", ".join(TRIPLET_METRICS + RETRIEVAL_METRICS)
-                raise DeepRankingError(f"{name}: expected a metric of {known}, with a number for K")
+            elif self.retrieval is None:
+                raise DeepRankingError(f"{name} needs classes; give a folder with one sub-folder a class")
+            elif k and k > self.retrieval.most:
+                raise DeepRankingError(
+                    f"{name}: expected K up to {self.retrieval.most}, the images that can be found"
+                )
 
     @classmethod
     def of_table(
@@ -105,10 +87,7 @@ class Evaluation:
     @property
     def images(self) -> list[str]:
         """The images whose embeddings are needed."""
-        tasks = (
-            self._wanted(self.triplets, TRIPLET_METRICS),
-            self._wanted(self.retrieval, RETRIEVAL_METRICS),
-        )
+        tasks = (self._wanted(self.triplets, *_OF_TRIPLETS), self._wanted(self.retrieval, "retrieval"))
         return list(dict.fromkeys(image for task in tasks if task for image in task.images))
 
     def measure(self, embeddings: Embeddings) -> Measurement:
@@ -118,23 +97,20 @@ class Evaluation:
             DeepRankingError: an image has none, or no query has another image of its class in the gallery.
         """
         parts = []
-        if triplets := self._wanted(self.triplets, TRIPLET_METRICS):
-            tops = self._numbers("score_at_top_") or [30]
-            parts += [triplets.measure(embeddings, top) for top in tops]
-        if retrieval := self._wanted(self.retrieval, RETRIEVAL_METRICS):
-            parts.append(retrieval.measure(embeddings, *self._depths(retrieval.most)))
+        if triplets := self._wanted(self.triplets, *_OF_TRIPLETS):
+            parts += [triplets.measure(embeddings, top) for top in self._numbers("top") or [30]]
+        if retrieval := self._wanted(self.retrieval, "retrieval"):
+            at, voters = self._numbers("at") or [1], self._numbers("voters")
+            if not self.metrics:
+                at, voters = ([k for k in numbers if k <= retrieval.most] for numbers in ((1, 10), (1, 30)))
+            parts.append(retrieval.measure(embeddings, at, voters))
         metrics = {name: estimate for part in parts for name, estimate in part.metrics.items()}
         counts = {name: count for part in parts for name, count in part.counts.items()}
         return Measurement({name: metrics[name] for name in self.metrics or metrics}, counts)
 
-    def _wanted(self, task: _Task, kinds: Sequence[str]) -> _Task | None:
-        wanted = not self.metrics or any(_kind(name) in kinds for name in self.metrics)
+    def _wanted(self, task: _Task | None, *needs: str) -> _Task | None:
+        wanted = not self.metrics or any(find(name)[0].needs in needs for name in self.metrics)
         return task if wanted else None
 
-    def _depths(self, most: int) -> tuple[list[int], list[int]]:
-        if self.metrics:
-            return self._numbers("precision@", "recall@") or [1], self._numbers("knn_accuracy@")
-        return [k for k in (1, 10) if k <= most], [k for k in (1, 30) if k <= most]
-
-    def _numbers(self, *prefixes: str) -> list[int]:
-        return sorted({int(_NUMBER.findall(name)[0]) for name in self.metrics if name.startswith(prefixes)})
+    def _numbers(self, of: str) -> list[int]:
+        return sorted({k for metric, k in map(find, self.metrics) if metric.numbers == of and k})

@@ -16,7 +16,7 @@ from PIL import Image
 from deep_ranking.datasets.folder import check_free, class_titles, folder_written_whole
 from deep_ranking.embedding import Model
 from deep_ranking.errors import MissingExtraError
-from deep_ranking.evaluation.metrics.measure import readable
+from deep_ranking.evaluation.metrics.registry import readable, spoken
 from deep_ranking.evaluation.tasks import Classes, images_of, sample_classes
 from deep_ranking.images.find import find_classes
 from deep_ranking.report.drawing import DARK, LIGHT, Draw, confusion, curves, drawn, histograms
@@ -52,21 +52,6 @@ def page(findings: Findings, charts: Mapping[str, tuple[Image.Image, ...]]) -> s
         title=findings.questions.title,
         readable=readable,
     )
-
-
-def spoken(name: str) -> str:
-    """Return a metric's name as it is said.
-
-    Example:
-        >>> spoken("knn_accuracy@30"), spoken("map@r"), spoken("recall@10")
-        ('30-nearest-neighbour accuracy', 'MAP@R', 'Recall@10')
-    """
-    kind, _, number = name.partition("@")
-    if kind == "knn_accuracy":
-        return f"{number}-nearest-neighbour accuracy"
-    if name in ("map@r", "r_precision"):
-        return {"map@r": "MAP@R", "r_precision": "R-precision"}[name]
-    return name.replace("_", " ").capitalize()
 
 
 def _facts(findings: Findings) -> list[str]:

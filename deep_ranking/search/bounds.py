@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 _T = TypeVar("_T")
 
-_BLOCK = 2**25  # bounds held at once: 128 MiB
+_BLOCK = 2**26  # bounds held at once: 256 MiB
 _QUERIES = 512  # at once: of fewer the product is slower (64: half the speed), of more hardly faster
 _TILE = 2**17  # bounds of a tile: 512 KiB, which stay in a core's cache from the product to their maximum
 _SELECTED = 2**21  # bounds looked through at once
@@ -124,8 +124,9 @@ class CentredBounds(Bounds):
         plain = all(x.dtype in (np.float16, np.float32) and _largest(x) < 2.0**50 for x in (gallery, queries))
         self._centre = centre.astype(np.float32) if plain else centre
         if not plain:
-            norm = max(float(np.abs(x - self._centre).max(initial=0)) for x in (gallery, queries))
-            self.scale = float(2.0 ** -np.ceil(np.log2(norm * width**0.5))) if norm else 1.0
+            ends = [end - centre for x in (gallery, queries) for end in (x.min(axis=0), x.max(axis=0))]
+            norm = max(1e-150, float(np.abs(ends).max()) * width**0.5)
+            self.scale = float(2.0 ** -np.ceil(np.log2(norm)))
         self._matrix, self._error = np.empty((count, width + 2), np.float32), rounding(width)
         squares = np.empty(count, np.float32)
         for start in range(0, count, _ROWS):
@@ -158,7 +159,7 @@ class CentredBounds(Bounds):
 
 
 class Grid:
-    """Bounds in tiles, `size` tiles in a row, and the largest of each group: one column of each tile of a row.
+    """Bounds in tiles, `size` tiles a row, and the largest of each group: one column of a row's tiles.
 
     Args:
         count: of the rows that are bounded.

@@ -2,6 +2,7 @@
 
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
 from deep_ranking.evaluation.metrics.measure import Measurement, measure_retrieval, measure_triplets
+from deep_ranking.evaluation.metrics.registry import Metric, Ranked, Ranking, register_metric, registered
 from deep_ranking.evaluation.metrics.retrieval import (
     map_at_r,
     precision_at,
@@ -22,8 +23,11 @@ from deep_ranking.search.neighbours import Neighbours, NeighbourSearch, neighbou
 __all__ = [
     "Estimate",
     "Measurement",
+    "Metric",
     "NeighbourSearch",
     "Neighbours",
+    "Ranked",
+    "Ranking",
     "TripletDistances",
     "bootstrap",
     "map_at_r",
@@ -34,6 +38,8 @@ __all__ = [
     "r_precision",
     "recall_at",
     "reciprocal_rank",
+    "register_metric",
+    "registered",
     "score_at_top",
     "similarity_precision",
     "squared_distances",

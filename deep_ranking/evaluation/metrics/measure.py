@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics import retrieval
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
-from deep_ranking.evaluation.metrics.retrieval import vote
-from deep_ranking.evaluation.metrics.triplets import score_at_top, similarity_precision, triplet_distances
+from deep_ranking.evaluation.metrics.registry import Ranked, Ranking, readable, registered
+from deep_ranking.evaluation.metrics.triplets import similarity_precision, triplet_distances
 from deep_ranking.search.exact import squared_distances
 from deep_ranking.search.neighbours import NeighbourSearch
 
@@ -29,6 +29,17 @@ class Measurement:
             "metrics": {name: estimate._asdict() for name, estimate in self.metrics.items()},
             "counts": dict(self.counts),
         }
+
+    def __str__(self) -> str:
+        rows = [(name, readable(name, estimate)) for name, estimate in self.metrics.items()]
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+    def _repr_html_(self) -> str:
+        rows = [(name, readable(name, estimate)) for name, estimate in self.metrics.items()]
+        rows += [(name.replace("_", " "), f"{count:,}") for name, count in self.counts.items()]
+        lines = (f"<tr><th>{escape(name)}</th><td>{value}</td></tr>" for name, value in rows)
+        return f"<table>{''.join(lines)}</table>"
 
 
 def measure_retrieval(
@@ -85,25 +96,21 @@ def measure_retrieval(
         raise DeepRankingError(
             "no query has another image of its class in the gallery; expected the same class names in both"
         )
-    blocks = []
+    blocks, numbers = [], {"at": at, "voters": voters}
     for rows, found in search.blocks(max(*at, *voters, int(relevant.max()))):
-        classes, wanted, r = (
-            gallery_classes[found.indices],
-            query_classes[rows],
-            np.maximum(relevant[rows], 1),
-        )
-        hits = classes == wanted[:, None]
-        blocks.append(
-            {f"precision@{k}": retrieval.precision_at(hits, k) for k in at}
-            | {f"recall@{k}": retrieval.recall_at(hits, k) for k in at}
-            | {"r_precision": retrieval.r_precision(hits, r), "map@r": retrieval.map_at_r(hits, r)}
-            | {"mean_reciprocal_rank": retrieval.reciprocal_rank(hits)}
-            | {f"knn_accuracy@{k}": (vote(classes, k) == wanted).astype(np.float64) for k in voters}
-        )
+        classes, wanted = gallery_classes[found.indices], query_classes[rows]
+        ranking = Ranking(classes == wanted[:, None], classes, wanted, np.maximum(relevant[rows], 1))
+        block: dict[str, NDArray[Any]] = {"hits": np.any(ranking.hits, axis=1)}
+        for metric in registered("retrieval"):
+            block |= metric.scores(ranking, numbers)
+        blocks.append(block)
     scores = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-    deeper = np.flatnonzero(measured & (scores["mean_reciprocal_rank"] == 0))
+    deeper = np.flatnonzero(measured & ~scores.pop("hits"))
     targets = [_nearest_of_class(search, row, gallery_classes == query_classes[row]) for row in deeper]
-    scores["mean_reciprocal_rank"][deeper] = 1 / search.ranks(deeper, np.array(targets, np.intp))
+    ranks = search.ranks(deeper, np.array(targets, np.intp))
+    for metric in registered("retrieval"):
+        if metric.beyond:
+            scores[metric.name][deeper] = metric.beyond(ranks)
     metrics = bootstrap({name: score[measured] for name, score in scores.items()}, seed=seed)
     counts = {
         "queries": int(measured.sum()),
@@ -146,18 +153,24 @@ def measure_triplets(
         {'triplets': 2, 'ties': 0, 'triplets_in_top_1': 1}
     """
     distances = triplet_distances(vectors, triplets)
-    scores: dict[str, NDArray[Any]] = {"similarity_precision": similarity_precision(distances)}
     clusters = np.asarray(triplets)[:, 0]
     counts = {"triplets": len(clusters), "ties": int(distances.tied.sum())}
-    score_name = f"score_at_top_{top}"
     if groups is not None:
         groups = np.asarray(groups)
-        scores[score_name] = score_at_top(vectors, triplets, groups, top)
-        counts[f"triplets_in_top_{top}"] = int(np.count_nonzero(scores[score_name]))
+    ranked = Ranked(np.asarray(vectors), np.asarray(triplets), groups, similarity_precision(distances))
+    scores: dict[str, NDArray[Any]] = {}
+    totals: list[str] = []
+    for metric in registered("triplets") + (registered("groups") if groups is not None else []):
+        own = metric.scores(ranked, {"top": (top,)})
+        scores |= own
+        totals += own if metric.total else []
+        if metric.counted:
+            counts[metric.counted.replace("K", str(top))] = int(sum(map(np.count_nonzero, own.values())))
+    if groups is not None:
         clusters = groups[clusters]
     metrics = bootstrap(scores, clusters, seed=seed)
-    if groups is not None:  # from the mean of a triplet to the paper's sum
-        metrics[score_name] = Estimate(*(len(clusters) * part for part in metrics[score_name]))
+    for name in totals:  # from the mean of a triplet to the sum
+        metrics[name] = Estimate(*(len(clusters) * part for part in metrics[name]))
     return Measurement(metrics, counts)
 
 
@@ -179,21 +192,6 @@ def _nearest_of_class(search: NeighbourSearch, row: np.intp, of_class: NDArray[n
     members = np.flatnonzero(of_class)
     members = members[members != search.leave_out[row]]
     return members[squared_distances(search.gallery[members], search.queries[row]).argmin()]
-
-
-def readable(name: str, estimate: Estimate) -> str:
-    """Return a metric's value and interval: shares in per cent, the score at top K in triplets.
-
-    Example:
-        >>> readable("recall@1", Estimate(0.5, 0.25, 1.0))
-        '50.0% (25.0 to 100.0)'
-        >>> readable("score_at_top_30", Estimate(1234.0, 1.6, 2000.0))
-        '1,234 (2 to 2,000)'
-    """
-    if name.startswith("score_at_top"):
-        return f"{estimate.value:,.0f} ({estimate.low:,.0f} to {estimate.high:,.0f})"
-    value, low, high = (100 * part for part in estimate)
-    return f"{value:.1f}% ({low:.1f} to {high:.1f})"
 
 
 def table(results: Mapping[str, Measurement]) -> str:

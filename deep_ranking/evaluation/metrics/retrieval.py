@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.evaluation.metrics.registry import Metric, register_metric
 
 Hits = NDArray[np.bool_]
 Counts = NDArray[np.integer]
@@ -123,3 +124,36 @@ def vote(labels: NDArray[Any], k: int) -> NDArray[Any]:
     for rank in range(k):
         votes += labels == labels[:, [rank]]
     return labels[np.arange(len(labels)), votes.argmax(axis=1)]
+
+
+for _metric in (
+    Metric("precision@K", lambda found, k: precision_at(found.hits, k), "relevant among the first K, over K"),
+    Metric("recall@K", lambda found, k: recall_at(found.hits, k), "1 where any of the first K is relevant"),
+    Metric(
+        "r_precision",
+        lambda found: r_precision(found.hits, found.relevant),
+        "relevant among the first R, over R",
+        spoken="R-precision",
+    ),
+    Metric(
+        "map@r",
+        lambda found: map_at_r(found.hits, found.relevant),
+        "the sum of precision@i over the hits i <= R, over R",
+        spoken="MAP@R",
+    ),
+    Metric(
+        "mean_reciprocal_rank",
+        lambda found: reciprocal_rank(found.hits),
+        "1 / rank of the first relevant image, in the whole ranking",
+        beyond=lambda ranks: 1 / ranks,
+    ),
+    Metric(
+        "knn_accuracy@K",
+        lambda found, k: vote(found.classes, k) == found.wanted,
+        "1 where most of the k nearest are of the query's class; of classes with equal votes, the one whose "
+        "best image is nearer wins",
+        numbers="voters",
+        spoken="{K}-nearest-neighbour accuracy",
+    ),
+):
+    register_metric(_metric)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.evaluation.metrics.registry import Metric, Ranked, register_metric
 from deep_ranking.search.exact import squared_distances
 from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.vectors import checked_vectors
@@ -114,6 +115,11 @@ def score_at_top(
         [1, -1, 0]
     """
     right = similarity_precision(triplet_distances(vectors, triplets))
+    return _at_top(Ranked(vectors, triplets, groups, right), k)
+
+
+def _at_top(ranked: Ranked, k: int) -> NDArray[np.int8]:
+    vectors, triplets, groups, right = ranked
     groups = np.asarray(groups)
     if groups.shape != (len(vectors),) or k < 1:
         raise DeepRankingError(
@@ -144,3 +150,24 @@ def _in_top(
         nearest = members[found.indices][query[here] - block[0]]
         result[here] = (nearest[:, None, :] == triplets[here, 1:, None]).any(axis=(1, 2))
     return result
+
+
+register_metric(
+    Metric(
+        "similarity_precision",
+        lambda ranked: ranked.right,
+        "1 where the positive is strictly nearer than the negative; a tie is wrong, and ties are counted",
+        needs="triplets",
+    )
+)
+register_metric(
+    Metric(
+        "score_at_top_K",
+        _at_top,
+        "+1 right, -1 wrong, over the triplets whose positive or negative is among the K images of the "
+        "query's group nearest to it; the sum is the score",
+        needs="groups",
+        total=True,
+        counted="triplets_in_top_K",
+    )
+)
