@@ -13,7 +13,7 @@ def lazy_names(
     Args:
         package: its name.
         table: public name -> the module below the package that has it, `module:name` where it is called
-            otherwise there, or `module:` for the module itself.
+            otherwise there.
 
     Raises:
         AttributeError: by the first of them: a name that is not in the table, with the nearest that is.
@@ -30,11 +30,25 @@ def lazy_names(
     def fetch(name: str) -> Any:
         if name not in table:
             raise AttributeError(f"module {package!r} has no attribute {name!r}{_nearest(name, table)}")
-        module, renamed, there = table[name].partition(":")
-        found = importlib.import_module(f"{package}.{module}")
-        return found if renamed and not there else getattr(found, there or name)
+        module, _, there = table[name].partition(":")
+        return getattr(importlib.import_module(f"{package}.{module}"), there or name)
 
     return fetch, lambda: sorted(table), list(table)
+
+
+def names_by_module(modules: Mapping[str, str]) -> dict[str, str]:
+    """Return the table of `lazy_names` from the names in each module; `own:public` is one that is renamed.
+
+    Example:
+        >>> names_by_module({"files": "written_whole path_key:file_key"})
+        {'written_whole': 'files', 'file_key': 'files:path_key'}
+    """
+    table = {}
+    for module, names in modules.items():
+        for name in names.split():
+            own, renamed, public = name.partition(":")
+            table[public or own] = f"{module}:{own}" if renamed else module
+    return table
 
 
 def _nearest(name: str, table: Mapping[str, str]) -> str:

@@ -10,7 +10,6 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -40,7 +39,6 @@ def stub() -> str:
     ]
     for name, where in dr._NAMES.items():
         module, _, there = where.partition(":")
-        there = module if where.endswith(":") else there  # the package, called as its function of that name
         lines.append(f"from deep_ranking.{module} import {there or name} as {name}")
     names = ", ".join(f'"{name}"' for name in dr._NAMES)
     lines.append(f"__all__ = [{textwrap.fill(names, 100)}]")
@@ -105,14 +103,6 @@ def test_a_wrong_name_is_told_with_the_nearest():
 
 def test_type_checkers_see_the_names():
     assert STUB.read_text("utf-8") == stub(), "write it again: python tests/test_door.py"
-
-
-def test_the_report_is_a_package_that_is_called():
-    import deep_ranking.report.page
-
-    assert isinstance(dr.report, ModuleType)
-    assert dr.report is deep_ranking.report
-    assert list(inspect.signature(dr.report).parameters)[:4] == ["model", "train", "test", "output"]
 
 
 @pytest.mark.parametrize("first", ["deep_ranking", "keras"])

@@ -26,7 +26,7 @@ PICTURE = """
     images*  network*  ranking*
     embedding*  web
     training*  blend*
-    report
+    reporting
     display
     cli*
     extras*
@@ -136,7 +136,7 @@ def test_the_picture_shows_what_is_there(part):
         ("deep_ranking.images.decode", "from deep_ranking.images.batches import Batches"),
         ("deep_ranking.web.x", "from deep_ranking.training.run import train"),
         ("deep_ranking.web.x", "import keras"),
-        ("deep_ranking.evaluation.metrics", "from deep_ranking.report import draw"),
+        ("deep_ranking.evaluation.metrics", "from deep_ranking.reporting import draw"),
         ("deep_ranking.cli.x", "from deep_ranking.extras.ray import shards"),
         ("deep_ranking.training.x", "from deep_ranking.cli import main"),
         ("deep_ranking", "from deep_ranking.ranking import TripletHingeLoss"),
@@ -151,7 +151,7 @@ def test_wrong_ways_are_seen(module, code):
     [
         ("deep_ranking.images.generator", "import keras\nfrom deep_ranking.triplets import Triplet"),
         ("deep_ranking.images.cache", "from deep_ranking.images.decode import read_image"),
-        ("deep_ranking.report", "from deep_ranking.evaluation.metrics import recall"),
+        ("deep_ranking.reporting", "from deep_ranking.evaluation.metrics import recall"),
         ("deep_ranking.network.x", "from deep_ranking.network.y import z"),
         ("deep_ranking.cli.x", "from deep_ranking import __version__"),
     ],

@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> None:
 
     import_keras()
     from deep_ranking.datasets.folder import class_titles
-    from deep_ranking.report import write_report
-    from deep_ranking.report.findings import Questions
+    from deep_ranking.reporting import write_report
+    from deep_ranking.reporting.findings import Questions
 
     questions = Questions(train, test, args.seed, class_titles(args.train))
     numbers = write_report(

@@ -54,7 +54,7 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> Image.Image:
     """
     if find_spec("matplotlib") is None:
         raise MissingExtraError("matplotlib", "notebook", "drawing the curves")
-    from deep_ranking.report.drawing import LIGHT, curves, drawn
+    from deep_ranking.reporting.drawing import LIGHT, curves, drawn
 
     names = dict.fromkeys(name for logs in history for name in logs)
     log = {name: [logs.get(name, nan) for logs in history] for name in names}

@@ -1,9 +1,7 @@
 """Measure a model, or vectors from elsewhere, in one call."""
 
-import mimetypes
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -107,7 +105,7 @@ def _classes(what: str, given: Any, embeddings: Embeddings | None) -> Classes:
     """Return label -> paths."""
     if isinstance(given, str | os.PathLike):
         root = os.fspath(given)
-        names = [str(path) for path in embeddings.paths] if embeddings else _images_below(root)
+        names = [str(path) for path in embeddings.paths] if embeddings else _images_of(root)
         if classes := classes_by_folder(names, root):
             return classes
         raise DeepRankingError(f"{what}: expected images in sub-folders of {root}, one a class; found none")
@@ -126,7 +124,7 @@ def _classes(what: str, given: Any, embeddings: Embeddings | None) -> Classes:
     )
 
 
-def _images_below(root: str) -> list[str]:
-    """Return the files below a folder that are images by the ending of their name, in order."""
-    files = sorted(path for path in Path(root).rglob("*") if path.is_file())
-    return [str(file) for file in files if (mimetypes.guess_type(file.name)[0] or "").startswith("image/")]
+def _images_of(root: str) -> list[str]:
+    import deep_ranking  # what looks into files lies above; it is asked for by its public name
+
+    return [f"{root}/{name}" for name in deep_ranking.find_images(root)]

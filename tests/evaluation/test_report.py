@@ -19,9 +19,9 @@ from deep_ranking.evaluation.log import read_log
 from deep_ranking.evaluation.metrics import measure_retrieval
 from deep_ranking.images.find import find_classes
 from deep_ranking.network.network import NetworkSettings, build_network
-from deep_ranking.report import drawing, page, pictures, write_report
-from deep_ranking.report.findings import Confusion, Findings, Questions, confusion_matrix
-from deep_ranking.report.page import _facts
+from deep_ranking.reporting import drawing, page, pictures, write_report
+from deep_ranking.reporting.findings import Confusion, Findings, Questions, confusion_matrix
+from deep_ranking.reporting.page import _facts
 from deep_ranking.vectors import Embeddings
 
 NASTY = '<img src="x">&$_{'

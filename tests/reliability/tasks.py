@@ -227,10 +227,10 @@ class Export(Task):
 class Report(Task):
     """A report's folder, whole or not there."""
 
-    modules = ("deep_ranking.report.page", "deep_ranking.datasets.folder")
+    modules = ("deep_ranking.reporting.page", "deep_ranking.datasets.folder")
 
     def work(self, attempt: int) -> None:
-        from deep_ranking.report import page
+        from deep_ranking.reporting import page
 
         class Findings:
             queries = ()

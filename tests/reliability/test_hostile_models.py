@@ -24,7 +24,7 @@ from deep_ranking.network.file import (
     read_metadata,
     save_network,
 )
-from deep_ranking.report.page import _facts
+from deep_ranking.reporting.page import _facts
 from deep_ranking.training.checkpoint import Checkpoint
 
 PACKAGE = Path(__file__).parents[2] / "deep_ranking"

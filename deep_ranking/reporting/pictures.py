@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from deep_ranking.evaluation.plane import neighbour_plane
 from deep_ranking.images.decode import read_image
-from deep_ranking.report.findings import Example
+from deep_ranking.reporting.findings import Example
 
 SIDE = 112
 """Of a thumbnail, in pixels."""

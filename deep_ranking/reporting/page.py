@@ -19,9 +19,9 @@ from deep_ranking.errors import MissingExtraError
 from deep_ranking.evaluation.metrics.registry import readable, spoken
 from deep_ranking.evaluation.tasks import Classes, images_of, sample_classes
 from deep_ranking.images.find import find_classes
-from deep_ranking.report.drawing import DARK, LIGHT, Draw, confusion, curves, drawn, histograms
-from deep_ranking.report.findings import Findings, Questions, confusion_matrix, find
-from deep_ranking.report.pictures import embedding_map, save, strip, thumbnail
+from deep_ranking.reporting.drawing import DARK, LIGHT, Draw, confusion, curves, drawn, histograms
+from deep_ranking.reporting.findings import Findings, Questions, confusion_matrix, find
+from deep_ranking.reporting.pictures import embedding_map, save, strip, thumbnail
 
 _HEADLINES = ("similarity_precision", "knn_accuracy@1", "recall@10", "precision@10")
 
