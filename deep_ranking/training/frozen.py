@@ -221,7 +221,7 @@ def refit_embedding(
     Args:
         network: what `build_network` gave, with a linear layer.
         labelled: images of two classes or more.
-        shrinkage: above 0; see `features.discriminants`.
+        shrinkage: above 0; see `Discriminants`.
         engine: what runs the layers before: "keras", "openvino" or "openvino-bfloat16".
         quiet: no progress bar.
 

@@ -217,7 +217,8 @@ class RunOptions(Settings):
     image_cache_size: float = setting(
         4.0,
         "at most so many gigabytes of them; 0: decode an image each time (default: {default})",
-        metavar="GB",
+        Check(at_least(0).holds, "0 or more gigabytes"),
+        "GB",
     )
     resume: bool = setting(False, "go on with a run that was stopped")
     checkpoint_steps: int = setting(200, "steps between two (default: {default})", at_least(1))

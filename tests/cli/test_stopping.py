@@ -1,7 +1,6 @@
 """Each command says by its exit status how it ended; stopped from outside, it leaves nothing half done."""
 
 import argparse
-import importlib
 import os
 import re
 import signal
@@ -16,7 +15,7 @@ import pytest
 from PIL import Image
 from waiting import PATIENCE, wait_until
 
-from deep_ranking.cli import COMMANDS, main
+from deep_ranking.cli import COMMANDS, command_module, main
 from deep_ranking.triplets import Triplet, write_triplets
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 def parser_of(command):
     parser = argparse.ArgumentParser(prog=command)
-    importlib.import_module(f"deep_ranking.cli.{command}").add_arguments(parser)
+    command_module(command).add_arguments(parser)
     return parser
 
 
