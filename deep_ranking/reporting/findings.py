@@ -193,9 +193,9 @@ def find(
         DeepRankingError: the model, its log or an image cannot be read, or the classes do not suffice.
     """
     if isinstance(model, Model):
-        log, embedder, name = {}, model, "the model"
+        log, embedder, called = {}, model, "the model"
     else:
-        log, embedder, name = read_log(model), Model.load(model, engine, precision), Path(model).name
+        log, embedder, called = read_log(model), Model.load(model, engine, precision), Path(model).name
     results, own = {}, None
     for name, embed in systems(embedder, baselines):
         embeddings = Embeddings(np.array(questions.images), embed(questions.images, quiet))
@@ -203,7 +203,7 @@ def find(
         own = own or embeddings  # the model comes first
     assert own is not None
     return Findings(
-        name,
+        called,
         embedder,
         log,
         questions,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import deep_ranking
 from deep_ranking.cli import main
 from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError, MissingExtraError
@@ -308,3 +309,15 @@ def test_the_page_says_what_was_learned_from(learned, epoch, fact):
     embedder = Model(build_network(NetworkSettings("simple", 32, 8)), metadata)
     findings = Findings("model.h5", embedder, {}, None, None, {}, [], [])
     assert _facts(findings) == ["simple", "32 x 32 pixels", "8 numbers an image", fact]
+
+
+def test_in_python_it_takes_the_model_or_its_file(made, trained, numbers, tmp_path):
+    """By the file it is the command's report; a model of no file has no log."""
+    assert numbers["model"] == trained.model.name
+    folders = made / "train", made / "test"
+    by_file = deep_ranking.report(trained.model, *folders, tmp_path / "file")
+    assert by_file == numbers
+    by_model = deep_ranking.report(deep_ranking.load(trained.model), *folders, output=tmp_path / "model")
+    assert (by_model["model"], by_model["log"]) == ("the model", {})
+    assert by_model["results"] == numbers["results"]
+    assert (tmp_path / "model/index.html").is_file()
