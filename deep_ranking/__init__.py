@@ -51,11 +51,11 @@ _NAMES = names_by_module(
         "ranking.metrics": "ranking_metrics mining_metrics",
         # training, and learning from ratings
         "training.run": "train Trained",
-        "training.settings": "TrainingSettings",
+        "training.settings": "TrainingSettings RunOptions",
         "training.model": "build_training_model",
         "training.frozen": "CachedActivations",
         "blend.learn": "Blend BlendSettings",
-        "blend.run": "Descriptions learn ranked_right text_query_groups",
+        "blend.run": "Descriptions Learned learn ranked_right text_query_groups",
         "blend.settings": "LearnSettings",
         "blend.golden": "GoldenFeature independent_groups folds:group_folds",
         # search
@@ -63,6 +63,7 @@ _NAMES = names_by_module(
         "search.options": "Options Hit Results",
         "search.update": "update_index Update:IndexUpdate",
         "search.store": "Store",
+        "search.embedder": "Embedder",
         "search.stores.registry": "register_store",
         "search.image": "Image:IndexedImage",
         "search.duplicates": "Group find_duplicates",

@@ -62,11 +62,13 @@ from deep_ranking.ranking.metrics import mining_metrics as mining_metrics
 from deep_ranking.training.run import train as train
 from deep_ranking.training.run import Trained as Trained
 from deep_ranking.training.settings import TrainingSettings as TrainingSettings
+from deep_ranking.training.settings import RunOptions as RunOptions
 from deep_ranking.training.model import build_training_model as build_training_model
 from deep_ranking.training.frozen import CachedActivations as CachedActivations
 from deep_ranking.blend.learn import Blend as Blend
 from deep_ranking.blend.learn import BlendSettings as BlendSettings
 from deep_ranking.blend.run import Descriptions as Descriptions
+from deep_ranking.blend.run import Learned as Learned
 from deep_ranking.blend.run import learn as learn
 from deep_ranking.blend.run import ranked_right as ranked_right
 from deep_ranking.blend.run import text_query_groups as text_query_groups
@@ -81,6 +83,7 @@ from deep_ranking.search.options import Results as Results
 from deep_ranking.search.update import update_index as update_index
 from deep_ranking.search.update import Update as IndexUpdate
 from deep_ranking.search.store import Store as Store
+from deep_ranking.search.embedder import Embedder as Embedder
 from deep_ranking.search.stores.registry import register_store as register_store
 from deep_ranking.search.image import Image as IndexedImage
 from deep_ranking.search.duplicates import Group as Group
@@ -143,10 +146,10 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "average_mirror", "paper_paths", "blog_paths", "LabColour", "ColourHistogram", "save_network",
 "load_network", "ModelFileError", "load_weights", "TripletHingeLoss", "MinedTripletLoss",
 "ProxyLoss", "Proxies", "Distance", "DISTANCES", "register_distance", "ranking_metrics",
-"mining_metrics", "train", "Trained", "TrainingSettings", "build_training_model",
-"CachedActivations", "Blend", "BlendSettings", "Descriptions", "learn", "ranked_right",
+"mining_metrics", "train", "Trained", "TrainingSettings", "RunOptions", "build_training_model",
+"CachedActivations", "Blend", "BlendSettings", "Descriptions", "Learned", "learn", "ranked_right",
 "text_query_groups", "LearnSettings", "GoldenFeature", "independent_groups", "group_folds", "Index",
-"Options", "Hit", "Results", "update_index", "IndexUpdate", "Store", "register_store",
+"Options", "Hit", "Results", "update_index", "IndexUpdate", "Store", "Embedder", "register_store",
 "IndexedImage", "Group", "find_duplicates", "page_image_id", "evaluate", "Metric",
 "register_metric", "Measurement", "Estimate", "bootstrap", "nearest_neighbours",
 "measure_retrieval", "measure_triplets", "triplet_distances", "similarity_precision",

@@ -2,5 +2,5 @@
 
 from deep_ranking.lazy import lazy_names
 
-_NAMES = {"PostgresStore": "postgres"}
+_NAMES = {"PostgresStore": "store"}
 __getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)
