@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    from deep_ranking.evaluation.metrics.registry import metric_names
-
     vectors = parser.add_argument_group("what is measured")
     vectors.add_argument("--model", metavar="FILE", help="a trained model (default: deepranking.h5)")
     vectors.add_argument(
@@ -55,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="only these, such as recall@4 (default: all), of " + ", ".join(metric_names()),
+        help="only these, such as recall@4 (default: all)",
     )
     parser.add_argument("--output_embeddings", metavar="FILE", help="keep the model's vectors as .npz")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")

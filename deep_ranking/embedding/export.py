@@ -4,20 +4,22 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.embedding.engines import import_openvino
-from deep_ranking.embedding.model import Model
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.files import temporary_folder
+
+if TYPE_CHECKING:
+    from deep_ranking.embedding.model import Model
 
 LOWEST_COSINE = 0.9999
 """Between what the exported model and the model itself give for the same image."""
 
 
-def export(embedder: Model, path: str | os.PathLike[str], format: str | None = None) -> float:
+def export(embedder: "Model", path: str | os.PathLike[str], format: str | None = None) -> float:
     """Write the network for another runtime, run it there, and compare.
 
     Args:
@@ -34,22 +36,7 @@ def export(embedder: Model, path: str | os.PathLike[str], format: str | None = N
         MissingExtraError: the runtime is not installed.
     """
     path = Path(path)
-    if format is None:
-        by_ending = {ending: name for name, (ending, *_) in FORMATS.items()}
-        if path.suffix not in by_ending:
-            raise DeepRankingError(
-                f"{path}: expected a name that ends in {', '.join(filter(None, by_ending))}, or the name of "
-                "a folder, without an ending; or say the format"
-            )
-        format = by_ending[path.suffix]
-    if format not in FORMATS:
-        raise DeepRankingError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
-    ending, keras_name, run = FORMATS[format]
-    if path.suffix != ending:
-        wanted = f"a name that ends in {ending}" if ending else "the name of a folder, without an ending"
-        raise DeepRankingError(f"{path}: expected {wanted} for the format {format}")
-    if not ending and path.exists():
-        raise DeepRankingError(f"{path}: is there already; remove it or choose another name")
+    format, (ending, keras_name, run) = _format_of(path, format)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, *embedder.size, 3)).astype(np.float32)
     expected = embedder.embed_pixels(images)
@@ -78,6 +65,29 @@ def export(embedder: Model, path: str | os.PathLike[str], format: str | None = N
         for part in sorted(folder.iterdir(), key=lambda part: part.name == path.name):
             part.replace(path.parent / part.name)
     return cosine
+
+
+def _format_of(
+    path: Path, format: str | None
+) -> tuple[str, tuple[str, str, Callable[[Path, np.ndarray], Any]]]:
+    """Return the format's name and what `FORMATS` says of it; refuse a path that does not fit."""
+    if format is None:
+        by_ending = {ending: name for name, (ending, *_) in FORMATS.items()}
+        if path.suffix not in by_ending:
+            raise DeepRankingError(
+                f"{path}: expected a name that ends in {', '.join(filter(None, by_ending))}, or the name of "
+                "a folder, without an ending; or say the format"
+            )
+        format = by_ending[path.suffix]
+    if format not in FORMATS:
+        raise DeepRankingError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
+    ending = FORMATS[format][0]
+    if path.suffix != ending:
+        wanted = f"a name that ends in {ending}" if ending else "the name of a folder, without an ending"
+        raise DeepRankingError(f"{path}: expected {wanted} for the format {format}")
+    if not ending and path.exists():
+        raise DeepRankingError(f"{path}: is there already; remove it or choose another name")
+    return format, FORMATS[format]
 
 
 def _run_onnx(path: Path, images: np.ndarray) -> Any:

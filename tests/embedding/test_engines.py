@@ -86,7 +86,10 @@ def test_auto_takes_what_suits_the_machine(model, monkeypatch, caplog):
 
     monkeypatch.setattr(engines, "OpenVINOEngine", fails)
     np.testing.assert_array_equal(Model.load(model, "auto").embed_pixels(IMAGES), expected)
-    assert [record.getMessage() for record in caplog.records] == [
+    ours = [
+        record for record in caplog.records if record.name.startswith("deep_ranking")
+    ]  # TensorFlow counts calls
+    assert [record.getMessage() for record in ours] == [
         "OpenVINO does not take this network (no such operation); Keras runs it"
     ]
     monkeypatch.setattr(engines, "find_spec", lambda name: None)

@@ -401,16 +401,16 @@ def test_two_runs_at_once_on_the_same_output(tmp_path, task):
 
 
 def test_the_training_log_goes_over_no_other_table(tmp_path):
-    from deep_ranking.evaluation.log import _check_log
+    from deep_ranking.evaluation.log import check_log
 
     path = tmp_path / "results.csv"
-    _check_log(path)
+    check_log(path)
     path.write_text("epoch,loss\n0,1\n")
-    _check_log(path)
+    check_log(path)
     for content in ("name,price\n", "", "ep"):
         path.write_text(content)
         with pytest.raises(DeepRankingError, match=r"results\.csv: the training's log goes there"):
-            _check_log(path)
+            check_log(path)
 
 
 @pytest.mark.parametrize("name", ["t.txt", "t.csv"])
