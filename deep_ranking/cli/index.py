@@ -97,7 +97,7 @@ def _update(args: argparse.Namespace) -> "Index":
         else:
             prepare = way.prepare
     embedder, update, others = prepare(args, model, folder)
-    return indexed(args.index, embedder, update, others, {"model": str(Path(model).resolve())})
+    return indexed(Index, args.index, embedder, update, others, {"model": str(Path(model).resolve())})
 
 
 def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:

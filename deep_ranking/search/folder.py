@@ -2,19 +2,22 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.image import is_named_as_image
-from deep_ranking.search.index import Index
 from deep_ranking.search.store import IndexExistsError
 from deep_ranking.search.stores.registry import Place, index_beside
 from deep_ranking.search.update import Report, require_images, update_index
 
+if TYPE_CHECKING:
+    from deep_ranking.search.index import Index
+
 
 def index_folder(
-    folder: str | os.PathLike[str], embedder: Embedder, place: Place | None = None, quiet: bool = False
-) -> Index:
+    kind: "type[Index]", folder: str | os.PathLike[str], embedder: Embedder, place: Place | None, quiet: bool
+) -> "Index":
     """Bring the index of a folder up to date in this process; see `Index.from_folder`."""
     import deep_ranking  # what finds images lies above; it is asked for by its public name
 
@@ -23,20 +26,22 @@ def index_folder(
     require_images(folder, paths)
     place = index_beside(folder) if place is None else place
     return indexed(
-        place, embedder, lambda index: update_index(index, folder, paths, embedder, quiet=quiet), others
+        kind, place, embedder, lambda index: update_index(index, folder, paths, embedder, quiet=quiet), others
     )
 
 
 def indexed(
+    kind: "type[Index]",
     place: Place,
     embedder: Embedder,
-    update: Callable[[Index], Report],
+    update: "Callable[[Index], Report]",
     others: Iterable[str],
     metadata: Mapping[str, str] | None = None,
-) -> Index:
+) -> "Index":
     """Open the index at a place, or make it for this model, and update it; the report is the index's.
 
     Args:
+        kind: the class of the index, which knows this module and not the other way round.
         place: of the index.
         embedder: of the index's model.
         update: brings the index up to date, if it is of the embedder's model.
@@ -49,7 +54,7 @@ def indexed(
     """
     if not embedder.fingerprint:
         raise DeepRankingError("expected a model that has a fingerprint, found one without; save and load it")
-    index = _open_or_create(place, embedder, metadata)
+    index = _open_or_create(kind, place, embedder, metadata)
     try:
         report = update(index)
         for path in filter(is_named_as_image, others):
@@ -63,10 +68,12 @@ def indexed(
     return index
 
 
-def _open_or_create(place: Place, embedder: Embedder, metadata: Mapping[str, str] | None) -> Index:
+def _open_or_create(
+    kind: "type[Index]", place: Place, embedder: Embedder, metadata: Mapping[str, str] | None
+) -> "Index":
     try:
-        if not Index.exists(place):
-            return Index.create(place, embedder.dimension, embedder.fingerprint, metadata, embedder)
+        if not kind.exists(place):
+            return kind.create(place, embedder.dimension, embedder.fingerprint, metadata, embedder)
     except IndexExistsError:  # of another run, which started with this one
         pass
-    return Index.open(place, embedder)
+    return kind.open(place, embedder)

@@ -78,7 +78,7 @@ class Index:
         """
         from deep_ranking.search.folder import index_folder
 
-        return index_folder(folder, made(model), place, quiet)
+        return index_folder(cls, folder, made(model), place, quiet)
 
     @classmethod
     def open(cls, path: Place, embedder: EmbedderOrMaker | None = None) -> "Index":

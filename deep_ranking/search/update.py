@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
 from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.image import Image, file_hash
-from deep_ranking.search.index import Index
+
+if TYPE_CHECKING:
+    from deep_ranking.search.index import Index
 
 Stamp = tuple[int, int]
 """Size in bytes and change time in ns; while both stay the same, a file is taken to be the same."""
@@ -79,7 +82,7 @@ class Update:
         report: what was done so far.
     """
 
-    def __init__(self, index: Index, root: str, listed: Mapping[str, Stamp]):
+    def __init__(self, index: "Index", root: str, listed: Mapping[str, Stamp]):
         stored = {image.path: image for image in index.store.images()}
         plan = make_plan({path: (image.size, image.mtime) for path, image in stored.items()}, listed)
         self.index = index
@@ -122,7 +125,7 @@ class Update:
 
 
 def update_index(
-    index: Index,
+    index: "Index",
     root: str | os.PathLike[str],
     paths: Sequence[str],
     embedder: Embedder,
@@ -180,7 +183,7 @@ def require_images(root: str | os.PathLike[str], paths: Collection[str]) -> None
         raise DeepRankingError(f"{os.fspath(root)}: expected images, found none; nothing was changed")
 
 
-def check_same_images(index: Index, root: str, paths: Collection[str]) -> None:
+def check_same_images(index: "Index", root: str, paths: Collection[str]) -> None:
     """Raise DeepRankingError if there are no images, or none of those of an index made from elsewhere."""
     require_images(root, paths)
     earlier = index.metadata.get("images", root)

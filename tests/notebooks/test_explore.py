@@ -59,7 +59,9 @@ def test_it_runs_and_teaches_what_it_says(runner, kept, monkeypatch):
 
 
 def test_what_is_kept_came_from_this_code(runner, kept):
-    assert kept.metadata["code_sha256"] == runner.fingerprint(kept), "run it again: python notebooks/run.py"
+    assert kept.metadata["code_sha256"] == runner.fingerprint(kept), (
+        "run it again: python notebooks/run.py notebooks/explore.ipynb"
+    )
     assert [cell.execution_count for cell in code(kept)] == list(range(1, len(code(kept)) + 1))
 
 
