@@ -41,8 +41,7 @@ class Triplet(NamedTuple):
     def _repr_html_(self) -> str:
         import deep_ranking  # what draws lies above; it is asked for by its public name, when a notebook asks
 
-        html: str = deep_ranking.show(self)._repr_html_()
-        return html
+        return str(deep_ranking.show(self)._repr_html_())
 
 
 _LONGEST_RECORD = 100_000  # three paths of 4096 bytes are far below; a quote never closed ends here

@@ -228,9 +228,8 @@ class OnlineTriplets:
         settings: ImportanceSettings | None = None,
         seed: int = 0,
     ):
-        for name, expected, found in (("count", 1, count), ("capacity", 2, capacity), ("seed", 0, seed)):
-            if found < expected:
-                raise DeepRankingError(f"{name}: expected {expected} or more, found {found}")
+        for name, least, found in (("count", 1, count), ("capacity", 2, capacity), ("seed", 0, seed)):
+            expect(name, found >= least, f"{least} or more", found)
         expect("labelled", len(labelled.images) > 0, "images with classes", labelled.images)
         self.images, self.relevance = labelled.images, relevance
         self.count, self.capacity, self.seed = count, capacity, seed
