@@ -101,9 +101,8 @@ def draw_demo(
     with folder_written_whole(output) as folder:
         for category in CATEGORIES:
             (folder / category).mkdir()
-        for index, item in enumerate(
-            progress(appearances, f"drawing {Path(output).name}", "images", quiet=quiet)
-        ):
+        shown = progress(appearances, f"drawing {Path(output).name}", "images", quiet=quiet)
+        for index, item in enumerate(shown):
             rng = np.random.default_rng([settings.seed, settings.part, len(CATEGORIES), index])
             Image.fromarray(paint(item, settings.size, rng)).save(folder / item.path)
         write_relevance(folder / RELEVANCE_FILE, appearances)

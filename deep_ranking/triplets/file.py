@@ -198,8 +198,6 @@ def _parse_quoted(path: str | os.PathLike[str], number: int, record: str) -> lis
 
 
 def _what_is_wrong(record: str, names: list[str]) -> str:
-    if len(names) != 3:
-        problem = f"expected 3 names (query,positive,negative), found {len(names)}"
-    else:
-        problem = "expected 3 names (query,positive,negative), found an empty one"
+    found = len(names) if len(names) != 3 else "an empty one"
+    problem = f"expected 3 names (query,positive,negative), found {found}"
     return f'{problem} in {record!r:.200}; quote a name that holds a comma: "a,b.jpg"'

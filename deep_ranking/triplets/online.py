@@ -165,9 +165,7 @@ class OnlineSampler:
         try:
             return cls.restored(state, relevance)
         except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise DeepRankingError(
-                f"{os.fspath(path)}: not the saved state of a sampler ({error})"
-            ) from error
+            raise DeepRankingError(f"{os.fspath(path)}: not a sampler's saved state ({error})") from error
 
     def _prepared(self) -> ImportanceSampler:
         kept = self.reservoirs

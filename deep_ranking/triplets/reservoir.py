@@ -183,14 +183,12 @@ class Reservoirs:
             self._carried = tuple(columns)
             self._columns |= {name: [values[:0].copy()] for name, values in columns.items()}
         for name in {*columns, *self._carried}:
-            shapes = [
-                values.shape[1:] if values is not None else "nothing"
-                for values in (self._columns[name][0] if name in self._carried else None, columns.get(name))
-            ]
-            if shapes[0] != shapes[1]:
+            known = self._columns[name][0].shape[1:] if name in self._carried else "nothing"
+            found = columns[name].shape[1:] if name in columns else "nothing"
+            if known != found:
                 raise DeepRankingError(
                     f"carried {name!r}: expected rows of the same shape in each piece of the stream, "
-                    f"found {shapes[0]} and {shapes[1]}"
+                    f"found {known} and {found}"
                 )
 
     def _grow(self, categories: int) -> None:

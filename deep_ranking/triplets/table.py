@@ -198,11 +198,8 @@ class LabelledImages:
     @property
     def description(self) -> dict[str, Any]:
         """What a model file tells of the data that it was trained on."""
-        return {
-            "images": len(self.images),
-            "classes": len(np.unique(self.labels)),
-            "sha256": self.fingerprint,
-        }
+        classes = len(np.unique(self.labels))
+        return {"images": len(self.images), "classes": classes, "sha256": self.fingerprint}
 
 
 class TripletSource(Protocol):

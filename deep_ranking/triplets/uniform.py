@@ -46,9 +46,8 @@ class UniformSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_pos_images", "num_neg_images"):
-            expect(name, getattr(self, name) >= 1, "1 or more", getattr(self, name))
-        expect("seed", self.seed >= 0, "0 or more", self.seed)
+        for name, least in (("num_pos_images", 1), ("num_neg_images", 1), ("seed", 0)):
+            expect(name, getattr(self, name) >= least, f"{least} or more", getattr(self, name))
         if len(self.classes) < 2:
             raise DeepRankingError(
                 f"expected two classes or more, found {len(self.classes)} ({', '.join(self.classes)}); "
@@ -235,19 +234,15 @@ class ClassBatches:
         """Yield the batches of an epoch: positions of images, (P * K,), the images of a class together."""
         rng = np.random.default_rng([self.seed, number])
         hands = [rng.permutation(np.flatnonzero(self.categories == name)) for name in self._classes()[1]]
-        left = np.array([len(images) // self.images_per_class for images in hands])
+        size = self.images_per_class
+        left = np.array([len(images) // size for images in hands])
         while np.count_nonzero(left) >= self.classes_per_batch:
             with np.errstate(divide="ignore"):
                 ranks = rng.exponential(size=len(left)) / left
             batch = np.argpartition(ranks, self.classes_per_batch - 1)[: self.classes_per_batch]
             left[batch] -= 1
-            starts = left[batch] * self.images_per_class
-            yield np.concatenate(
-                [
-                    hands[c][start : start + self.images_per_class]
-                    for c, start in zip(batch, starts, strict=True)
-                ]
-            )
+            starts = zip(batch, left[batch] * size, strict=True)
+            yield np.concatenate([hands[c][start : start + size] for c, start in starts])
 
     def _classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         names, sizes = np.unique(self.categories, return_counts=True)

@@ -151,12 +151,10 @@ def _text_links(path: Path) -> Iterator[tuple[str, str, str]]:
             line = line.rstrip("\r\n")
             if not line.strip() or line.startswith("#"):
                 continue
-            names = line.split("\t")
+            place, names = f"{path}, line {number}", line.split("\t")
             if len(names) != 2 or not all(names):
-                raise DeepRankingError(
-                    f"{path}, line {number}: expected child<TAB>parent, found {line!r:.200}"
-                )
-            yield f"{path}, line {number}", names[0], names[1]
+                raise DeepRankingError(f"{place}: expected child<TAB>parent, found {line!r:.200}")
+            yield place, names[0], names[1]
 
 
 def _json_links(path: Path) -> Iterator[tuple[str, str, str]]:

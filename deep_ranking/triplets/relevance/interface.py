@@ -113,7 +113,6 @@ class SubsetRelevance(Relevance):
         positions: integers, shape (n,): which of them, in the order in which they are known here.
 
     Example:
-        >>> from deep_ranking.triplets.relevance import LabelRelevance
         >>> SubsetRelevance(LabelRelevance([0, 1, 0, 0]), [3, 1, 0])(0, [1, 2])
         array([0., 1.])
     """
