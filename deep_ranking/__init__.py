@@ -22,11 +22,10 @@ _NAMES = names_by_module(
             "Triplet TripletFileError read_triplets write_triplets write_blocks:write_triplet_blocks"
         ),
         "triplets.table": "Triplets LabelledImages",
-        "triplets.uniform": "split_images UniformSampler",
+        "triplets.uniform": "split_images UniformSampler ClassBatches",
         "triplets.importance": "ImportanceSampler",
         "triplets.settings": "ImportanceSettings",
         "triplets.online": "OnlineSampler OnlineTriplets",
-        "triplets.class_batches": "ClassBatches",
         "triplets.relevance": "Relevance FeatureRelevance HierarchyRelevance LabelRelevance PairRelevance",
         # images: from files to batches
         "images.find": "find_images find_classes",

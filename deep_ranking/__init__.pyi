@@ -16,11 +16,11 @@ from deep_ranking.triplets.table import Triplets as Triplets
 from deep_ranking.triplets.table import LabelledImages as LabelledImages
 from deep_ranking.triplets.uniform import split_images as split_images
 from deep_ranking.triplets.uniform import UniformSampler as UniformSampler
+from deep_ranking.triplets.uniform import ClassBatches as ClassBatches
 from deep_ranking.triplets.importance import ImportanceSampler as ImportanceSampler
 from deep_ranking.triplets.settings import ImportanceSettings as ImportanceSettings
 from deep_ranking.triplets.online import OnlineSampler as OnlineSampler
 from deep_ranking.triplets.online import OnlineTriplets as OnlineTriplets
-from deep_ranking.triplets.class_batches import ClassBatches as ClassBatches
 from deep_ranking.triplets.relevance import Relevance as Relevance
 from deep_ranking.triplets.relevance import FeatureRelevance as FeatureRelevance
 from deep_ranking.triplets.relevance import HierarchyRelevance as HierarchyRelevance
@@ -138,8 +138,8 @@ from deep_ranking.files import written_whole as written_whole
 from deep_ranking.progress import progress as progress_bar
 __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", "Triplet", "TripletFileError",
 "read_triplets", "write_triplets", "write_triplet_blocks", "Triplets", "LabelledImages",
-"split_images", "UniformSampler", "ImportanceSampler", "ImportanceSettings", "OnlineSampler",
-"OnlineTriplets", "ClassBatches", "Relevance", "FeatureRelevance", "HierarchyRelevance",
+"split_images", "UniformSampler", "ClassBatches", "ImportanceSampler", "ImportanceSettings",
+"OnlineSampler", "OnlineTriplets", "Relevance", "FeatureRelevance", "HierarchyRelevance",
 "LabelRelevance", "PairRelevance", "find_images", "find_classes", "read_image", "ImageError",
 "load_image_batches", "ImageCache", "ImageDataGenerator", "Augmentation", "AUGMENTATIONS",
 "TripletBatches", "LabelledBatches", "BatchStream", "NetworkSettings", "BACKBONES", "build_network",

@@ -59,10 +59,7 @@ def open_archive(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
 
 
 def unpack(
-    archive: zipfile.ZipFile,
-    targets: Mapping[str, str],
-    folder: str | os.PathLike[str],
-    description: str,
+    archive: zipfile.ZipFile, targets: Mapping[str, str], folder: str | os.PathLike[str], description: str
 ) -> None:
     """Unpack members of an archive from `open_archive` into a folder.
 

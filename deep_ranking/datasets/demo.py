@@ -12,7 +12,7 @@ from PIL import Image
 
 from deep_ranking.datasets.folder import folder_written_whole
 from deep_ranking.datasets.paint import ANGLES, SHAPES, SIZES, TEXTURES, Appearance, paint
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import written_whole
 from deep_ranking.progress import progress
 from deep_ranking.triplets import Triplet
@@ -46,9 +46,7 @@ class DemoSettings:
             "part": (0, 2**31),
         }
         for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise DeepRankingError(f"{name}: expected {low} to {high}, found {value}")
+            expect(name, low <= getattr(self, name) <= high, f"{low} to {high}", getattr(self, name))
 
 
 def demo_appearances(settings: DemoSettings) -> list[Appearance]:
@@ -103,9 +101,8 @@ def draw_demo(
     with folder_written_whole(output) as folder:
         for category in CATEGORIES:
             (folder / category).mkdir()
-        for index, item in enumerate(
-            progress(appearances, f"drawing {Path(output).name}", "images", quiet=quiet)
-        ):
+        shown = progress(appearances, f"drawing {Path(output).name}", "images", quiet=quiet)
+        for index, item in enumerate(shown):
             rng = np.random.default_rng([settings.seed, settings.part, len(CATEGORIES), index])
             Image.fromarray(paint(item, settings.size, rng)).save(folder / item.path)
         write_relevance(folder / RELEVANCE_FILE, appearances)

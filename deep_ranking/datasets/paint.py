@@ -101,17 +101,10 @@ def oklch(lightness: np.ndarray | float, chroma: float, hue: float) -> np.ndarra
     """
     a, b = chroma * np.cos(np.deg2rad(hue)), chroma * np.sin(np.deg2rad(hue))
     lightness = np.asarray(lightness, np.float32)[..., None]
-    cones = (
-        lightness
-        + np.array(
-            [
-                0.3963377774 * a + 0.2158037573 * b,
-                -0.1055613458 * a - 0.0638541728 * b,
-                -0.0894841775 * a - 1.2914855480 * b,
-            ],
-            np.float32,
-        )
-    ) ** 3
+    long = 0.3963377774 * a + 0.2158037573 * b
+    middle = -0.1055613458 * a - 0.0638541728 * b
+    short = -0.0894841775 * a - 1.2914855480 * b
+    cones = (lightness + np.array([long, middle, short], np.float32)) ** 3
     to_linear = np.array(
         [
             [4.0767416621, -3.3077115913, 0.2309699292],

@@ -12,8 +12,8 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import ImageError, read_image
-from deep_ranking.triplets.class_batches import ClassBatches
 from deep_ranking.triplets.table import LabelledImages, TripletSource
+from deep_ranking.triplets.uniform import ClassBatches
 
 _EIGHT = 8
 

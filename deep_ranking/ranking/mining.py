@@ -65,7 +65,7 @@ class MinedTripletLoss(keras.losses.Loss):
     """The triplet hinge loss over the triplets found in a batch of distinct images.
 
     The mean of max(0, gap + D(f(q), f(p)) - D(f(q), f(n))) over the triplets that count, see `mined`; 0
-    where none does. Give it batches of P classes with K images each (`triplets.class_batches`). Memory
+    where none does. Give it batches of P classes with K images each (`triplets.uniform`). Memory
     grows with the cube of the batch, and with its square times the size of an embedding.
 
     Args:

@@ -6,8 +6,8 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.batches import ImageBatches, LabelledBatches, TripletBatches
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.class_batches import ClassBatches
 from deep_ranking.triplets.table import LabelledImages, TripletSource
+from deep_ranking.triplets.uniform import ClassBatches
 
 logger = logging.getLogger(__name__)
 

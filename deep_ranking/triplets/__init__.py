@@ -1,13 +1,8 @@
 """The triplet sampling layer: who is compared with whom. NumPy only, no Keras."""
 
-import importlib
-from typing import Any
+from deep_ranking.lazy import lazy_names, names_by_module
 
-__all__ = ["Triplet", "TripletFileError", "read_triplets", "write_triplets"]
-
-
-def __getattr__(name: str) -> Any:
-    """The settings here have no need of NumPy: what has is fetched when it is asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.file"), name)
+# The settings here have no need of NumPy: what has is fetched when it is asked for.
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__, names_by_module({"file": "Triplet TripletFileError read_triplets write_triplets"})
+)

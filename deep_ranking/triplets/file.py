@@ -41,8 +41,7 @@ class Triplet(NamedTuple):
     def _repr_html_(self) -> str:
         import deep_ranking  # what draws lies above; it is asked for by its public name, when a notebook asks
 
-        html: str = deep_ranking.show(self)._repr_html_()
-        return html
+        return str(deep_ranking.show(self)._repr_html_())
 
 
 _LONGEST_RECORD = 100_000  # three paths of 4096 bytes are far below; a quote never closed ends here
@@ -199,8 +198,6 @@ def _parse_quoted(path: str | os.PathLike[str], number: int, record: str) -> lis
 
 
 def _what_is_wrong(record: str, names: list[str]) -> str:
-    if len(names) != 3:
-        problem = f"expected 3 names (query,positive,negative), found {len(names)}"
-    else:
-        problem = "expected 3 names (query,positive,negative), found an empty one"
+    found = len(names) if len(names) != 3 else "an empty one"
+    problem = f"expected 3 names (query,positive,negative), found {found}"
     return f'{problem} in {record!r:.200}; quote a name that holds a comma: "a,b.jpg"'

@@ -165,9 +165,7 @@ class OnlineSampler:
         try:
             return cls.restored(state, relevance)
         except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise DeepRankingError(
-                f"{os.fspath(path)}: not the saved state of a sampler ({error})"
-            ) from error
+            raise DeepRankingError(f"{os.fspath(path)}: not a sampler's saved state ({error})") from error
 
     def _prepared(self) -> ImportanceSampler:
         kept = self.reservoirs
@@ -228,9 +226,8 @@ class OnlineTriplets:
         settings: ImportanceSettings | None = None,
         seed: int = 0,
     ):
-        for name, expected, found in (("count", 1, count), ("capacity", 2, capacity), ("seed", 0, seed)):
-            if found < expected:
-                raise DeepRankingError(f"{name}: expected {expected} or more, found {found}")
+        for name, least, found in (("count", 1, count), ("capacity", 2, capacity), ("seed", 0, seed)):
+            expect(name, found >= least, f"{least} or more", found)
         expect("labelled", len(labelled.images) > 0, "images with classes", labelled.images)
         self.images, self.relevance = labelled.images, relevance
         self.count, self.capacity, self.seed = count, capacity, seed

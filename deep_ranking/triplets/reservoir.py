@@ -5,14 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.triplets.uniforms import uniforms
 
 _KEY = 1 << 32  # apart from the purposes of the draws, which share the seed
 _FAINT = 1e-300  # stands for a weight of 0: behind every other weight, yet in random order
-_STATE = {"ids": "i", "categories": "i", "weights": "f", "ranks": "f"}
-_COUNTS = {"thresholds": "f", "counts": "i", "weight_sums": "f"}
-"""The arrays of a row an image, and of a row a category, and the kinds of their numbers."""
+_STATE = {"ids": "i8", "categories": "i8", "weights": "f8", "ranks": "f8"}
+_COUNTS = {"thresholds": "f8", "counts": "i8", "weight_sums": "f8"}
+"""The arrays of a row an image, and of a row a category, and their numbers."""
 
 
 class Reservoirs:
@@ -31,6 +31,11 @@ class Reservoirs:
         capacity: images a category, 1 or more.
         seed: any integer.
 
+    Attributes:
+        counts: how many images of each category came, shape (categories,).
+        weight_sums: the sum of their weights, shape (categories,).
+        thresholds: t of each category when rows were last sorted in, infinite while none has fallen out.
+
     Example:
         >>> reservoirs = Reservoirs(capacity=2, seed=1)
         >>> reservoirs.add(ids=range(100), categories=[0] * 50 + [1] * 50)
@@ -42,18 +47,12 @@ class Reservoirs:
     """
 
     def __init__(self, capacity: int, seed: int = 0):
-        if capacity < 1:
-            raise DeepRankingError(f"capacity: expected 1 or more images a category, found {capacity}")
+        expect("capacity", capacity >= 1, "1 or more images a category", capacity)
         self.capacity, self.seed = capacity, seed
-        self._counts = np.zeros(0, np.int64)
-        self._weight_sums = np.zeros(0)
-        self._thresholds = np.zeros(0)
-        self._columns: dict[str, list[NDArray]] = {
-            "ids": [np.zeros(0, np.int64)],
-            "categories": [np.zeros(0, np.int64)],
-            "weights": [np.zeros(0)],
-            "ranks": [np.zeros(0)],
-        }
+        self.counts = np.zeros(0, np.int64)
+        self.weight_sums = np.zeros(0)
+        self.thresholds = np.zeros(0)
+        self._columns: dict[str, list[NDArray]] = {name: [np.zeros(0, kind)] for name, kind in _STATE.items()}
         self._carried: tuple[str, ...] = ()
         self._kept = self._waiting = 0
 
@@ -89,11 +88,11 @@ class Reservoirs:
             raise DeepRankingError("weights: expected finite numbers of 0 or more")
         self._carry(columns)
         self._grow(int(categories.max()) + 1)
-        self._counts += np.bincount(categories, minlength=len(self._counts))
-        self._weight_sums += np.bincount(categories, weights, minlength=len(self._counts))
+        self.counts += np.bincount(categories, minlength=len(self.counts))
+        self.weight_sums += np.bincount(categories, weights, minlength=len(self.counts))
         ranks = -np.log(uniforms(self.seed, _KEY, ids)) / np.maximum(weights, _FAINT)
         self._append(
-            np.flatnonzero(ranks < self._thresholds[categories]),
+            np.flatnonzero(ranks < self.thresholds[categories]),
             {"ids": ids, "categories": categories, "weights": weights, "ranks": ranks, **columns},
         )
 
@@ -113,9 +112,9 @@ class Reservoirs:
             return
         self._carry({name: state[f"carried.{name}"] for name in other._carried})
         self._grow(len(state["counts"]))
-        for mine, name in [(self._counts, "counts"), (self._weight_sums, "weight_sums")]:
-            mine[: len(state[name])] += state[name]
-        smaller = self._thresholds[: len(state["thresholds"])]
+        for name in ("counts", "weight_sums"):
+            getattr(self, name)[: len(state[name])] += state[name]
+        smaller = self.thresholds[: len(state["thresholds"])]
         np.minimum(smaller, state["thresholds"], out=smaller)
         columns = {name: state[name if name in _STATE else f"carried.{name}"] for name in self._columns}
         self._append(np.arange(len(columns["ids"])), columns)
@@ -126,7 +125,7 @@ class Reservoirs:
         settings = {"capacity": np.array(self.capacity), "seed": np.array(str(self.seed))}
         own = {name: self._columns[name][0] for name in _STATE}
         carried = {f"carried.{name}": self._columns[name][0] for name in self._carried}
-        counts = {name: getattr(self, f"_{name}").copy() for name in _COUNTS}
+        counts = {name: getattr(self, name).copy() for name in _COUNTS}
         return settings | own | carried | counts
 
     @classmethod
@@ -147,18 +146,8 @@ class Reservoirs:
         made._columns = {short: [np.array(state[name])] for name, short in names.items()}
         made._kept = len(state["ids"])
         for name in _COUNTS:
-            setattr(made, f"_{name}", np.array(state[name]))
+            setattr(made, name, np.array(state[name]))
         return made
-
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """How many images of each category came, shape (categories,)."""
-        return self._counts
-
-    @property
-    def weight_sums(self) -> NDArray[np.float64]:
-        """The sum of their weights, shape (categories,)."""
-        return self._weight_sums
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -183,35 +172,31 @@ class Reservoirs:
     @property
     def inclusion(self) -> NDArray[np.float64]:
         """The probability, given t, that each of them is in its reservoir, shape (n,), above 0 to 1."""
-        self._compact()
-        rates = np.maximum(self._columns["weights"][0], _FAINT)
-        return -np.expm1(-rates * self._thresholds[self._columns["categories"][0]])
+        return -np.expm1(-np.maximum(self.weights, _FAINT) * self.thresholds[self.categories])
 
     def _column(self, name: str) -> NDArray:
         self._compact()
         return self._columns[name][0]
 
     def _carry(self, columns: Mapping[str, NDArray]) -> None:
-        if not len(self._counts):
+        if not len(self.counts):
             self._carried = tuple(columns)
             self._columns |= {name: [values[:0].copy()] for name, values in columns.items()}
         for name in {*columns, *self._carried}:
-            shapes = [
-                values.shape[1:] if values is not None else "nothing"
-                for values in (self._columns[name][0] if name in self._carried else None, columns.get(name))
-            ]
-            if shapes[0] != shapes[1]:
+            known = self._columns[name][0].shape[1:] if name in self._carried else "nothing"
+            found = columns[name].shape[1:] if name in columns else "nothing"
+            if known != found:
                 raise DeepRankingError(
                     f"carried {name!r}: expected rows of the same shape in each piece of the stream, "
-                    f"found {shapes[0]} and {shapes[1]}"
+                    f"found {known} and {found}"
                 )
 
     def _grow(self, categories: int) -> None:
-        new = max(0, categories - len(self._counts))
+        new = max(0, categories - len(self.counts))
         if new:
-            self._counts = np.concatenate([self._counts, np.zeros(new, np.int64)])
-            self._weight_sums = np.concatenate([self._weight_sums, np.zeros(new)])
-            self._thresholds = np.concatenate([self._thresholds, np.full(new, np.inf)])
+            self.counts = np.concatenate([self.counts, np.zeros(new, np.int64)])
+            self.weight_sums = np.concatenate([self.weight_sums, np.zeros(new)])
+            self.thresholds = np.concatenate([self.thresholds, np.full(new, np.inf)])
 
     def _append(self, rows: NDArray[np.int64], columns: Mapping[str, NDArray]) -> None:
         """Let rows wait; sorting them in now and then, not one by one, is what makes the stream fast."""
@@ -233,7 +218,7 @@ class Reservoirs:
         starts = np.flatnonzero(np.diff(category, prepend=-1))
         sizes = np.diff(starts, append=len(category))
         place = np.arange(len(category)) - np.repeat(starts, sizes)
-        np.minimum.at(self._thresholds, category[place == self.capacity], rank[place == self.capacity])
+        np.minimum.at(self.thresholds, category[place == self.capacity], rank[place == self.capacity])
         kept = order[place < self.capacity]
         self._columns = {name: [values[kept]] for name, values in columns.items()}
         self._kept, self._waiting = len(kept), 0
@@ -256,7 +241,7 @@ def _check_state(state: Mapping[str, NDArray]) -> None:
     expected = dict.fromkeys(_STATE, images) | dict.fromkeys(_COUNTS, categories)
     for name, kind in (_STATE | _COUNTS).items():
         values = state[name]
-        if values.shape != (expected[name],) or values.dtype.kind != kind:
+        if values.shape != (expected[name],) or values.dtype.kind != kind[0]:
             raise DeepRankingError(
                 f"{name}: expected {expected[name]} numbers, found {values.dtype} of shape {values.shape}"
             )

@@ -37,8 +37,7 @@ class Triplets:
     def _repr_html_(self) -> str:
         import deep_ranking  # what draws lies above; it is asked for by its public name, when a notebook asks
 
-        html: str = deep_ranking.show(self)._repr_html_()
-        return html
+        return str(deep_ranking.show(self)._repr_html_())
 
     def epoch(self, number: int) -> np.ndarray:
         """Return the rows: a file has the same triplets in each epoch."""
@@ -199,11 +198,8 @@ class LabelledImages:
     @property
     def description(self) -> dict[str, Any]:
         """What a model file tells of the data that it was trained on."""
-        return {
-            "images": len(self.images),
-            "classes": len(np.unique(self.labels)),
-            "sha256": self.fingerprint,
-        }
+        classes = len(np.unique(self.labels))
+        return {"images": len(self.images), "classes": classes, "sha256": self.fingerprint}
 
 
 class TripletSource(Protocol):

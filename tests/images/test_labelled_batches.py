@@ -5,8 +5,8 @@ import numpy as np
 from deep_ranking.images.batches import LabelledBatches
 from deep_ranking.images.decode import read_image
 from deep_ranking.images.find import find_classes
-from deep_ranking.triplets.class_batches import ClassBatches
 from deep_ranking.triplets.table import LabelledImages
+from deep_ranking.triplets.uniform import ClassBatches
 
 
 def test_images_and_classes_of_each_batch_belong_together(striped_classes):

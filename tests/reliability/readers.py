@@ -367,8 +367,8 @@ class Sampler(Reader):
     """The state of a sampler."""
 
     def sound(self) -> Mapping[str, bytes]:
-        from deep_ranking.triplets.candidates import ImportanceSettings
         from deep_ranking.triplets.online import OnlineSampler
+        from deep_ranking.triplets.settings import ImportanceSettings
 
         sampler = OnlineSampler(3, settings=ImportanceSettings(out_of_class_ratio=1), seed=1)
         sampler.add(np.arange(12), np.arange(12) % 2)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.triplets.class_batches import ClassBatches
+from deep_ranking.triplets.uniform import ClassBatches
 
 
 @settings(max_examples=50, deadline=None)

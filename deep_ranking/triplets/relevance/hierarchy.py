@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.triplets.relevance.interface import Relevance
 
 
@@ -100,8 +100,7 @@ class HierarchyRelevance(Relevance):
     def __init__(
         self, hierarchy: Hierarchy, classes: Sequence[str], labels: ArrayLike, category_depth: int = 1
     ):
-        if category_depth < 1:
-            raise DeepRankingError(f"category_depth: expected 1 (the roots) or more, found {category_depth}")
+        expect("category_depth", category_depth >= 1, "1 (the roots) or more", category_depth)
         lineages = [hierarchy.lineage(name) for name in classes]
         self._depths = np.array([len(names) for names in lineages], np.int64)
         code: dict[str, int] = {}
@@ -152,12 +151,10 @@ def _text_links(path: Path) -> Iterator[tuple[str, str, str]]:
             line = line.rstrip("\r\n")
             if not line.strip() or line.startswith("#"):
                 continue
-            names = line.split("\t")
+            place, names = f"{path}, line {number}", line.split("\t")
             if len(names) != 2 or not all(names):
-                raise DeepRankingError(
-                    f"{path}, line {number}: expected child<TAB>parent, found {line!r:.200}"
-                )
-            yield f"{path}, line {number}", names[0], names[1]
+                raise DeepRankingError(f"{place}: expected child<TAB>parent, found {line!r:.200}")
+            yield place, names[0], names[1]
 
 
 def _json_links(path: Path) -> Iterator[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 
 _PAIRS_AT_ONCE = 1 << 16
 
@@ -113,7 +113,6 @@ class SubsetRelevance(Relevance):
         positions: integers, shape (n,): which of them, in the order in which they are known here.
 
     Example:
-        >>> from deep_ranking.triplets.relevance import LabelRelevance
         >>> SubsetRelevance(LabelRelevance([0, 1, 0, 0]), [3, 1, 0])(0, [1, 2])
         array([0., 1.])
     """
@@ -164,16 +163,13 @@ class FeatureRelevance(Relevance):
         metric: str = "euclidean",
     ):
         super().__init__(categories, maximum=1)
-        if metric not in ("euclidean", "manhattan"):
-            raise DeepRankingError(f"metric: expected euclidean or manhattan, found {metric!r}")
-        if not (np.isfinite(scale) and scale > 0):
-            raise DeepRankingError(f"scale: expected a distance above 0, found {scale}")
+        expect("metric", metric in ("euclidean", "manhattan"), "euclidean or manhattan", metric)
+        expect("scale", 0 < scale < np.inf, "a distance above 0", scale)
         weights = dict.fromkeys(features, 1.0) if weights is None else weights
         for name, weight in weights.items():
             if name not in features:
                 raise DeepRankingError(f"a weight for {name!r}, but the features are: {', '.join(features)}")
-            if not (np.isfinite(weight) and weight >= 0):
-                raise DeepRankingError(f"weight of {name!r}: expected a number of 0 or more, found {weight}")
+            expect(f"weight of {name!r}", 0 <= weight < np.inf, "a number of 0 or more", weight)
         if not any(weights.values()):
             raise DeepRankingError("expected at least one feature with a weight above 0, found none")
         self.scale, self.metric = scale, metric

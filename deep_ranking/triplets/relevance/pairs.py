@@ -45,11 +45,8 @@ class PairRelevance(Relevance):
         ]:
             if wrong.any():
                 pair = int(wrong.argmax())
-                raise DeepRankingError(
-                    f"pair {pair} (images {first[pair]} and {second[pair]}): {problem}".format(
-                        score=scores[pair]
-                    )
-                )
+                problem = problem.format(score=scores[pair])
+                raise DeepRankingError(f"pair {pair} (images {first[pair]} and {second[pair]}): {problem}")
         keys = self._keys(first, second)
         order = np.argsort(keys, kind="stable")
         self._sorted, self._scores = keys[order], scores[order]
@@ -212,8 +209,7 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, object, object, object]]:
             ) from error
 
 
-def _columns(path: Path, header: Iterable[str]) -> list[int]:
-    header = list(header)
+def _columns(path: Path, header: list[str]) -> list[int]:
     missing = [name for name in _COLUMNS if name not in header]
     if missing:
         raise DeepRankingError(
