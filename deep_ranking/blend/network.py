@@ -4,6 +4,7 @@ Descriptions are what is read: each a vector of unit length for an image. Blende
 """
 
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 import keras
@@ -74,10 +75,8 @@ def build_descriptions(
         A model from images to all descriptions one after the other, and where each lies.
     """
     image, found = _descriptions(frozen, readings, reductions, average_mirror)
-    places, end = {}, 0
-    for name, description in found.items():
-        places[name] = slice(end, end + description.shape[-1])
-        end += description.shape[-1]
+    ends = accumulate(x.shape[-1] for x in found.values())
+    places = {name: slice(end - x.shape[-1], end) for (name, x), end in zip(found.items(), ends, strict=True)}
     joined = layers.Concatenate(name="descriptions")(list(found.values()))
     return keras.Model(image, joined, name="descriptions"), places
 

@@ -26,8 +26,7 @@ class RankingMetric(keras.metrics.MeanMetricWrapper):
 
     Args:
         name: which; see `ranking_metrics`.
-        gap: as in the loss.
-        distance: a name from `DISTANCES`.
+        gap, distance: as in the loss.
         labelled: batches are of labelled images, not of triplets; see `mining_metrics`.
 
     Raises:

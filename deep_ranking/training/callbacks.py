@@ -21,6 +21,8 @@ from deep_ranking.training.checkpoint import Checkpoint, Progress, synchronize
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -69,9 +71,6 @@ class Validation:
             "val_similarity_precision": float((near < far).mean()),
             "val_loss": float(np.maximum(0, self.gap + near - far).mean()),
         }
-
-
-logger = logging.getLogger(__name__)
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -183,15 +182,13 @@ class CollapseAlarm(keras.callbacks.Callback):
         at_gap = abs(logs["loss"] - self.gap) < 0.02 * self.gap
         if logs["spread"] < 0.02 or (at_gap and logs["negative_distance"] < 0.05):
             self.said = True
+            told = (logs[name] for name in ("spread", "positive_distance", "negative_distance", "loss"))
             logger.warning(
                 "collapsed: the embeddings of all images are nearly one point (spread %.4f, distances %.4f "
                 "to the positive and %.4f to the negative, loss %.3f at a gap of %g). Try a smaller "
                 "--learning_rate, pretrained --weights, or --distance squared_euclidean and a smaller --gap "
                 "(with --mining hard: --distance euclidean).",
-                logs["spread"],
-                logs["positive_distance"],
-                logs["negative_distance"],
-                logs["loss"],
+                *told,
                 self.gap,
             )
 

@@ -70,15 +70,11 @@ def split_network(network: keras.Model, layer: str) -> Halves:
         ) from error
     below.trainable = False
     image = network.input
-    if pooled:
-        activations = keras.Input(features.output.shape[1:], name="activations")
-        return Halves(keras.Model(image, features.output), keras.Model(activations, head(activations)))
     first = image if network.layers[1] is backbone else network.layers[1](image)
-    activations = keras.Input(between.shape[1:], name="activations")
-    return Halves(
-        keras.Model(image, below(first)),
-        keras.Model(activations, head(above(activations) if above else activations)),
-    )
+    found = features.output if pooled else below(first)
+    activations = keras.Input(found.shape[1:], name="activations")
+    upper = head(above(activations) if above else activations)
+    return Halves(keras.Model(image, found), keras.Model(activations, upper))
 
 
 class CachedActivations:

@@ -35,7 +35,7 @@ def batches_of(
         DeepRankingError: triplets where mining needs classes, classes where triplets are learned from, or
             too few classes.
     """
-    size, mines = (settings.network.image_size,) * 2, settings.mining != "none"
+    size, seed, mines = (settings.network.image_size,) * 2, settings.seed, settings.mining != "none"
     if isinstance(data, LabelledImages) != mines:
         wanted = "images with classes" if mines else "triplets"
         raise DeepRankingError(
@@ -47,13 +47,13 @@ def batches_of(
             settings.batch_size,
             size,
             shuffle=True,
-            seed=settings.seed,
+            seed=seed,
             distinct=True,
             workers=workers,
             cache=cache,
         )
     count = settings.images_per_class
-    deals = ClassBatches(data.labels, settings.classes_per_batch, count, settings.seed)
+    deals = ClassBatches(data.labels, settings.classes_per_batch, count, seed)
     if len(deals.small_classes):
         logger.warning(
             "%d classes have fewer than %d images (--images_per_class) and take no part in training",

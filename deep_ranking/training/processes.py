@@ -112,7 +112,7 @@ class Processes:
         os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
-SIZES = 4
+_SIZES = 4
 """Numbers of distinct images that a share may have, so that few shapes have to be compiled."""
 
 
@@ -163,7 +163,7 @@ class BatchShares(ImageBatches):
         """
         rows, targets = self.rows(epoch, index)
         parts = [np.unique(part, return_inverse=True) for part in np.split(rows, self.devices)]
-        step = -(-len(rows) // (self.devices * SIZES))
+        step = -(-len(rows) // (self.devices * _SIZES))
         size = -(-max(len(distinct) for distinct, _ in parts) // step) * step
         images = [np.resize(self.decoded(parts[i][0]), (size, *self.size, 3)) for i in self.own]
         positions = [parts[i][1] + (0 if self.apart else i * size) for i in self.own]

@@ -98,8 +98,8 @@ def train(
     """
     settings = TrainingSettings() if settings is None else settings
     with quietly(quiet):
-        run = Run(data, Path(model_path), settings, validation, processes, RunOptions(**options))
-        return run.go(callbacks, evaluation, watch)
+        given = data, Path(model_path), settings, validation, evaluation, processes, RunOptions(**options)
+        return Run(*given).go(callbacks, watch)
 
 
 class Run:
@@ -120,11 +120,12 @@ class Run:
         model_path: Path,
         settings: TrainingSettings,
         validation: Triplets | None,
+        evaluation: Evaluation | None,
         processes: Processes | None,
         options: RunOptions,
     ):
-        self.data, self.model_path, self.settings = data, model_path, settings
-        self.validation, self.processes, self.options = validation, processes, options
+        self.data, self.model_path, self.settings, self.validation = data, model_path, settings, validation
+        self.evaluation, self.processes, self.options = evaluation, processes, options
         self.writes = processes is None or processes.writes
         self._check()
         self.size = (settings.network.image_size,) * 2
@@ -134,31 +135,25 @@ class Run:
         self.checkpoint = Checkpoint(model_path.with_suffix(".checkpoint"), self._identity(), self.writes)
 
     def go(
-        self,
-        callbacks: Sequence[keras.callbacks.Callback],
-        evaluation: Evaluation | None,
-        watch: Callable[[History], object],
+        self, callbacks: Sequence[keras.callbacks.Callback], watch: Callable[[History], object]
     ) -> Trained:
         """Train, and return what came of it."""
-        self.callbacks, self.watch = callbacks, watch
-        settings, gap, distance = self.settings, self.settings.gap, self.settings.distance
-        self.measured: own.Validation | None = None
-        if self.validation is not None:
-            engine = ReplicaEngine(self.used) if self.processes else None
-            embedder = Model(self.used, engine=engine, cache=self.cache)
-            self.measured = own.Validation(embedder, self.validation, gap, distance, evaluation)
-        # All callbacks that follow see in the logs what was measured.
-        measure = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(self._measure()))
-        watched = [own.StopOnNaN(), own.CollapseAlarm(gap), measure]
-        if self.options.tensorboard is not None:
-            watched.append(own.tensorboard(self.options.tensorboard))
+        self.watch, settings = watch, self.settings
         start = self._start()
         self.untrained = start.history[0]
         watch(start.history)
-        if not settings.epochs:
-            self._finish(self.untrained)
-            return Trained(self.used, start.history)
-        return Trained(self.used, self._learn(watched, start))
+        history = self._learn(start, callbacks) if settings.epochs else start.history
+        if settings.discriminants:
+            images: Any = self.data  # with classes: these settings mine in them
+            refit_embedding(self.network, images, settings.discriminants, settings.engine)
+        if settings.discriminants or not settings.epochs:
+            self._save(history[-1] if settings.epochs else self.untrained)
+        elif self.writes and (callbacks or Trained(self.used, history).best is not history[-1]):
+            # It was saved in an earlier epoch, or callbacks may have changed it since.
+            self.used.set_weights(load_network(self.model_path)[0].get_weights())
+        if settings.epochs:
+            self.checkpoint.discard()
+        return Trained(self.used, history)
 
     def _check(self) -> None:
         """Refuse at once what cannot come to an end."""
@@ -177,6 +172,8 @@ class Run:
             )
         if self.processes is not None and (settings.train_from or settings.discriminants):
             raise DeepRankingError("train_from, discriminants: work in one process; leave out --processes")
+        folder = self.options.tensorboard
+        self.board = [] if folder is None else [own.tensorboard(folder)]
 
     def _build(self) -> None:
         """Make the batches, the network, and the model around it."""
@@ -191,6 +188,14 @@ class Run:
             )
             self.network = float32_copy(self.learning, settings)
             self.used = average_mirror(self.network) if settings.average_mirror else self.network
+        self.measured: own.Validation | None = None
+        if self.validation is not None:
+            embedder = Model(
+                self.used, engine=ReplicaEngine(self.used) if processes else None, cache=self.cache
+            )
+            self.measured = own.Validation(
+                embedder, self.validation, settings.gap, settings.distance, self.evaluation
+            )
         if frozen is not None and settings.epochs:
             activations = CachedActivations(
                 named_engine(settings.engine, frozen),
@@ -228,12 +233,15 @@ class Run:
             logger.warning("%s: starting over; --resume would have gone on with this run", path)
         return Progress(history=({"epoch": 0, **self._measure()},))
 
-    def _learn(self, watched: list[Any], start: Progress) -> History:
-        """Train to the end, and leave the best network in `used`."""
+    def _learn(self, start: Progress, callbacks: Sequence[keras.callbacks.Callback]) -> History:
+        """Train to the last epoch."""
         every, epochs = self.options.checkpoint_steps, self.settings.epochs
+        # All callbacks that follow see in the logs what was measured.
+        measure = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(self._measure()))
         best = own.SaveBest(self._save, self._log, self.checkpoint, every, len(self.batches), start)
         bar = own.ProgressBar(self.batches, start.step, epochs)
-        watched += [best, bar, *self.callbacks]
+        alarms = own.StopOnNaN(), own.CollapseAlarm(self.settings.gap)
+        watched = [*alarms, measure, *self.board, best, bar, *callbacks]
         try:
             _fit(self.model, self.batches, start.step, epochs, watched)
         except KeyboardInterrupt as stop:
@@ -242,21 +250,7 @@ class Run:
             raise
         finally:
             bar.bar.close()
-        history = best.state.history
-        if self.settings.discriminants:
-            self._finish(history[-1])
-        elif self.writes and (self.callbacks or Trained(self.used, history).best is not history[-1]):
-            # It was saved in an earlier epoch, or callbacks may have changed it since.
-            self.used.set_weights(load_network(self.model_path)[0].get_weights())
-        self.checkpoint.discard()
-        return history
-
-    def _finish(self, logs: dict[str, float]) -> None:
-        """Make of the last network what is wanted, and save it."""
-        if self.settings.discriminants:
-            images: Any = self.data  # with classes: these settings mine in them
-            refit_embedding(self.network, images, self.settings.discriminants, self.settings.engine)
-        self._save(logs)
+        return best.state.history
 
     def _save(self, logs: dict[str, float]) -> None:
         if self.writes:

@@ -24,6 +24,8 @@ from deep_ranking.settings import (
 )
 
 _data, _loss, _learning = (partial(setting, group=group) for group in ("data", "loss", "learning"))
+_PART = Check(BELOW_1.holds, "a share of 0 or more and below 1")
+_SHRINKAGE = Check(lambda by: 0 <= by < math.inf, "a shrinkage above 0 and classes to mine in; or 0")
 _THREES = Check(lambda size: size >= 3 and size % 3 == 0, "a multiple of three (query, positive, negative)")
 
 
@@ -34,11 +36,9 @@ class TrainingSettings(Settings):
     What a setting does its help says, in the table and by `train --help`. Beyond that:
 
     Args:
-        network: the architecture.
         weights: "imagenet", "none", or a file; see `network.weights.load_weights`.
         mining: "none" learns from given triplets; see `ranking.loss`, and for "proxies" `ranking.proxies`:
             gap and distance then serve the metrics alone.
-        distance: a name from `ranking.distances.DISTANCES`.
         batch_size: images a step; with mining it is classes times images.
         learning_rate: of SGD with Nesterov momentum.
         schedule: "cosine": the rate falls to 0 along half a cosine over the run.
@@ -95,10 +95,7 @@ class TrainingSettings(Settings):
         "constant", "of the learning rate (default: {default})", choices=("constant", "cosine")
     )
     warmup: float = _learning(
-        0.0,
-        "of the steps, in which the learning rate rises from 0 (default: {default})",
-        Check(BELOW_1.holds, "a share of 0 or more and below 1"),
-        "SHARE",
+        0.0, "of the steps, in which the learning rate rises from 0 (default: {default})", _PART, "SHARE"
     )
     momentum: float = _learning(0.9, "Nesterov's (default: {default})", BELOW_1, "M")
     weight_decay: float = _learning(
@@ -135,7 +132,7 @@ class TrainingSettings(Settings):
         0.0,
         "with --mining: in the end replace the linear layer by the linear discriminants of the training "
         "images, shrunk by so much (try 0.3; default: {default}, keep what was learned)",
-        Check(lambda by: 0 <= by < math.inf, "a shrinkage above 0 and classes to mine in; or 0"),
+        _SHRINKAGE,
         "SHRINKAGE",
     )
     average_mirror: bool = _learning(
@@ -164,20 +161,17 @@ class TrainingSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.discriminants:
-            for holds, wanted in (
-                (self.mining != "none", "a shrinkage above 0 and classes to mine in; or 0"),
-                (self.network.embedding_size, "a linear layer to replace (embedding_size above 0); or 0"),
-            ):
-                expect("discriminants", bool(holds), wanted, self.discriminants)
+        if by := self.discriminants:
+            expect("discriminants", self.mining != "none", _SHRINKAGE.expected, by)
+            linear = "a linear layer to replace (embedding_size above 0); or 0"
+            expect("discriminants", self.network.embedding_size > 0, linear, by)
 
     @classmethod
     def blog(cls) -> "TrainingSettings":
         """Return what the blog's code trained with; its loss is mended all the same."""
         return cls(
             NetworkSettings.blog(),
-            gap=BLOG.gap,
-            distance=BLOG.distance,
+            **BLOG._asdict(),
             learning_rate=0.001,
             weight_decay=0.0,
             augmentation="blog",
