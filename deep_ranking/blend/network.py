@@ -4,7 +4,6 @@ Descriptions are what is read: each a vector of unit length for an image. Blende
 """
 
 from collections.abc import Mapping
-from itertools import accumulate
 from typing import Any
 
 import keras
@@ -57,40 +56,45 @@ def frozen_backbone(settings: LearnSettings) -> keras.Model:
     return keras.Model(whole.input, inner(whole.get_layer("preprocessing").output), name="frozen")
 
 
-def build_descriptions(
+def describe(
     frozen: keras.Model,
     readings: Mapping[str, Reading],
     reductions: Mapping[str, Affine],
     average_mirror: bool = False,
-) -> tuple[keras.Model, dict[str, slice]]:
-    """Build the network that describes images.
+) -> tuple[Any, dict[str, Any]]:
+    """Return an image, (b, size, size, 3) RGB 0..255, and its descriptions by name, as Keras tensors.
 
     Args:
         frozen: what `frozen_backbone` gave.
         readings: one for each of its outputs.
         reductions: the channels' principal components of the readings that want them.
         average_mirror: each description is the mean of the image's and its mirror image's, of unit length.
-
-    Returns:
-        A model from images to all descriptions one after the other, and where each lies.
     """
-    image, found = _descriptions(frozen, readings, reductions, average_mirror)
-    ends = accumulate(x.shape[-1] for x in found.values())
-    places = {name: slice(end - x.shape[-1], end) for (name, x), end in zip(found.items(), ends, strict=True)}
-    joined = layers.Concatenate(name="descriptions")(list(found.values()))
-    return keras.Model(image, joined, name="descriptions"), places
+    found = {}
+    for (name, reading), x in zip(readings.items(), frozen.outputs, strict=True):
+        if reading.channels:
+            x = _affine(reductions[name], f"{name}_channels")(x)
+        found[name] = _POOLINGS[reading.pooling](name=f"{name}_{reading.pooling}")(x)
+    small = layers.AveragePooling2D(frozen.input_shape[1] // 32, name="colour_average")(frozen.input)
+    found["colour"] = ColourHistogram(name="colour_histogram")(LabColour(name="colour_lab")(small))
+    for name, x in found.items():
+        found[name] = _unit(f"{name}_unit")(SignedRoot(name=f"{name}_root")(x))
+    if not average_mirror:
+        return frozen.input, found
+    side = keras.Model(frozen.input, list(found.values()), name="side")
+    image = keras.Input(frozen.input_shape[1:], name="image")
+    sides = zip(side(image), side(Mirror(name="mirror")(image)), strict=True)
+    for name, both in zip(list(found), sides, strict=True):
+        found[name] = _unit(f"{name}_both_unit")(layers.Average(name=f"{name}_average_mirror")(both))
+    return image, found
 
 
-def build_blend(
-    frozen: keras.Model,
-    readings: Mapping[str, Reading],
-    reductions: Mapping[str, Affine],
-    blend: Blend,
-    average_mirror: bool = False,
-) -> keras.Model:
+def build_blend(image: Any, descriptions: Mapping[str, Any], blend: Blend) -> keras.Model:
     """Build the whole: descriptions, their components, weights, metric, unit length.
 
-    Args: as of `build_descriptions`, and what was learned.
+    Args:
+        image, descriptions: what `describe` gave.
+        blend: what was learned.
 
     Returns:
         A model from (b, size, size, 3), RGB 0..255, to (b, d) float32 of unit length.
@@ -98,47 +102,21 @@ def build_blend(
     Raises:
         DeepRankingError: a weight is given for what is not described.
     """
-    image, found = _descriptions(frozen, readings, reductions, average_mirror)
-    if unknown := set(blend.weights) - set(found):
-        raise DeepRankingError(f"weights: expected some of {', '.join(found)}, found {', '.join(unknown)}")
+    if unknown := set(blend.weights) - set(descriptions):
+        known, others = ", ".join(descriptions), ", ".join(unknown)
+        raise DeepRankingError(f"weights: expected some of {known}, found {others}")
     parts = []
     for name, weight in blend.weights.items():
-        x = _affine(blend.components[name], f"{name}_components")(found[name])
-        x = layers.UnitNormalization(name=f"{name}_components_unit", dtype="float32")(x)
+        x = _affine(blend.components[name], f"{name}_components")(descriptions[name])
+        x = _unit(f"{name}_components_unit")(x)
         parts.append(layers.Rescaling(weight**0.5, name=f"{name}_weight")(x))
     x = layers.Concatenate(name="merge")(parts) if len(parts) > 1 else parts[0]
-    x = _affine((blend.mean, blend.matrix), "embedding")(x)
-    x = layers.UnitNormalization(name="unit", dtype="float32")(x)
+    x = _unit("unit")(_affine((blend.mean, blend.matrix), "embedding")(x))
     return keras.Model(image, x, name="deep_ranking")
 
 
-def _descriptions(
-    frozen: keras.Model,
-    readings: Mapping[str, Reading],
-    reductions: Mapping[str, Affine],
-    average_mirror: bool,
-) -> tuple[Any, dict[str, Any]]:
-    """Return the image that is described, and its descriptions."""
-    found = {}
-    for (name, reading), x in zip(readings.items(), frozen.outputs, strict=True):
-        if reading.channels:
-            x = _affine(reductions[name], f"{name}_channels")(x)
-        found[name] = _POOLINGS[reading.pooling](name=f"{name}_{reading.pooling}")(x)
-    side = frozen.input_shape[1]
-    small = layers.AveragePooling2D(side // 32, name="colour_average")(frozen.input)
-    found["colour"] = ColourHistogram(name="colour_histogram")(LabColour(name="colour_lab")(small))
-    for name, x in found.items():
-        x = SignedRoot(name=f"{name}_root")(x)
-        found[name] = layers.UnitNormalization(name=f"{name}_unit", dtype="float32")(x)
-    if not average_mirror:
-        return frozen.input, found
-    side = keras.Model(frozen.input, list(found.values()), name="side")
-    image = keras.Input(frozen.input_shape[1:], name="image")
-    sides = zip(side(image), side(Mirror(name="mirror")(image)), strict=True)
-    for name, both in zip(list(found), sides, strict=True):
-        x = layers.Average(name=f"{name}_average_mirror")(both)
-        found[name] = layers.UnitNormalization(name=f"{name}_both_unit", dtype="float32")(x)
-    return image, found
+def _unit(name: str) -> layers.UnitNormalization:
+    return layers.UnitNormalization(name=name, dtype="float32")
 
 
 def _affine(map_: Affine, name: str) -> layers.Dense:

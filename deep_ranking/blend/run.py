@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from deep_ranking import __version__
 from deep_ranking.blend.golden import folds, independent_groups
 from deep_ranking.blend.learn import Blend, BlendSettings, Components, MahalanobisMetric
-from deep_ranking.blend.network import Affine, build_blend, build_descriptions, frozen_backbone
+from deep_ranking.blend.network import Affine, build_blend, describe, frozen_backbone
 from deep_ranking.blend.settings import READINGS, LearnSettings, Reading
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import make_engine
@@ -38,16 +39,14 @@ class Descriptions:
     Args:
         frozen: the backbone.
         readings: what is read from it.
-        reductions: channels' principal components of the readings that want them.
+        outputs: an image and its descriptions by name, as Keras tensors.
         descriptions: by name, (images, d_name) float32 of unit length.
-        average_mirror: they are means of the image's and its mirror image's.
     """
 
     frozen: keras.Model
     readings: dict[str, Reading]
-    reductions: dict[str, Affine]
+    outputs: tuple[Any, dict[str, Any]] = field(repr=False)
     descriptions: dict[str, np.ndarray] = field(repr=False)
-    average_mirror: bool = False
 
     @classmethod
     def of(cls, paths: Sequence[str], settings: LearnSettings) -> "Descriptions":
@@ -58,11 +57,13 @@ class Descriptions:
         """
         readings, frozen = READINGS[settings.backbone], frozen_backbone(settings)
         reductions = _reductions(frozen, readings, paths, settings.seed)
-        network, places = build_descriptions(frozen, readings, reductions, settings.average_mirror)
-        embedder = Model(network, engine=make_engine(settings.engine, network))
-        vectors = embedder.embed_all(paths, quiet=False)
-        descriptions = {name: vectors[:, place] for name, place in places.items()}
-        return cls(frozen, readings, reductions, descriptions, settings.average_mirror)
+        image, outputs = describe(frozen, readings, reductions, settings.average_mirror)
+        joined = keras.layers.Concatenate(name="descriptions")(list(outputs.values()))
+        network = keras.Model(image, joined, name="descriptions")
+        vectors = Model(network, engine=make_engine(settings.engine, network)).embed_all(paths, quiet=False)
+        ends = np.cumsum([x.shape[-1] for x in outputs.values()])
+        descriptions = dict(zip(outputs, np.split(vectors, ends[:-1], axis=1), strict=True))
+        return cls(frozen, readings, (image, outputs), descriptions)
 
     def settings(self, settings: BlendSettings) -> BlendSettings:
         """Return settings with the readings' own powers."""
@@ -70,7 +71,7 @@ class Descriptions:
 
     def network(self, blend: Blend) -> keras.Model:
         """Return the whole network with what was learned."""
-        return build_blend(self.frozen, self.readings, self.reductions, blend, self.average_mirror)
+        return build_blend(*self.outputs, blend)
 
 
 def ranked_right(

@@ -88,11 +88,6 @@ class Checkpoint:
             variable.assign(array)
         return progress
 
-    def discard(self) -> None:
-        """Remove the file, if there is one."""
-        if self.writes:
-            self.path.unlink(missing_ok=True)
-
 
 def synchronize(model: keras.Model) -> None:
     """Bring a model's variables up to date: within an epoch, Keras on JAX keeps their values outside them."""

@@ -151,8 +151,8 @@ class Run:
         elif self.writes and (callbacks or Trained(self.used, history).best is not history[-1]):
             # It was saved in an earlier epoch, or callbacks may have changed it since.
             self.used.set_weights(load_network(self.model_path)[0].get_weights())
-        if settings.epochs:
-            self.checkpoint.discard()
+        if settings.epochs and self.writes:
+            self.checkpoint.path.unlink(missing_ok=True)
         return Trained(self.used, history)
 
     def _check(self) -> None:

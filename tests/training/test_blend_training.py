@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deep_ranking.blend.learn import Blend, BlendSettings
-from deep_ranking.blend.network import build_blend, frozen_backbone
+from deep_ranking.blend.network import frozen_backbone
 from deep_ranking.blend.run import Descriptions, learn, ranked_right, text_query_groups
 from deep_ranking.blend.settings import READINGS, LearnSettings
 from deep_ranking.cli import main
@@ -104,7 +104,7 @@ def test_what_is_refused(drawn, described):
     _, found = described
     unknown = Blend({}, {"smell": 1.0}, None, None)
     with pytest.raises(DeepRankingError, match="weights: expected some of"):
-        build_blend(found.frozen, found.readings, found.reductions, unknown)
+        found.network(unknown)
 
 
 @pytest.mark.parametrize("backbone", READINGS)
