@@ -56,10 +56,11 @@ def test_the_saved_model_embeds_as_the_blend_does(drawn, described, tmp_path, ca
     np.testing.assert_allclose(vectors @ vectors.T, ours @ ours.T, atol=2e-3)
 
 
-def test_in_python_it_is_what_the_command_does(drawn, tmp_path):
+def test_in_python_it_is_what_the_command_does(drawn, tmp_path, capsys):
     table = Triplets.load(drawn[1], drawn[0])
     settings = replace(READING, folds=2, components=16)
     learned = learn(table, tmp_path / "blend.h5", settings)
+    assert "cross-validation" not in capsys.readouterr().err
     saved = Model.load(tmp_path / "blend.h5")
     np.testing.assert_array_equal(
         saved.embed_all(table.images[:5]), Model(learned.network).embed_all(table.images[:5])
@@ -87,11 +88,12 @@ def test_the_readings_are_those_of_the_backbone(described):
     np.testing.assert_allclose(alone.descriptions["layout"], side(pixels), atol=2e-3)
 
 
-def test_text_queries_stay_on_one_side(described):
+def test_text_queries_stay_on_one_side(described, capsys):
     table, found = described
     groups = text_query_groups(table.images, table.rows)
     assert groups.max() + 1 == 8  # one a class: the drawn triplets stay within theirs
     right = ranked_right(found.descriptions, table.rows, groups, BlendSettings(8), count=2)
+    assert "cross-validation" in capsys.readouterr().err
     assert right.shape == (len(table),)
     assert right.mean() > 0.5
 

@@ -78,6 +78,16 @@ def test_kept_activations_teach_what_those_computed_anew_do(labelled, start, tmp
     assert sorted(path.suffix for path in tmp_path.glob("kept*")) == [".csv", ".h5"]
 
 
+def test_a_quiet_run_is_quiet_in_all_that_it_calls(labelled, tmp_path, capsys):
+    settings = replace(SETTINGS, train_from="convolution_4", discriminants=0.3, epochs=1)
+    bars = ("frozen layers", "epoch 1/1", "embedding")
+    for quiet in (True, False):
+        capsys.readouterr()
+        train(labelled, tmp_path / "model.h5", settings, quiet=quiet)
+        told = capsys.readouterr().err
+        assert [name in told for name in bars] == [not quiet] * 3
+
+
 def test_layers_behind_the_cut_learn_and_those_before_do_not(labelled, start, tmp_path):
     settings = replace(SETTINGS, weights=start, train_from="convolution_2")
     trained = train(labelled, tmp_path / "model.h5", settings)
