@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -166,18 +167,17 @@ class CurrentGallery:
         finally:
             self._loading.release()
 
+    def _opened(self) -> AbstractContextManager[Index]:
+        return Index.open(self._place) if self._index is None else nullcontext(self._index)
+
     def _key(self) -> tuple[str, int]:
-        if self._index is not None:
-            return self._index.metadata["identity"], self._index.store.version()
-        with Index.open(self._place) as index:
+        with self._opened() as index:
             return index.metadata["identity"], index.store.version()
 
     def _read(self) -> Gallery:
-        if self._index is None:
-            with Index.open(self._place) as index:
-                return Gallery(index.snapshot, dict(index.metadata))
-        self._index.refresh()
-        return Gallery(self._index.snapshot, dict(self._index.metadata))
+        with self._opened() as index:
+            index.refresh()
+            return Gallery(index.snapshot, dict(index.metadata))
 
     def _state(self) -> tuple:
         if self._folder is None:

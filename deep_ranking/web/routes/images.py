@@ -24,20 +24,16 @@ ThumbnailSize = Annotated[Literal["160", "320", "640"], Query(description="Pixel
 IfNoneMatch = Annotated[str | None, Header()]
 UploadName = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            }
-        },
-    }
+# For the API's description, which cannot see what is read and answered without a model of Pydantic.
+_FILE = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary"}},
 }
+_BODY = {"required": True, "content": {"multipart/form-data": {"schema": _FILE}}}
+_UNCHANGED = {"description": "As it was."}
+_WEBP: dict[int | str, dict[str, Any]] = {200: {"content": {MEDIA_TYPE: {}}}}
+_ANY: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}}, 304: _UNCHANGED}
 
 
 @router.get("/images")
@@ -72,11 +68,7 @@ async def one_image(site: At, number: ImageId) -> schema.Image:
     return site.image(gallery, row)
 
 
-@router.get(
-    "/images/{number}/thumbnail",
-    response_class=Response,
-    responses={200: {"content": {MEDIA_TYPE: {}}}, 304: {"description": "As it was."}},
-)
+@router.get("/images/{number}/thumbnail", response_class=Response, responses={**_WEBP, 304: _UNCHANGED})
 async def thumbnail(
     site: At, number: ImageId, size: ThumbnailSize = "320", if_none_match: IfNoneMatch = None
 ) -> Response:
@@ -91,11 +83,7 @@ async def thumbnail(
     return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
-@router.get(
-    "/images/{number}/file",
-    response_class=Response,
-    responses={200: {"content": {"image/*": {}}}, 304: {"description": "As it was."}},
-)
+@router.get("/images/{number}/file", response_class=Response, responses=_ANY)
 async def original(site: At, number: ImageId, if_none_match: IfNoneMatch = None) -> Response:
     """Return an image's file as it is."""
     gallery = site.gallery
@@ -106,7 +94,7 @@ async def original(site: At, number: ImageId, if_none_match: IfNoneMatch = None)
     return Response(data, media_type=kind, headers=headers)
 
 
-@uploads.post("/uploads", status_code=201, openapi_extra=_BODY)
+@uploads.post("/uploads", status_code=201, openapi_extra={"requestBody": _BODY})
 async def upload(site: At, request: Request) -> schema.Uploaded:
     """Take an image (multipart, field `file`) to search by; it is kept in memory only, for a while."""
     data = await receive_file(request, site.settings.max_upload_bytes)
@@ -124,9 +112,7 @@ async def upload(site: At, request: Request) -> schema.Uploaded:
     return schema.Uploaded(upload=name, width=width, height=height)
 
 
-@uploads.get(
-    "/uploads/{name}/thumbnail", response_class=Response, responses={200: {"content": {MEDIA_TYPE: {}}}}
-)
+@uploads.get("/uploads/{name}/thumbnail", response_class=Response, responses=_WEBP)
 async def upload_thumbnail(site: At, name: UploadName, size: ThumbnailSize = "320") -> Response:
     """Return an upload as WebP, made smaller to fit into a square of the size."""
     data = site.uploads.get(name).picture
