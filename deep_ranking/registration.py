@@ -5,13 +5,7 @@ import importlib.util
 import sys
 from typing import Any
 
-_WITH_KERAS_CLASSES = (
-    "network.layers",
-    "ranking.loss",
-    "ranking.metrics",
-    "ranking.mining",
-    "ranking.proxies",
-)
+_WITH_KERAS_CLASSES = "network.layers", "ranking.loss", "ranking.metrics", "ranking.proxies"
 
 
 def register_with_keras() -> None:

@@ -7,7 +7,7 @@ from keras import ops
 
 from deep_ranking.errors import expect
 from deep_ranking.ranking.distances import distance_named
-from deep_ranking.ranking.mining import mined
+from deep_ranking.ranking.loss import mined
 
 _OF_TRIPLETS = {
     "similarity_precision": lambda gap, positive, negative: ops.cast(positive < negative, "float32"),
@@ -54,7 +54,6 @@ class RankingMetric(keras.metrics.MeanMetricWrapper):
         return ops.reshape(total / ops.maximum(ops.sum(counts), 1.0), (1,))
 
     def get_config(self) -> dict[str, Any]:
-        """Return name, gap, distance and kind of batch."""
         own = {"gap": self.gap, "distance": self.distance, "labelled": self.labelled}
         return {"name": self.name, "dtype": self.dtype, **own}
 

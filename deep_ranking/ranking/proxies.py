@@ -54,7 +54,6 @@ class ProxyLoss(keras.losses.Loss):
         return -ops.sum(target * ops.log_softmax(self.scale * y_pred, axis=-1), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        """Return scale and smoothing."""
         return {**super().get_config(), "scale": self.scale, "smoothing": self.smoothing}
 
 
@@ -76,12 +75,10 @@ class Proxies(keras.Model):
     def __init__(self, inputs: Any, outputs: Any, classes: int, seed: int = 0, **kwargs: Any):
         super().__init__(inputs, outputs, **kwargs)
         expect("classes", classes >= 2, "two or more to tell apart", classes)
-        size = outputs.shape[-1]
+        shape = (classes, outputs.shape[-1])
         # Of about unit length: the longer a proxy is, the slower it turns.
-        start = keras.initializers.RandomNormal(stddev=size**-0.5, seed=seed)
-        self.proxies = self.add_weight(
-            shape=(classes, size), initializer=start, dtype="float32", name="proxies"
-        )
+        start = keras.initializers.RandomNormal(stddev=shape[1] ** -0.5, seed=seed)
+        self.proxies = self.add_weight(shape=shape, initializer=start, dtype="float32", name="proxies")
 
     def compute_loss(
         self,

@@ -81,68 +81,33 @@ class ProgressBar(keras.callbacks.Callback):
         batches: what is trained on.
         start: step from which the run goes on.
         epochs: of the whole run.
-        quiet: no bar.
     """
 
-    def __init__(self, batches: ImageBatches, start: int, epochs: int, quiet: bool):
+    def __init__(self, batches: ImageBatches, start: int, epochs: int):
         super().__init__()
-        self.batches, self.epochs, self.quiet = batches, epochs, quiet
+        self.batches, self.epochs = batches, epochs
         self.begun = start % len(batches) * batches.items_per_batch
         self.bar = progress((), "", batches.unit, quiet=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Open the epoch's bar."""
         name = f"epoch {epoch + 1}/{self.epochs}"
-        self.bar = progress((), name, self.batches.unit, self.batches.items, self.quiet)
+        self.bar = progress((), name, self.batches.unit, self.batches.items)
         self.bar.update(self.begun)
         self.begun = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Move the bar."""
-        if logs:
-            self.bar.set_postfix(
-                loss=f"{logs['loss']:.3f}", precision=f"{logs['similarity_precision']:.3f}", refresh=False
-            )
+        self._tell(logs)
         self.bar.update(min(self.batches.items_per_batch, self.batches.items - self.bar.n))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Close the bar."""
-        if logs and "val_similarity_precision" in logs:
-            self.bar.set_postfix(
-                loss=f"{logs['loss']:.3f}",
-                precision=f"{logs['similarity_precision']:.3f}",
-                validation=f"{logs['val_similarity_precision']:.4f}",
-                refresh=False,  # closing shows it
-            )
-        self.close()
-
-    def close(self) -> None:
-        """Close the bar of an epoch, also of one that is stopped."""
+        self._tell(logs)
         self.bar.close()
 
-
-class CopyWeights(keras.callbacks.Callback):
-    """Brings a network's weights into its copy in float32, before what is measured or saved of it."""
-
-    def __init__(self, network: keras.Model, copy: keras.Model):
-        super().__init__()
-        self.network, self.copy = network, copy
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Copy the weights."""
-        self.copy.set_weights(self.network.get_weights())
-
-
-class Validate(keras.callbacks.Callback):
-    """Adds the validation's results to the logs of each epoch, for all callbacks that follow."""
-
-    def __init__(self, validation: Validation):
-        super().__init__()
-        self.validation = validation
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Measure the network as it is now."""
-        logs.update(self.validation.measure())
+    def _tell(self, logs: dict[str, float]) -> None:
+        told = {"loss": f"{logs['loss']:.3f}", "precision": f"{logs['similarity_precision']:.3f}"}
+        if "val_similarity_precision" in logs:
+            told["validation"] = f"{logs['val_similarity_precision']:.4f}"
+        self.bar.set_postfix(told, refresh=False)  # moving or closing it shows it
 
 
 class SaveBest(keras.callbacks.Callback):
@@ -173,15 +138,16 @@ class SaveBest(keras.callbacks.Callback):
         self.every, self.steps, self.state = every, steps, start
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step; write a checkpoint now and then."""
         if self.state.step % self.steps and self.state.metrics:
-            self._add_metrics(self.state.metrics)
+            # What the epoch's metrics had summed up before it was cut: `fit` began with none.
+            synchronize(self.model)
+            for total, value in zip(self.model.metrics_variables, self.state.metrics, strict=True):
+                total.assign(total + value)
         self.state = replace(self.state, step=self.state.step + 1, metrics=())
         if self.state.step % self.every == 0 and self.state.step % self.steps:
             self.checkpoint.save(self.model, self.state)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Save the network if it is the best, then the logs and the state."""
         logs = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         precision, best = logs.get("val_similarity_precision"), self.state.best
         if precision is None or best is None or precision > best:
@@ -190,12 +156,6 @@ class SaveBest(keras.callbacks.Callback):
         self.state = replace(self.state, best=best, history=(*self.state.history, logs))
         self.log(self.state.history)
         self.checkpoint.save(self.model, self.state)
-
-    def _add_metrics(self, before: tuple[float, ...]) -> None:
-        """Add what the epoch's metrics summed up before it was cut; `fit` began with none."""
-        synchronize(self.model)
-        for total, value in zip(self.model.metrics_variables, before, strict=True):
-            total.assign(total + value)
 
 
 class CollapseAlarm(keras.callbacks.Callback):
@@ -213,16 +173,12 @@ class CollapseAlarm(keras.callbacks.Callback):
         self.gap, self.every, self.said = gap, every, False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Look at the running means now and then."""
         if (batch + 1) % self.every == 0:
-            self._look(logs)
+            self.on_epoch_end(0, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Look at the epoch's means."""
-        self._look(logs)
-
-    def _look(self, logs: Any) -> None:
-        if self.said or not logs:
+        """Look at the means so far."""
+        if self.said:
             return
         at_gap = abs(logs["loss"] - self.gap) < 0.02 * self.gap
         if logs["spread"] < 0.02 or (at_gap and logs["negative_distance"] < 0.05):
@@ -244,8 +200,8 @@ class StopOnNaN(keras.callbacks.Callback):
     """Ends the run as soon as embeddings are no numbers, before they can be saved."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Raise if they are none; the spread tells, where a hinge of NaN may count as 0."""
-        if logs and not (np.isfinite(logs["loss"]) and np.isfinite(logs["spread"])):
+        # The spread tells, where a hinge of NaN may count as 0.
+        if not (np.isfinite(logs["loss"]) and np.isfinite(logs["spread"])):
             raise DeepRankingError(
                 f"the embeddings became NaN at step {batch + 1} of the epoch; nothing of it was saved. "
                 "Try a smaller --learning_rate, or --mixed_precision float32"

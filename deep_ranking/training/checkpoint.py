@@ -1,9 +1,6 @@
 """The state of an unfinished run, from which it goes on as if it had never stopped."""
 
-import hashlib
 import json
-import logging
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +12,6 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import written_whole
 from deep_ranking.network.file import untrusted
-from deep_ranking.training.data import Data
-from deep_ranking.training.settings import TrainingSettings
-from deep_ranking.triplets.table import Triplets
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,9 +77,9 @@ class Checkpoint:
             variables = _variables(model)
             if len(variables) != len(file):
                 raise DeepRankingError(f"{self.path}: expected {len(variables)} arrays, found {len(file)}")
-            stored: dict[str, Any] = json.loads(file.attrs["progress"])
-            totals = tuple(stored.get("metrics", ()))
-            progress = Progress(stored["step"], stored["best"], tuple(stored["history"]), totals)
+            told: dict[str, Any] = json.loads(file.attrs["progress"])
+            history, totals = tuple(told["history"]), tuple(told.get("metrics", ()))
+            progress = Progress(told["step"], told["best"], history, totals)
             arrays = [np.asarray(file[f"{number:05d}"]) for number in range(len(variables))]
             for variable, array in zip(variables, arrays, strict=True):
                 if variable.shape != array.shape or array.dtype.hasobject:
@@ -106,22 +98,6 @@ def synchronize(model: keras.Model) -> None:
     """Bring a model's variables up to date: within an epoch, Keras on JAX keeps their values outside them."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
-
-
-def checkpoint_path(model_path: str | os.PathLike[str]) -> Path:
-    """Return where the checkpoint of a model's training lies."""
-    return Path(model_path).with_suffix(".checkpoint")
-
-
-def run_identity(settings: TrainingSettings, data: Data, validation: Triplets | None) -> str:
-    """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
-    the learning rate depends on it.
-    """
-    parts = {**asdict(settings), "training": data.fingerprint}
-    if settings.schedule == "constant" and not settings.warmup:
-        del parts["epochs"]
-    parts["validation"] = validation.fingerprint if validation else None
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _variables(model: keras.Model) -> list[Any]:

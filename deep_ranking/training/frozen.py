@@ -49,8 +49,10 @@ def split_network(network: keras.Model, layer: str) -> Halves:
     backbone = network.get_layer("backbone")
     names = [inner.name for inner in backbone.layers]
     if layer not in names:
+        ends = [name for name in names if name.endswith(("_add", "_out", "_pool"))]
         raise DeepRankingError(
-            f"train_from: expected a layer of the backbone, found {layer!r}; " + _some(names)
+            f"train_from: expected a layer of the backbone, found {layer!r}; "
+            f"such as {', '.join([*ends[-4:], names[-1]])}"
         )
     following = network.layers[network.layers.index(backbone) + 1]
     between = backbone.get_layer(layer).output
@@ -94,7 +96,6 @@ class CachedActivations:
         augmentation: what the other views are drawn by.
         views: of each image, 1 or more.
         seed: of the draws.
-        quiet: no progress bar.
 
     Raises:
         DeepRankingError: an image cannot be read.
@@ -109,11 +110,10 @@ class CachedActivations:
         augmentation: Augmentation = PRESETS["none"],
         views: int = 1,
         seed: int = 0,
-        quiet: bool = True,
     ):
         self.seed = seed
         layers = replace(augmentation, horizontal_flip=False).layers(seed)
-        with progress((), "frozen layers", "images", total=len(images), quiet=quiet) as bar:
+        with progress((), "frozen layers", "images", len(images)) as bar:
             for batch in load_batches(images, size, _BATCH):
                 if batch.failures:
                     raise batch.failures[0][1]
@@ -133,15 +133,8 @@ class CachedActivations:
 
     def __call__(self, positions: NDArray[np.int64], batch: int) -> NDArray[np.float16]:
         """Return the activations of some images, a view of each, for a batch with this running number."""
-        views = np.random.default_rng([self.seed, batch]).integers(
-            self.activations.shape[1], size=len(positions)
-        )
-        return self.activations[positions, views]
-
-
-def _some(names: list[str]) -> str:
-    ends = [name for name in names if name.endswith(("_add", "_out", "_pool"))]
-    return f"such as {', '.join([*ends[-4:], names[-1]])}"
+        random = np.random.default_rng([self.seed, batch])
+        return self.activations[positions, random.integers(self.activations.shape[1], size=len(positions))]
 
 
 @dataclass(frozen=True)
@@ -207,11 +200,7 @@ class Discriminants:
 
 
 def refit_embedding(
-    network: keras.Model,
-    labelled: LabelledImages,
-    shrinkage: float,
-    engine: str = "keras",
-    quiet: bool = True,
+    network: keras.Model, labelled: LabelledImages, shrinkage: float, engine: str = "keras"
 ) -> None:
     """Make a network's embedding the linear discriminants of the features that it is made from.
 
@@ -223,7 +212,6 @@ def refit_embedding(
         labelled: images of two classes or more.
         shrinkage: above 0; see `Discriminants`.
         engine: what runs the layers before: "keras", "openvino" or "openvino-bfloat16".
-        quiet: no progress bar.
 
     Raises:
         DeepRankingError: an image cannot be read.
@@ -231,7 +219,7 @@ def refit_embedding(
     layer = network.get_layer("embedding")
     before = keras.Model(network.input, layer.input)
     embedder = Model(before, engine=named_engine(engine, before))
-    features = embedder.embed_all(labelled.images, quiet=quiet)
+    features = embedder.embed_all(labelled.images, quiet=False)
     found = Discriminants.fit(features, labelled.labels, layer.units, shrinkage)
     kernel = np.zeros(layer.kernel.shape, np.float32)
     kernel[:, : found.axes.shape[1]] = found.axes

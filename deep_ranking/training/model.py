@@ -1,20 +1,66 @@
-"""The network inside what `fit` trains: augmentation before it, the triplets' rows after it."""
+"""What `fit` is given: batches of the data, and the network with augmentation before it, rows after it."""
 
+import logging
 from typing import Any, NamedTuple
 
 import keras
 
 from deep_ranking.embedding.engines import has_accelerator, multiplies_bfloat16
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import PRESETS
+from deep_ranking.images.batches import ImageBatches, LabelledBatches, TripletBatches
+from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.network import build_network
 from deep_ranking.network.weights import load_weights
-from deep_ranking.ranking.loss import TripletHingeLoss
+from deep_ranking.ranking.loss import MinedTripletLoss, TripletHingeLoss
 from deep_ranking.ranking.metrics import mining_metrics, ranking_metrics
-from deep_ranking.ranking.mining import MinedTripletLoss
 from deep_ranking.ranking.proxies import Proxies, ProxyLoss
 from deep_ranking.training.frozen import split_network
 from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.triplets.table import LabelledImages, TripletSource
+from deep_ranking.triplets.uniform import ClassBatches
+
+logger = logging.getLogger(__name__)
+
+Data = TripletSource | LabelledImages
+
+
+def batches_of(
+    data: Data, settings: TrainingSettings, workers: int, cache: ImageCache | None
+) -> ImageBatches:
+    """Return the batches that settings ask for; only here are triplets told from images with classes.
+
+    Raises:
+        DeepRankingError: triplets where mining needs classes, classes where triplets are learned from, or
+            too few classes.
+    """
+    size, mines = (settings.network.image_size,) * 2, settings.mining != "none"
+    if isinstance(data, LabelledImages) != mines:
+        wanted = "images with classes" if mines else "triplets"
+        raise DeepRankingError(
+            f"mining {settings.mining!r}: expected {wanted} to learn from, found {type(data).__name__}"
+        )
+    if not isinstance(data, LabelledImages):
+        return TripletBatches(
+            data,
+            settings.batch_size,
+            size,
+            shuffle=True,
+            seed=settings.seed,
+            distinct=True,
+            workers=workers,
+            cache=cache,
+        )
+    count = settings.images_per_class
+    deals = ClassBatches(data.labels, settings.classes_per_batch, count, settings.seed)
+    if len(deals.small_classes):
+        logger.warning(
+            "%d classes have fewer than %d images (--images_per_class) and take no part in training",
+            len(deals.small_classes),
+            count,
+        )
+    return LabelledBatches(data, deals, size, workers, cache)
 
 
 class Trainable(NamedTuple):

@@ -1,5 +1,7 @@
 """The training run."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -22,11 +24,11 @@ from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import check_ending, load_network, save_network
 from deep_ranking.network.network import average_mirror
+from deep_ranking.progress import quietly
 from deep_ranking.training import callbacks as own
-from deep_ranking.training.checkpoint import Checkpoint, Progress, checkpoint_path, run_identity
-from deep_ranking.training.data import Data, batches_of
+from deep_ranking.training.checkpoint import Checkpoint, Progress
 from deep_ranking.training.frozen import CachedActivations, refit_embedding
-from deep_ranking.training.model import build_training_model, float32_copy
+from deep_ranking.training.model import Data, batches_of, build_training_model, float32_copy
 from deep_ranking.training.processes import BatchShares, Processes
 from deep_ranking.training.settings import RunOptions, TrainingSettings
 from deep_ranking.triplets.table import Triplets
@@ -95,8 +97,9 @@ def train(
         DeepRankingError: settings and data do not fit, an image cannot be read, or nothing to resume.
     """
     settings = TrainingSettings() if settings is None else settings
-    run = Run(data, Path(model_path), settings, validation, processes, RunOptions(**options), quiet)
-    return run.go(callbacks, evaluation, watch)
+    with quietly(quiet):
+        run = Run(data, Path(model_path), settings, validation, processes, RunOptions(**options))
+        return run.go(callbacks, evaluation, watch)
 
 
 class Run:
@@ -116,22 +119,19 @@ class Run:
         data: Data,
         model_path: Path,
         settings: TrainingSettings,
-        validation: Triplets | None = None,
-        processes: Processes | None = None,
-        options: RunOptions | None = None,
-        quiet: bool = True,
+        validation: Triplets | None,
+        processes: Processes | None,
+        options: RunOptions,
     ):
-        self.data, self.model_path, self.settings, self.validation = data, model_path, settings, validation
-        self.processes, self.options, self.quiet = processes, options or RunOptions(), quiet
+        self.data, self.model_path, self.settings = data, model_path, settings
+        self.validation, self.processes, self.options = validation, processes, options
         self.writes = processes is None or processes.writes
         self._check()
         self.size = (settings.network.image_size,) * 2
-        self.cache: ImageCache | None = None
-        if self.options.image_cache_size:
-            self.cache = ImageCache(self.size, self.options.image_cache, self.options.image_cache_size)
+        most = options.image_cache_size
+        self.cache = ImageCache(self.size, options.image_cache, most) if most else None
         self._build()
-        path = checkpoint_path(model_path)
-        self.checkpoint = Checkpoint(path, run_identity(settings, data, validation), self.writes)
+        self.checkpoint = Checkpoint(model_path.with_suffix(".checkpoint"), self._identity(), self.writes)
 
     def go(
         self,
@@ -141,18 +141,21 @@ class Run:
     ) -> Trained:
         """Train, and return what came of it."""
         self.callbacks, self.watch = callbacks, watch
-        watched = [own.StopOnNaN(), own.CollapseAlarm(self.settings.gap)]
-        if self.network is not self.learning:
-            watched.append(own.CopyWeights(self.learning, self.network))
-        measured = self._measured(evaluation)
-        if measured is not None:
-            watched.append(own.Validate(measured))
+        engine, settings = ReplicaEngine(self.used) if self.processes else None, self.settings
+        self.measured: own.Validation | None = None
+        if self.validation is not None:
+            embedder = Model(self.used, engine=engine, cache=self.cache)
+            rest = settings.gap, settings.distance, evaluation
+            self.measured = own.Validation(embedder, self.validation, *rest)
+        # All callbacks that follow see in the logs what was measured.
+        measure = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(self._measure()))
+        watched = [own.StopOnNaN(), own.CollapseAlarm(settings.gap), measure]
         if self.options.tensorboard is not None:
             watched.append(own.tensorboard(self.options.tensorboard))
-        start = self._start(measured)
+        start = self._start()
         self.untrained = start.history[0]
         watch(start.history)
-        if not self.settings.epochs:
+        if not settings.epochs:
             self._finish(self.untrained)
             return Trained(self.used, start.history)
         return Trained(self.used, self._learn(watched, start))
@@ -197,31 +200,39 @@ class Run:
                 PRESETS[settings.augmentation],
                 settings.views,
                 settings.seed,
-                self.quiet,
             )
             self.batches = self.batches.reading(activations)
 
-    def _measured(self, evaluation: Evaluation | None) -> own.Validation | None:
-        if self.validation is None:
-            return None
-        engine = ReplicaEngine(self.used) if self.processes else None
-        embedder, settings = Model(self.used, engine=engine, cache=self.cache), self.settings
-        return own.Validation(embedder, self.validation, settings.gap, settings.distance, evaluation)
+    def _identity(self) -> str:
+        """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
+        the learning rate depends on it.
+        """
+        parts = {**asdict(self.settings), "training": self.data.fingerprint}
+        if self.settings.schedule == "constant" and not self.settings.warmup:
+            del parts["epochs"]
+        parts["validation"] = self.validation.fingerprint if self.validation else None
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _start(self, measured: own.Validation | None) -> Progress:
+    def _measure(self) -> dict[str, float]:
+        """Bring the weights up to date in what is measured and saved; return what validation there is."""
+        if self.network is not self.learning:
+            self.network.set_weights(self.learning.get_weights())
+        return self.measured.measure() if self.measured else {}
+
+    def _start(self) -> Progress:
         """Return where the run begins: at its checkpoint, or with the network before training measured."""
         if self.options.resume:
             return self.checkpoint.restore(self.model)
         path = self.checkpoint.path
         if self.writes and path.exists():
             logger.warning("%s: starting over; --resume would have gone on with this run", path)
-        return Progress(history=({"epoch": 0, **(measured.measure() if measured else {})},))
+        return Progress(history=({"epoch": 0, **self._measure()},))
 
     def _learn(self, watched: list[Any], start: Progress) -> History:
         """Train to the end, and leave the best network in `used`."""
         every, epochs = self.options.checkpoint_steps, self.settings.epochs
         best = own.SaveBest(self._save, self._log, self.checkpoint, every, len(self.batches), start)
-        bar = own.ProgressBar(self.batches, start.step, epochs, self.quiet)
+        bar = own.ProgressBar(self.batches, start.step, epochs)
         watched += [best, bar, *self.callbacks]
         try:
             _fit(self.model, self.batches, start.step, epochs, watched)
@@ -230,7 +241,7 @@ class Run:
                 stop.add_note("the same command with --resume goes on from the last checkpoint")
             raise
         finally:
-            bar.close()
+            bar.bar.close()
         history = best.state.history
         if self.settings.discriminants:
             self._finish(history[-1])
@@ -244,9 +255,7 @@ class Run:
         """Make of the last network what is wanted, and save it."""
         if self.settings.discriminants:
             images: Any = self.data  # with classes: these settings mine in them
-            refit_embedding(
-                self.network, images, self.settings.discriminants, self.settings.engine, self.quiet
-            )
+            refit_embedding(self.network, images, self.settings.discriminants, self.settings.engine)
         self._save(logs)
 
     def _save(self, logs: dict[str, float]) -> None:

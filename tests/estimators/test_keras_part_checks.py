@@ -10,7 +10,7 @@ from keras import ops
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.ranking.distances import DISTANCES
-from deep_ranking.ranking.mining import MINING, mined
+from deep_ranking.ranking.loss import MINING, mined
 
 for package in ("images", "network", "ranking"):
     parts.modules(package)  # to be registered with Keras

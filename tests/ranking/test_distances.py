@@ -8,9 +8,8 @@ from keras import ops
 
 from deep_ranking.cli import shared
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.ranking import DISTANCES, TripletHingeLoss, register_distance
-from deep_ranking.ranking.distances import BLOG, PAPER, distance_named
-from deep_ranking.ranking.mining import MinedTripletLoss
+from deep_ranking.ranking.distances import BLOG, DISTANCES, PAPER, distance_named, register_distance
+from deep_ranking.ranking.loss import MinedTripletLoss, TripletHingeLoss
 from deep_ranking.training.settings import TrainingSettings
 
 RNG = np.random.default_rng(3)

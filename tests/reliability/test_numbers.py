@@ -13,7 +13,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import measure_retrieval, measure_triplets
 from deep_ranking.extras.handmade import LabHistogram
 from deep_ranking.images.decode import read_image
-from deep_ranking.ranking import TripletHingeLoss
+from deep_ranking.ranking.loss import TripletHingeLoss
 from deep_ranking.search import Index
 from deep_ranking.triplets import read_triplets
 

@@ -12,7 +12,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import find_classes
 from deep_ranking.network.file import load_network
 from deep_ranking.network.settings import NetworkSettings
-from deep_ranking.ranking import DISTANCES, register_distance
+from deep_ranking.ranking.distances import DISTANCES, register_distance
 from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
