@@ -113,7 +113,7 @@ def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, 
     triplets, groups = table.rows, text_query_groups(table.images, table.rows)
     engine = "openvino" if args.device == "cpu" else "keras"
     reading = LearnSettings(args.backbone, args.weights, engine=engine, seed=args.seed)
-    described = Descriptions.of(table.images, reading, quiet=False)
+    described = Descriptions.of(table.images, reading)
     settings = described.settings(BlendSettings(seed=args.seed))
     alone = described.settings(BlendSettings(metric=None, seed=args.seed))
     found = described.descriptions
@@ -131,7 +131,7 @@ def learn(table: Triplets, output: Path, args: argparse.Namespace) -> dict[str, 
         say(name, right[name])
     right["blend"] = ranked_right(found, triplets, groups, settings, FOLDS)
     say("blend", right["blend"])
-    one_side = Descriptions.of(table.images, replace(reading, average_mirror=False), quiet=False)
+    one_side = Descriptions.of(table.images, replace(reading, average_mirror=False))
     right["blend, one side"] = ranked_right(one_side.descriptions, triplets, groups, settings, FOLDS)
     say("blend, one side", right["blend, one side"])
     pairs = [("blend", "untrained"), ("blend", "no low-resolution path"), ("blend", "blend, one side")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from deep_ranking.blend.golden import GoldenFeature
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics.triplets import checked_triplets
-from deep_ranking.settings import Settings, at_least, setting
+from deep_ranking.settings import POSITIVE, Settings, at_least, setting
 
 _NEWTON_STEPS = 20
 
 
 @dataclass(frozen=True)
-class MahalanobisMetric:
+class MahalanobisMetric(Settings):
     """The distance D(x, y) = (x - y)^T M (x - y) under which rated triplets are most likely.
 
     A triplet is ranked right with the probability 1 / (1 + exp(-m)), m = D(q, n) - D(q, p). M lowers the mean
@@ -43,12 +43,8 @@ class MahalanobisMetric:
         True
     """
 
-    decay: float = 1e-4
-    confidence: float = 6.0
-
-    def __post_init__(self) -> None:
-        expect("decay", self.decay > 0, "a number above 0", self.decay)
-        expect("confidence", self.confidence > 0, "a number above 0", self.confidence)
+    decay: float = setting(1e-4, check=POSITIVE)
+    confidence: float = setting(6.0, check=POSITIVE)
 
     def fit(
         self, vectors: NDArray[Any], triplets: NDArray[np.integer], size: int | None = None
@@ -112,8 +108,7 @@ class MahalanobisMetric:
         return found / strength
 
 
-@dataclass(frozen=True)
-class Components:
+class Components(NamedTuple):
     """An affine map to the directions of greatest variance.
 
     Args:
@@ -226,30 +221,23 @@ class Blend:
         triplets = checked_triplets(triplets, min(map(len, descriptions.values())))
         seen = np.unique(triplets)
         rows = np.searchsorted(seen, triplets)
-        powers = settings.powers or {}
-        components, reduced = {}, {}
-        for name, vectors in descriptions.items():
-            own = vectors[seen]
-            components[name] = Components.fit(
-                own, settings.components, powers.get(name, 0.0), seed=settings.seed
-            )
-            reduced[name] = _unit(components[name](own))
+        powers, count = settings.powers or {}, settings.components
+        components = {
+            name: Components.fit(vectors[seen], count, powers.get(name, 0.0), seed=settings.seed)
+            for name, vectors in descriptions.items()
+        }
+        reduced = {name: _unit(found(descriptions[name][seen])) for name, found in components.items()}
         golden = GoldenFeature.fit(reduced, rows)
         weights = {name: weight for name, weight in golden.weights.items() if weight}
         joined = golden.vectors(reduced)
-        mean = joined.mean(axis=0)
-        matrix = np.eye(joined.shape[1])
-        if settings.metric:
-            matrix = settings.metric.fit(joined, rows)
-        return cls({name: components[name] for name in weights}, weights, mean, matrix.astype(np.float32))
+        matrix = settings.metric.fit(joined, rows) if settings.metric else np.eye(joined.shape[1])
+        used = {name: components[name] for name in weights}
+        return cls(used, weights, joined.mean(axis=0), matrix.astype(np.float32))
 
     def vectors(self, descriptions: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the (images, e) vectors of unit length of descriptions as `fit` had them."""
-        parts = [
-            _unit(self.components[name](descriptions[name])) * np.float32(weight**0.5)
-            for name, weight in self.weights.items()
-        ]
-        return _unit((np.concatenate(parts, axis=1) - self.mean) @ self.matrix)
+        reduced = {name: _unit(found(descriptions[name])) for name, found in self.components.items()}
+        return _unit((GoldenFeature(self.weights).vectors(reduced) - self.mean) @ self.matrix)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from deep_ranking.blend.learn import Blend
 from deep_ranking.blend.settings import READINGS, LearnSettings, Reading
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.layers import (
@@ -35,31 +36,21 @@ _POOLINGS = {
 }
 
 
-COLOUR = "colour"
-
-
-def frozen_backbone(backbone: str, image_size: int, weights: str, seed: int = 0) -> keras.Model:
+def frozen_backbone(settings: LearnSettings) -> keras.Model:
     """Return the network whose readings are taken: (b, image_size, image_size, 3) RGB 0..255 -> a map each.
-
-    Args:
-        backbone: a name in `READINGS`.
-        image_size: in pixels, a multiple of 32.
-        weights: "imagenet", "none" or a file; see `network.weights.load_weights`.
-        seed: of random weights.
 
     Returns:
         A model with one output for each reading, in their order.
 
     Raises:
-        DeepRankingError: no readings are known of the backbone, or the weights cannot be loaded.
+        DeepRankingError: the weights cannot be loaded.
     """
-    LearnSettings(backbone, weights, image_size, seed=seed)  # checks them
-    settings = NetworkSettings(backbone, image_size, embedding_size=0, low_resolution="none")
-    keras.utils.set_random_seed(seed)
-    whole = build_network(settings, backbone_rate=0.0)
-    load_weights(whole, settings, weights)
+    own = NetworkSettings(settings.backbone, settings.image_size, embedding_size=0, low_resolution="none")
+    keras.utils.set_random_seed(settings.seed)
+    whole = build_network(own, backbone_rate=0.0)
+    load_weights(whole, own, settings.weights)
     convnet = whole.get_layer("backbone")
-    taps = [convnet.get_layer(reading.layer).output for reading in READINGS[backbone].values()]
+    taps = [convnet.get_layer(reading.layer).output for reading in READINGS[settings.backbone].values()]
     inner = keras.Model(convnet.input, taps, name="backbone")
     inner.trainable = False
     return keras.Model(whole.input, inner(whole.get_layer("preprocessing").output), name="frozen")
@@ -95,21 +86,12 @@ def build_blend(
     frozen: keras.Model,
     readings: Mapping[str, Reading],
     reductions: Mapping[str, Affine],
-    components: Mapping[str, Affine],
-    weights: Mapping[str, float],
-    metric: Affine,
+    blend: Blend,
     average_mirror: bool = False,
 ) -> keras.Model:
     """Build the whole: descriptions, their components, weights, metric, unit length.
 
-    Args:
-        frozen: what `frozen_backbone` gave.
-        readings: one for each of its outputs.
-        reductions: the channels' principal components of the readings that want them.
-        components: of each description that is used.
-        weights: of their squared distances.
-        metric: on the weighted whole.
-        average_mirror: as of `build_descriptions`.
+    Args: as of `build_descriptions`, and what was learned.
 
     Returns:
         A model from (b, size, size, 3), RGB 0..255, to (b, d) float32 of unit length.
@@ -118,15 +100,15 @@ def build_blend(
         DeepRankingError: a weight is given for what is not described.
     """
     image, found = _descriptions(frozen, readings, reductions, average_mirror)
-    if unknown := set(weights) - set(found):
+    if unknown := set(blend.weights) - set(found):
         raise DeepRankingError(f"weights: expected some of {', '.join(found)}, found {', '.join(unknown)}")
     parts = []
-    for name, weight in weights.items():
-        x = _affine(components[name], f"{name}_components")(found[name])
+    for name, weight in blend.weights.items():
+        x = _affine(blend.components[name], f"{name}_components")(found[name])
         x = layers.UnitNormalization(name=f"{name}_components_unit", dtype="float32")(x)
         parts.append(layers.Rescaling(weight**0.5, name=f"{name}_weight")(x))
     x = layers.Concatenate(name="merge")(parts) if len(parts) > 1 else parts[0]
-    x = _affine(metric, "embedding")(x)
+    x = _affine((blend.mean, blend.matrix), "embedding")(x)
     x = layers.UnitNormalization(name="unit", dtype="float32")(x)
     return keras.Model(image, x, name="deep_ranking")
 
@@ -142,11 +124,10 @@ def _descriptions(
     for (name, reading), x in zip(readings.items(), frozen.outputs, strict=True):
         if reading.channels:
             x = _affine(reductions[name], f"{name}_channels")(x)
-        x = _POOLINGS[reading.pooling](name=f"{name}_{reading.pooling}")(x)
-        found[name] = x
+        found[name] = _POOLINGS[reading.pooling](name=f"{name}_{reading.pooling}")(x)
     side = frozen.input_shape[1]
     small = layers.AveragePooling2D(side // 32, name="colour_average")(frozen.input)
-    found[COLOUR] = ColourHistogram(name="colour_histogram")(LabColour(name="colour_lab")(small))
+    found["colour"] = ColourHistogram(name="colour_histogram")(LabColour(name="colour_lab")(small))
     for name, x in found.items():
         x = SignedRoot(name=f"{name}_root")(x)
         found[name] = layers.UnitNormalization(name=f"{name}_unit", dtype="float32")(x)
@@ -155,14 +136,10 @@ def _descriptions(
     side = keras.Model(frozen.input, list(found.values()), name="side")
     image = keras.Input(frozen.input_shape[1:], name="image")
     sides = zip(side(image), side(Mirror(name="mirror")(image)), strict=True)
-    means = {
-        name: layers.Average(name=f"{name}_average_mirror")(both)
-        for name, both in zip(found, sides, strict=True)
-    }
-    return image, {
-        name: layers.UnitNormalization(name=f"{name}_both_unit", dtype="float32")(x)
-        for name, x in means.items()
-    }
+    for name, both in zip(list(found), sides, strict=True):
+        x = layers.Average(name=f"{name}_average_mirror")(both)
+        found[name] = layers.UnitNormalization(name=f"{name}_both_unit", dtype="float32")(x)
+    return image, found
 
 
 def _affine(map_: Affine, name: str) -> layers.Dense:

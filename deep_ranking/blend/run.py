@@ -15,12 +15,7 @@ import numpy as np
 from deep_ranking import __version__
 from deep_ranking.blend.golden import folds, independent_groups
 from deep_ranking.blend.learn import Blend, BlendSettings, Components, MahalanobisMetric
-from deep_ranking.blend.network import (
-    Affine,
-    build_blend,
-    build_descriptions,
-    frozen_backbone,
-)
+from deep_ranking.blend.network import Affine, build_blend, build_descriptions, frozen_backbone
 from deep_ranking.blend.settings import READINGS, LearnSettings, Reading
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import make_engine
@@ -29,7 +24,7 @@ from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_prec
 from deep_ranking.files import check_writable
 from deep_ranking.images.loader import load_batches
 from deep_ranking.network.file import check_ending, save_network
-from deep_ranking.progress import progress
+from deep_ranking.progress import progress, quietly
 from deep_ranking.triplets.table import Triplets
 
 _REDUCTION_IMAGES = 400
@@ -55,18 +50,17 @@ class Descriptions:
     average_mirror: bool = False
 
     @classmethod
-    def of(cls, paths: Sequence[str], settings: LearnSettings, quiet: bool = True) -> "Descriptions":
+    def of(cls, paths: Sequence[str], settings: LearnSettings) -> "Descriptions":
         """Describe image files; nothing is learned here but the channels' components, without ratings.
 
         Raises:
             DeepRankingError: the backbone cannot be had, or an image cannot be read.
         """
-        readings = READINGS.get(settings.backbone, {})
-        frozen = frozen_backbone(settings.backbone, settings.image_size, settings.weights, settings.seed)
+        readings, frozen = READINGS[settings.backbone], frozen_backbone(settings)
         reductions = _reductions(frozen, readings, paths, settings.seed)
         network, places = build_descriptions(frozen, readings, reductions, settings.average_mirror)
         embedder = Model(network, engine=make_engine(settings.engine, network))
-        vectors = embedder.embed_all(paths, quiet=quiet)
+        vectors = embedder.embed_all(paths, quiet=False)
         descriptions = {name: vectors[:, place] for name, place in places.items()}
         return cls(frozen, readings, reductions, descriptions, settings.average_mirror)
 
@@ -76,17 +70,7 @@ class Descriptions:
 
     def network(self, blend: Blend) -> keras.Model:
         """Return the whole network with what was learned."""
-        components = {name: (found.mean, found.axes) for name, found in blend.components.items()}
-        metric = (blend.mean, blend.matrix)
-        return build_blend(
-            self.frozen,
-            self.readings,
-            self.reductions,
-            components,
-            blend.weights,
-            metric,
-            self.average_mirror,
-        )
+        return build_blend(self.frozen, self.readings, self.reductions, blend, self.average_mirror)
 
 
 def ranked_right(
@@ -95,7 +79,6 @@ def ranked_right(
     groups: np.ndarray,
     settings: BlendSettings,
     count: int = 5,
-    quiet: bool = True,
 ) -> np.ndarray:
     """Return which triplets are ranked right by a blend that was learned from other groups, (t,) bool.
 
@@ -105,10 +88,9 @@ def ranked_right(
         groups: (t,), see `golden.folds`.
         settings: of the blend.
         count: folds.
-        quiet: no progress.
     """
     right = np.zeros(len(triplets), bool)
-    for training, held_out in progress(folds(groups, count), "cross-validation", "folds", quiet=quiet):
+    for training, held_out in progress(folds(groups, count), "cross-validation", "folds"):
         vectors = Blend.fit(descriptions, triplets[training], settings).vectors(descriptions)
         right[held_out] = similarity_precision(triplet_distances(vectors, triplets[held_out]))
     return right
@@ -163,23 +145,19 @@ def learn(
     check_ending(model_path)
     settings = LearnSettings() if settings is None else settings
     groups = text_query_groups(triplets.images, triplets.rows)
-    described = Descriptions.of(triplets.images, settings, quiet)
     metric = MahalanobisMetric() if settings.metric else None
-    own = described.settings(BlendSettings(settings.components, metric=metric, seed=settings.seed))
-    found = described.descriptions
-    right = ranked_right(found, triplets.rows, groups, own, settings.folds, quiet)
+    with quietly(quiet):
+        described = Descriptions.of(triplets.images, settings)
+        found = described.descriptions
+        own = described.settings(BlendSettings(settings.components, metric=metric, seed=settings.seed))
+        right = ranked_right(found, triplets.rows, groups, own, settings.folds)
     precision = bootstrap({"precision": right}, groups, seed=settings.seed)["precision"]
     blend = Blend.fit(found, triplets.rows, own)
     network = described.network(blend)
-    about = {
-        "backbone": settings.backbone,
-        "weights": blend.weights,
-        "components": settings.components,
-        "average_mirror": settings.average_mirror,
-    }
+    about = {"backbone": settings.backbone, "weights": blend.weights, "components": settings.components}
     metadata = {
         "version": __version__,
-        "blend": about,
+        "blend": about | {"average_mirror": settings.average_mirror},
         "triplets": triplets.description,
         "metrics": {"cross_validated_precision": precision._asdict()},
     }
@@ -202,8 +180,7 @@ def _reductions(
         found = dict(zip(readings, frozen.predict_on_batch(batch.images), strict=True))
         for name, parts in maps.items():
             parts.append(found[name].reshape(-1, found[name].shape[-1]))
-    reduced = {
+    return {
         name: Components.fit(np.concatenate(parts), wanted[name], rows=len(paths) * 400, seed=seed)
         for name, parts in maps.items()
     }
-    return {name: (found.mean, found.axes) for name, found in reduced.items()}

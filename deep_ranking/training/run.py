@@ -141,15 +141,15 @@ class Run:
     ) -> Trained:
         """Train, and return what came of it."""
         self.callbacks, self.watch = callbacks, watch
-        engine, settings = ReplicaEngine(self.used) if self.processes else None, self.settings
+        settings, gap, distance = self.settings, self.settings.gap, self.settings.distance
         self.measured: own.Validation | None = None
         if self.validation is not None:
+            engine = ReplicaEngine(self.used) if self.processes else None
             embedder = Model(self.used, engine=engine, cache=self.cache)
-            rest = settings.gap, settings.distance, evaluation
-            self.measured = own.Validation(embedder, self.validation, *rest)
+            self.measured = own.Validation(embedder, self.validation, gap, distance, evaluation)
         # All callbacks that follow see in the logs what was measured.
         measure = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(self._measure()))
-        watched = [own.StopOnNaN(), own.CollapseAlarm(settings.gap), measure]
+        watched = [own.StopOnNaN(), own.CollapseAlarm(gap), measure]
         if self.options.tensorboard is not None:
             watched.append(own.tensorboard(self.options.tensorboard))
         start = self._start()

@@ -98,16 +98,17 @@ def test_text_queries_stay_on_one_side(described):
 
 def test_what_is_refused(drawn, described):
     with pytest.raises(DeepRankingError, match="backbone: expected one of mobilenetv2"):
-        frozen_backbone("vgg16", 64, "none")
+        frozen_backbone(LearnSettings("vgg16", "none", 64))
     with pytest.raises(DeepRankingError, match="image_size: expected a multiple of 32"):
-        frozen_backbone("mobilenetv2", 100, "none")
+        frozen_backbone(LearnSettings("mobilenetv2", "none", 100))
     _, found = described
+    unknown = Blend({}, {"smell": 1.0}, None, None)
     with pytest.raises(DeepRankingError, match="weights: expected some of"):
-        build_blend(found.frozen, found.readings, found.reductions, {}, {"smell": 1.0}, (None, None))
+        build_blend(found.frozen, found.readings, found.reductions, unknown)
 
 
 @pytest.mark.parametrize("backbone", READINGS)
 def test_each_backbone_has_the_layers_that_are_read(backbone):
-    frozen = frozen_backbone(backbone, 64, "none")
+    frozen = frozen_backbone(LearnSettings(backbone, "none", 64))
     assert len(frozen.outputs) == len(READINGS[backbone])
     assert not frozen.trainable_variables
