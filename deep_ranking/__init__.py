@@ -7,8 +7,7 @@ costs nothing. Keras takes seconds to import: nothing here imports it, but `impo
 after `import keras` is all that `keras.models.load_model` needs to know our layers and losses.
 """
 
-from deep_ranking.lazy import lazy_names, names_by_module
-from deep_ranking.registration import register_with_keras
+from deep_ranking.door import lazy_names, names_by_module, register_with_keras
 
 __version__ = "0.1.0"
 
@@ -61,7 +60,7 @@ _NAMES = names_by_module(
         "search.options": "Options Hit Results",
         "search.update": "update_index Update:IndexUpdate",
         "search.store": "Store",
-        "search.embedder": "Embedder",
+        "search.query": "Embedder",
         "search.stores.registry": "register_store",
         "search.image": "Image:IndexedImage",
         "search.duplicates": "Group find_duplicates",

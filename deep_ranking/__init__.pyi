@@ -83,7 +83,7 @@ from deep_ranking.search.options import Results as Results
 from deep_ranking.search.update import update_index as update_index
 from deep_ranking.search.update import Update as IndexUpdate
 from deep_ranking.search.store import Store as Store
-from deep_ranking.search.embedder import Embedder as Embedder
+from deep_ranking.search.query import Embedder as Embedder
 from deep_ranking.search.stores.registry import register_store as register_store
 from deep_ranking.search.image import Image as IndexedImage
 from deep_ranking.search.duplicates import Group as Group

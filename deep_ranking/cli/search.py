@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deep_ranking.search.embedder import Embedder
+    from deep_ranking.search.query import Embedder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

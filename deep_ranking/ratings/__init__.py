@@ -7,13 +7,4 @@ from deep_ranking.ratings.export import Tally, tally
 from deep_ranking.ratings.questions import Question, choose
 from deep_ranking.ratings.store import ANSWERS, Answer, Rating, RatingStore
 
-__all__ = [
-    "ANSWERS",
-    "Answer",
-    "Question",
-    "Rating",
-    "RatingStore",
-    "Tally",
-    "choose",
-    "tally",
-]
+__all__ = ["ANSWERS", "Answer", "Question", "Rating", "RatingStore", "Tally", "choose", "tally"]

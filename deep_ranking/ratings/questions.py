@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import combinations
+from operator import itemgetter
 
 import numpy as np
 
@@ -22,6 +23,8 @@ ROUNDS = 2
 
 NEAR = 10
 """Candidates are of so many images nearest to the query."""
+
+Rows = tuple[int, int, int]  # of a query and its two candidates
 
 _LOOKED_AT = 32  # so that among many copies of one image there are still different ones
 _TRIES = 200  # queries without a question to pass over, before giving up
@@ -102,32 +105,23 @@ def _next(snapshot: Snapshot, asked: dict[Key, _Asked], rater: str, seed: int) -
     done = sum(min(ROUNDS, count) for path, count in times.items() if snapshot.row(path) is not None)
     remaining = len(opened) + ROUNDS * len(snapshot.images) - done
     if opened:
-        query, a, b = max(opened, key=lambda question: question.raters).rows  # of equals, the oldest
-        return _shown(snapshot, query, (a, b), rater, seed, remaining)
-    for query, pair in _new(snapshot, asked.keys(), times, seed):
-        return _shown(snapshot, query, pair, rater, seed, remaining)
-    return None
+        rows: Rows | None = max(opened, key=itemgetter(0))[1]  # of equals, the oldest
+    else:
+        rows = next(_new(snapshot, asked.keys(), times, seed), None)
+    return rows and _shown(snapshot, *rows, rater, seed, remaining)
 
 
-class _Open(NamedTuple):
-    """A question that needs more raters: how many it has, and its query and candidates as rows."""
-
-    raters: int
-    rows: tuple[int, int, int]
-
-
-def _open(snapshot: Snapshot, asked: dict[Key, _Asked]) -> Iterator[_Open]:
+def _open(snapshot: Snapshot, asked: dict[Key, _Asked]) -> Iterator[tuple[int, Rows]]:
+    """Yield each question that needs more raters: how many it has, and its rows."""
     for paths, question in asked.items():
         if question.raters < RATERS and question.favourite is not None and not question.answered:
             query, a, b = map(snapshot.row, paths)
             if query is not None and a is not None and b is not None:
-                yield _Open(question.raters, (query, a, b))
+                yield question.raters, (query, a, b)
 
 
-def _new(
-    snapshot: Snapshot, known: Iterable[Key], asked: Counter[str], seed: int
-) -> Iterator[tuple[int, tuple[int, int]]]:
-    known, images, tries = set(known), snapshot.images, 0
+def _new(snapshot: Snapshot, known: Container[Key], asked: Counter[str], seed: int) -> Iterator[Rows]:
+    images, tries = snapshot.images, 0
     order = np.random.default_rng(seed).permutation(len(images)).tolist()
     for number in range(ROUNDS):
         for place, query in enumerate(order):
@@ -138,7 +132,7 @@ def _new(
             pairs = [*disputed, *near] if (place + number) % 2 else [*near, *disputed]
             for a, b in pairs:
                 if key(path, images[a].path, images[b].path) not in known:
-                    yield query, (a, b)
+                    yield query, a, b
                     break
             tries += 1
             if tries == _TRIES:
@@ -148,12 +142,10 @@ def _new(
 def candidate_pairs(snapshot: Snapshot, query: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Return the near pair of a query, and its disputed pairs, the most disputed first, as rows."""
     images = snapshot.images
-    hits = snapshot.search(snapshot.matrix[query : query + 1], _LOOKED_AT, Options(), (images[query].hash,))[
-        0
-    ]
+    seen = {images[query].hash}
+    (hits,) = snapshot.search(snapshot.matrix[query : query + 1], _LOOKED_AT, Options(), tuple(seen))
     rows: list[int] = []
     distances: list[float] = []
-    seen = {images[query].hash}
     for hit in hits:
         row = snapshot.row(hit.path)
         if row is not None and images[row].hash not in seen and len(rows) < NEAR:
@@ -162,20 +154,17 @@ def candidate_pairs(snapshot: Snapshot, query: int) -> tuple[list[tuple[int, int
             distances.append(hit.distance)
     own = [images[query].label != "" and images[row].label == images[query].label for row in rows]
     doubts = []
-    for i in range(len(rows)):
-        for j in range(i + 1, len(rows)):
-            margin = (distances[j] - distances[i]) / distances[j] if distances[j] else 0.0
-            against_label = own[j] and not own[i]
-            doubts.append((not against_label, margin, i, j))
+    for i, j in combinations(range(len(rows)), 2):
+        margin = (distances[j] - distances[i]) / distances[j] if distances[j] else 0.0
+        against_label = own[j] and not own[i]
+        doubts.append((not against_label, margin, i, j))
     near = [(rows[0], rows[1])] if len(rows) > 1 else []
     disputed = [(rows[i], rows[j]) for _, _, i, j in sorted(doubts) if (i, j) != (0, 1)]
     return near, disputed
 
 
-def _shown(
-    snapshot: Snapshot, query: int, pair: tuple[int, int], rater: str, seed: int, remaining: int
-) -> Question:
-    first, second = sorted(pair)
+def _shown(snapshot: Snapshot, query: int, a: int, b: int, rater: str, seed: int, remaining: int) -> Question:
+    first, second = sorted((a, b))
     paths = (snapshot.images[row].path for row in (query, first, second))
     text = "\0".join([str(seed), rater, *paths])
     if hashlib.sha256(path_key(text)).digest()[0] % 2:

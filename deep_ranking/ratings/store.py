@@ -41,12 +41,13 @@ def ratings_file(index: str | os.PathLike[str], ratings: str | os.PathLike[str] 
     Raises:
         DeepRankingError: neither, since the index is on a server.
     """
-    folder = folder_of(index)
-    if ratings is None and folder is None:
-        raise DeepRankingError(
-            f"{place_name(index)}: expected --ratings FILE, where ratings are kept, since it is no folder"
-        )
-    return Path(ratings) if ratings is not None else folder / FILE_NAME  # type: ignore[operator]
+    if ratings is not None:
+        return Path(ratings)
+    if folder := folder_of(index):
+        return folder / FILE_NAME
+    raise DeepRankingError(
+        f"{place_name(index)}: expected --ratings FILE, where ratings are kept, since it is no folder"
+    )
 
 
 class Rating(NamedTuple):
@@ -156,22 +157,14 @@ class RatingStore:
         Raises:
             StoreError: as of `add`; so do `ratings`, `stream` and `count`.
         """
-        found = self._rows(
-            "DELETE FROM ratings WHERE id = (SELECT max(id) FROM ratings WHERE rater = ?)"
-            f" RETURNING {_COLUMNS}",
-            rater,
-        )
+        last = "SELECT max(id) FROM ratings WHERE rater = ?"
+        found = self._rows(f"DELETE FROM ratings WHERE id = ({last}) RETURNING {_COLUMNS}", rater)
         return found[0] if found else None
 
     def ratings(self, rater: str | None = None, offset: int = 0, limit: int = -1) -> list[Rating]:
         """Return ratings in the order of time, of one rater or of all."""
-        return self._rows(
-            f"SELECT {_COLUMNS} FROM ratings WHERE ? IS NULL OR rater = ? ORDER BY id LIMIT ? OFFSET ?",
-            rater,
-            rater,
-            limit,
-            offset,
-        )
+        query = f"SELECT {_COLUMNS} FROM ratings WHERE ? IS NULL OR rater = ? ORDER BY id LIMIT ? OFFSET ?"
+        return self._rows(query, rater, rater, limit, offset)
 
     def stream(self) -> Iterator[Rating]:
         """Yield all ratings in the order of time, a thousand in memory at once."""
@@ -205,6 +198,5 @@ class RatingStore:
 def check_rater(name: str) -> None:
     """Raise DeepRankingError unless a rater's name is 1 to 64 printable characters without blank ends."""
     fits = 0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()
-    expect(
-        "rater", fits, f"a name of 1 to {LONGEST_NAME} printable characters, without blanks around it", name
-    )
+    expected = f"a name of 1 to {LONGEST_NAME} printable characters, without blanks around it"
+    expect("rater", fits, expected, name)

@@ -63,19 +63,13 @@ def curves(log: Mapping[str, Sequence[float]], training: str, validation: str, l
     """Return what draws two columns of a training log over the epochs, as far as they are there."""
 
     def draw(axes: Any, ink: Ink) -> None:
-        for name, column, colour, style in (
-            ("training", training, ink.first, "-"),
-            ("validation", validation, ink.second, "--"),
-        ):
+        ways = ("training", training, ink.first, "-"), ("validation", validation, ink.second, "--")
+        for name, column, colour, style in ways:
             if column in log:
-                axes.plot(
-                    log["epoch"], log[column], style, color=colour, marker="o", markersize=3, label=name
-                )
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
+                axes.plot(log["epoch"], log[column], f"o{style}", color=colour, markersize=3, label=name)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y", color=ink.faint, linewidth=0.5)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)  # hides no data
+        _told(axes, "epoch", label)
 
     return draw
 
@@ -92,14 +86,17 @@ def histograms(positive: np.ndarray, negative: np.ndarray) -> Draw:
         ):
             weights = np.full(len(distances), 100 / len(distances))
             axes.hist(distances, bins, weights=weights, color=colour, alpha=0.25)
-            axes.hist(
-                distances, bins, weights=weights, histtype="step", color=colour, linestyle=style, label=name
-            )
-        axes.set_xlabel("Euclidean distance to the query")
-        axes.set_ylabel("share of the pairs, %")
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)  # hides no data
+            line: Any = {"histtype": "step", "color": colour, "linestyle": style, "label": name}
+            axes.hist(distances, bins, weights=weights, **line)
+        _told(axes, "Euclidean distance to the query", "share of the pairs, %")
 
     return draw
+
+
+def _told(axes: Any, x: str, y: str) -> None:
+    """Name the axes and the lines, these above the chart, where they hide no data."""
+    axes.set(xlabel=x, ylabel=y)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
 
 
 def confusion(names: Sequence[str], shares: np.ndarray) -> Draw:
@@ -114,19 +111,11 @@ def confusion(names: Sequence[str], shares: np.ndarray) -> Draw:
         axes.set_yticks(ticks, names)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-        axes.set_xlabel("class of the nearest image")
-        axes.set_ylabel("class of the query")
+        axes.set(xlabel="class of the nearest image", ylabel="class of the query")
         for row, column in zip(*np.nonzero(shares > 0), strict=True):
             share = shares[row, column]
-            strong = (share > 0.6 * most) == (ink is LIGHT)
-            axes.text(
-                column,
-                row,
-                f"{100 * share:.0f}",
-                ha="center",
-                va="center",
-                color="white" if strong else "black",
-                fontsize=8,
-            )
+            colour = "white" if (share > 0.6 * most) == (ink is LIGHT) else "black"
+            text = f"{100 * share:.0f}"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
 
     return draw

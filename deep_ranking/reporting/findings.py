@@ -180,12 +180,7 @@ class Findings:
 
 
 def find(
-    model: Model | str | os.PathLike[str],
-    questions: Questions,
-    baselines: bool,
-    quiet: bool,
-    engine: str,
-    precision: str,
+    model: Model | str | os.PathLike[str], questions: Questions, baselines: bool, quiet: bool, **engine: str
 ) -> Findings:
     """Embed all images and measure; the arguments are those of `write_report`.
 
@@ -195,23 +190,15 @@ def find(
     if isinstance(model, Model):
         log, embedder, called = {}, model, "the model"
     else:
-        log, embedder, called = read_log(model), Model.load(model, engine, precision), Path(model).name
+        log, embedder, called = read_log(model), Model.load(model, **engine), Path(model).name
     results, own = {}, None
     for name, embed in systems(embedder, baselines):
         embeddings = Embeddings(np.array(questions.images), embed(questions.images, quiet))
         results[name] = questions.measure(embeddings)
         own = own or embeddings  # the model comes first
     assert own is not None
-    return Findings(
-        called,
-        embedder,
-        log,
-        questions,
-        own,
-        results,
-        questions.queries(own),
-        questions.confusions(own),
-    )
+    shown, confusions = questions.queries(own), questions.confusions(own)
+    return Findings(called, embedder, log, questions, own, results, shown, confusions)
 
 
 def confusion_matrix(confusions: Sequence[Confusion]) -> tuple[list[str], np.ndarray]:
@@ -225,9 +212,7 @@ def confusion_matrix(confusions: Sequence[Confusion]) -> tuple[list[str], np.nda
         (['cat', 'dog'], array([[nan, 0.5],
                [0. , nan]]))
     """
-    shares: dict[tuple[str, str], float] = {
-        (found.label, found.taken_for): found.share for found in confusions
-    }
+    shares = {(found.label, found.taken_for): found.share for found in confusions}
     pairs = sorted(shares, key=lambda pair: -(shares[pair] + shares.get(pair[::-1], 0)))
     names = list(dict.fromkeys(name for pair in pairs for name in pair))[:CONFUSED]
     matrix = np.array([[shares.get((row, column), 0) for column in names] for row in names], float)

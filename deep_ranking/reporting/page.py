@@ -24,6 +24,7 @@ from deep_ranking.reporting.findings import Findings, Questions, confusion_matri
 from deep_ranking.reporting.pictures import embedding_map, save, strip, thumbnail
 
 _HEADLINES = ("similarity_precision", "knn_accuracy@1", "recall@10", "precision@10")
+_MAPPED = 400  # images on the map, at most
 
 
 def page(findings: Findings, charts: Mapping[str, tuple[Image.Image, ...]]) -> str:
@@ -35,9 +36,8 @@ def page(findings: Findings, charts: Mapping[str, tuple[Image.Image, ...]]) -> s
     """
     import jinja2
 
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    strict = jinja2.StrictUndefined
+    environment = jinja2.Environment(autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
     environment.filters["spoken"] = spoken
     template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     found = findings.results["model"]
@@ -70,9 +70,6 @@ def _facts(findings: Findings) -> list[str]:
 
 def _inline(picture: Image.Image) -> str:
     return f"data:image/webp;base64,{base64.b64encode(save(picture, 'webp')).decode()}"
-
-
-_MAPPED = 400
 
 
 def charts(findings: Findings) -> dict[str, tuple[Image.Image, ...]]:
@@ -126,7 +123,7 @@ def write_report(
         if find_spec(package) is None:
             raise MissingExtraError(package, "report", "the report")
     check_free(output)  # before long work
-    findings = find(model, questions, baselines, quiet, engine, precision)
+    findings = find(model, questions, baselines, quiet, engine=engine, precision=precision)
     numbers, drawn = findings.as_dict(), charts(findings)
     with folder_written_whole(output) as folder:
         for name, versions in drawn.items():
@@ -172,6 +169,5 @@ def report(
 def _classes(images: Classes | str | os.PathLike[str]) -> Classes:
     if isinstance(images, Mapping):
         return images
-    return {
-        name: [str(Path(images) / path) for path in paths] for name, paths in find_classes(images).items()
-    }
+    found = find_classes(images)
+    return {name: [str(Path(images) / path) for path in paths] for name, paths in found.items()}

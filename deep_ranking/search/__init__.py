@@ -1,9 +1,9 @@
 """Search images by their vectors: the store, exact and approximate search, near-duplicates. No Keras."""
 
 from deep_ranking.search.duplicates import Group, find_duplicates
-from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.index import Index
 from deep_ranking.search.options import Hit, Options, Results
+from deep_ranking.search.query import Embedder
 from deep_ranking.search.store import Store
 from deep_ranking.search.stores.registry import register_store
 from deep_ranking.search.update import Report, update_index

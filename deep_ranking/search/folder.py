@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.image import is_named_as_image
+from deep_ranking.search.query import Embedder
 from deep_ranking.search.store import IndexExistsError
 from deep_ranking.search.stores.registry import Place, index_beside
 from deep_ranking.search.update import Report, require_images, update_index

@@ -9,10 +9,19 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.embedder import EmbedderOrMaker, check_embedder, made
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Options, Results, chosen
-from deep_ranking.search.query import Query, checked_vectors, mean_query, read_query, several, texts
+from deep_ranking.search.query import (
+    EmbedderOrMaker,
+    Query,
+    check_embedder,
+    checked_vectors,
+    made,
+    mean_query,
+    read_query,
+    several,
+    texts,
+)
 from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.store import Store
 from deep_ranking.search.stores.registry import Place, create_store, open_store, store_exists

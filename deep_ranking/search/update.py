@@ -11,8 +11,8 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
-from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.image import Image, file_hash
+from deep_ranking.search.query import Embedder
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Index

@@ -9,6 +9,6 @@ for _package in ("fastapi", "uvicorn", "jinja2", "python_multipart"):
         raise MissingExtraError(_package, "web", "the page")
 
 from deep_ranking.web.app import create_app  # noqa: E402 - the message above is clearer than its ImportError
-from deep_ranking.web.settings import Settings  # noqa: E402
+from deep_ranking.web.site import Settings  # noqa: E402
 
 __all__ = ["Settings", "create_app"]

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from threadpoolctl import threadpool_limits
 
 from deep_ranking import __version__
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
-from deep_ranking.web.routes import images, pages, ratings, search, uploads
+from deep_ranking.web.routes import images, pages, ratings, search
 from deep_ranking.web.safety import Guard
-from deep_ranking.web.settings import Settings
-from deep_ranking.web.site import ImageEmbedder, Site
+from deep_ranking.web.site import ImageEmbedder, Settings, Site
 
 _MOST_CONNECTIONS = 512
 _PROBLEM = {"model": schema.Problem, "content": {problems.MEDIA_TYPE: {}}, "description": "A problem."}
@@ -48,16 +46,15 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
         lifespan=lifespan,
-        generate_unique_id_function=_operation,
+        generate_unique_id_function=lambda route: route.name,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.site = site
     problems.install(app)
-    for routes in (pages, images, uploads, search, ratings):
-        app.include_router(routes.router, prefix="/api")
+    for router in (pages.router, images.router, images.uploads, search.router, ratings.router):
+        app.include_router(router, prefix="/api")
     app.include_router(pages.pages)
-    static = Path(__file__).parent / "static"
-    app.mount("/static", StaticFiles(directory=static, check_dir=False), name="static")
+    app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static"), check_dir=False))
     app.add_middleware(Guard, settings=settings)
     return app
 
@@ -97,10 +94,6 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
     # Requests are served side by side, a thread each; BLAS's own threads would only wait for each other.
     with listener, threadpool_limits(1, "blas"):
         _Server(config, lambda: started(address), app.state.site.workers.stop).run([listener])
-
-
-def _operation(route: APIRoute) -> str:
-    return route.name
 
 
 class _Server(uvicorn.Server):

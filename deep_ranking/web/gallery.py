@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 
 import numpy as np
@@ -33,37 +34,29 @@ class Gallery:
         metadata: of the index; `images` is the folder of the images, `model` the file of the network.
 
     Attributes:
+        folder: that the paths are relative to, or None.
+        rows: the row of each image, by its number.
         sizes: width and height in pixels of the images whose files were looked at, by number.
     """
 
     def __init__(self, snapshot: Snapshot, metadata: dict[str, str]):
-        self.snapshot, self.metadata = snapshot, metadata
+        self.snapshot, self.metadata, self.folder = snapshot, metadata, metadata.get("images")
         self.ids: list[int] = []
         self.sizes: dict[int, tuple[int, int]] = {}
-        self._rows: dict[int, int] = {}
+        self.rows: dict[int, int] = {}
         for row, image in enumerate(snapshot.images):
             number = image_id(image)
-            while number in self._rows:  # at a million images, once in ten thousand indexes
+            while number in self.rows:  # at a million images, once in ten thousand indexes
                 number += 1
-            self._rows[number] = row
+            self.rows[number] = row
             self.ids.append(number)
         self._building, self._has_built = threading.Lock(), False
         snapshot.prepare()  # now, not by the first who searches
         self.labels, self.rows_of_content  # noqa: B018
 
-    @classmethod
-    def load(cls, place: str | os.PathLike[str]) -> "Gallery":
-        """Read the index in a folder as it is now.
-
-        Raises:
-            DeepRankingError: there is none, or it cannot be read.
-        """
-        with Index.open(place) as index:
-            return cls(index.snapshot, dict(index.metadata))
-
     def take_over(self, earlier: "Gallery") -> None:
         """Remember what an earlier version knew of the images that are still there."""
-        self.sizes |= {number: size for number, size in dict(earlier.sizes).items() if number in self._rows}
+        self.sizes |= {number: size for number, size in dict(earlier.sizes).items() if number in self.rows}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,15 +65,6 @@ class Gallery:
     def key(self) -> tuple[str, int]:
         """The identity and the version of the index."""
         return self.metadata["identity"], self.snapshot.version
-
-    @property
-    def folder(self) -> str | None:
-        """The folder that the paths are relative to."""
-        return self.metadata.get("images")
-
-    def row(self, number: int) -> int | None:
-        """Return the row of an image by its number."""
-        return self._rows.get(number)
 
     @cached_property
     def rows_of_content(self) -> dict[bytes, int]:
@@ -183,17 +167,17 @@ class CurrentGallery:
         finally:
             self._loading.release()
 
+    def _opened(self) -> AbstractContextManager[Index]:
+        return Index.open(self._place) if self._index is None else nullcontext(self._index)
+
     def _key(self) -> tuple[str, int]:
-        if self._index is not None:
-            return self._index.metadata["identity"], self._index.store.version()
-        with Index.open(self._place) as index:
+        with self._opened() as index:
             return index.metadata["identity"], index.store.version()
 
     def _read(self) -> Gallery:
-        if self._index is None:
-            return Gallery.load(self._place)
-        self._index.refresh()
-        return Gallery(self._index.snapshot, dict(self._index.metadata))
+        with self._opened() as index:
+            index.refresh()
+            return Gallery(index.snapshot, dict(index.metadata))
 
     def _state(self) -> tuple:
         if self._folder is None:

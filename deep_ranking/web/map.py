@@ -76,10 +76,8 @@ class PairDistances:
 
     def closer_than(self, distance: float) -> float:
         """Return the share of pairs that are farther apart than this, 0..1; 0 if there are no pairs."""
-        if not len(self.distances):
-            return 0.0
-        farther = len(self.distances) - np.searchsorted(self.distances, distance, "right")
-        return float(farther / len(self.distances))
+        count = len(self.distances)
+        return float((count - np.searchsorted(self.distances, distance, "right")) / count) if count else 0.0
 
     def histogram(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the edges (n + 1,) from 0 to the largest distance, and the counts (n,)."""

@@ -2,8 +2,8 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -31,20 +31,21 @@ class Problem(HTTPException):
         status: HTTP status.
         detail: a sentence for people, which says what to do.
         kind: last part of the problem's type, where programs tell it from others of its status.
+        headers: which go with it.
     """
 
-    def __init__(self, status: int, detail: str, kind: str | None = None):
-        super().__init__(status, detail)
+    def __init__(
+        self, status: int, detail: str, kind: str | None = None, headers: Mapping[str, str] | None = None
+    ):
+        super().__init__(status, detail, headers)
         self.kind = kind
 
 
-def response(problem: HTTPException) -> Response:
+def response(problem: Problem) -> Response:
     """Return a problem as JSON."""
-    title = HTTPStatus(problem.status_code).phrase
-    kind = getattr(problem, "kind", None)
     content = {
-        "type": f"/problems/{kind}" if kind else "about:blank",
-        "title": title,
+        "type": f"/problems/{problem.kind}" if problem.kind else "about:blank",
+        "title": HTTPStatus(problem.status_code).phrase,
         "status": problem.status_code,
         "detail": problem.detail,
     }
@@ -56,13 +57,12 @@ def install(app: FastAPI) -> None:
     """Let every error of the app be answered so."""
 
     @app.exception_handler(HTTPException)
-    async def told(request: Request, error: Exception) -> Response:
-        problem = cast(HTTPException, error)
-        if not isinstance(problem, Problem):  # of the framework, which says no more than the title
-            headers = problem.headers  # which methods an address takes
-            problem = Problem(problem.status_code, _PLAIN.get(problem.status_code, problem.detail))
-            problem.headers = headers
-        return response(problem)
+    async def told(request: Request, error: HTTPException) -> Response:
+        if isinstance(error, Problem):
+            return response(error)
+        # The framework's say no more than the title; in the headers, which methods an address takes.
+        detail = _PLAIN.get(error.status_code, error.detail)
+        return response(Problem(error.status_code, detail, headers=error.headers))
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: Exception) -> Response:
@@ -78,11 +78,9 @@ def install(app: FastAPI) -> None:
         return response(Problem(503, detail, "ratings-unusable"))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: Exception) -> Response:
-        found = [_sentence(e) for e in cast(RequestValidationError, error).errors()[:3]]
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        found = [
+            f"{' '.join(str(part)[:50] for part in one['loc'])}: {one['msg'][:200]}"
+            for one in error.errors()[:3]
+        ]
         return response(Problem(422, "; ".join(found)))
-
-
-def _sentence(error: dict) -> str:
-    where = " ".join(str(part)[:50] for part in error["loc"])
-    return f"{where}: {error['msg'][:200]}"

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deep_ranking.web.problems import Problem, response
-from deep_ranking.web.settings import Settings
+from deep_ranking.web.site import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,7 @@ class Guard:
         most = LARGEST_BODY + (self.settings.max_upload_bytes if scope["path"] == UPLOADS else 0)
         too_large = Problem(413, f"More than {most - LARGEST_BODY or most:,} bytes were sent; send less.")
         body = LimitedBody(receive, most, self.settings.request_seconds, too_large)
-        started = False
-        asked = scope["method"]
+        started, asked = False, scope["method"]
         if asked == "HEAD":  # what GET would answer, without its body
             scope = {**scope, "method": "GET"}
 
@@ -65,8 +64,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
+                headers.update(HEADERS)
                 headers.setdefault("Cache-Control", "no-cache")
                 if asked not in READING:
                     await body.drain()
@@ -94,13 +92,11 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not is_own_host(host, self.settings.host):
-            return Problem(
-                421, f"This server does not answer for the host {host[:100]!r}; use its own address."
-            )
+            detail = f"This server does not answer for the host {host[:100]!r}; use its own address."
+            return Problem(421, detail)
         if scope["method"] not in READING and not is_same_origin(headers, scope["scheme"]):
-            return Problem(
-                403, "Another site may not write here; open the page at this server's own address."
-            )
+            detail = "Another site may not write here; open the page at this server's own address."
+            return Problem(403, detail)
         if len(scope["query_string"]) > LONGEST_QUERY:
             return Problem(414, f"The address is too long; at most {LONGEST_QUERY} bytes after the '?'.")
         return None
@@ -120,8 +116,7 @@ class LimitedBody:
         self._receive, self._most, self._too_large = receive, most, too_large
         self._now = asyncio.get_running_loop().time
         self._until = self._now() + seconds
-        self._received = 0
-        self._complete = False
+        self._received, self._complete = 0, False
 
     async def __call__(self) -> Message:
         """Receive the next part.

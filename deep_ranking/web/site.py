@@ -1,22 +1,65 @@
-"""Everything that requests share, and how a request names an image: by number or path, or an upload."""
+"""What the server is told, and everything that its requests share."""
 
+import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Protocol
 
 import numpy as np
 from fastapi import Depends, Request
 
 from deep_ranking.ratings import RatingStore
+from deep_ranking.ratings.store import ratings_file
 from deep_ranking.search import Index
+from deep_ranking.search.stores.registry import folder_of
+from deep_ranking.settings import POSITIVE, Check, at_least, setting
+from deep_ranking.settings import Settings as CheckedSettings
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import CurrentGallery, Gallery, shown
 from deep_ranking.web.map import OncePerVersion, PairDistances, make_map
 from deep_ranking.web.problems import Problem
-from deep_ranking.web.settings import Settings
 from deep_ranking.web.thumbnails import Thumbnails
 from deep_ranking.web.uploads import Uploads
 from deep_ranking.web.workers import Workers
+
+
+@dataclass(frozen=True)
+class Settings(CheckedSettings):
+    """What is served, and its limits.
+
+    Args:
+        index: folder of the index, or the URL of its store.
+        ratings: file of the ratings; in the folder of the index by default, needed with a URL.
+        host: address that the server listens on. On 127.0.0.1 it answers requests to this machine's own names
+            only.
+        max_upload_bytes: largest upload.
+        max_uploads: uploads kept in memory; the oldest is forgotten first.
+        request_seconds: time in which a request has to arrive and to be answered.
+        thumbnail_bytes: size of the cache of thumbnails.
+        seed: of the order of questions, and of the pairs that the distance histogram is drawn from.
+
+    Raises:
+        DeepRankingError: a value out of range, or no place for the ratings.
+    """
+
+    index: str | os.PathLike[str]
+    ratings: str | os.PathLike[str] | None = None
+    host: str = setting("127.0.0.1", check=Check(bool, "an address"))
+    max_upload_bytes: int = setting(32 << 20, check=POSITIVE)
+    max_uploads: int = setting(64, check=POSITIVE)
+    request_seconds: float = setting(30.0, check=POSITIVE)
+    thumbnail_bytes: int = setting(1 << 30, check=POSITIVE)
+    seed: int = setting(0, check=at_least(0))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        ratings_file(self.index, self.ratings)
+
+    @property
+    def cache(self) -> Path:
+        """The folder of what may be deleted at any time: beside the index, or beside the ratings."""
+        return (folder_of(self.index) or ratings_file(self.index, self.ratings).parent) / "cache"
 
 
 class ImageEmbedder(Protocol):
@@ -52,7 +95,7 @@ class Site:
                 index.check_model(embedder.fingerprint, embedder.dimension)
         self._gallery = CurrentGallery(settings.index)
         try:
-            self.ratings: RatingStore = settings.open_ratings()
+            self.ratings = RatingStore(ratings_file(settings.index, settings.ratings))
         except BaseException:
             self._gallery.close()
             raise
@@ -93,7 +136,7 @@ def row_of(gallery: Gallery, number: int) -> int:
     Raises:
         Problem: 404, no image has it.
     """
-    row = gallery.row(number)
+    row = gallery.rows.get(number)
     if row is None:
         raise Problem(404, "No image in the index has this number; it was removed or changed. Search again.")
     return row
@@ -105,65 +148,3 @@ def _site(request: Request) -> Site:
 
 At = Annotated[Site, Depends(_site)]
 """A route's parameter that brings the site."""
-
-
-@dataclass(frozen=True)
-class ImageVector:
-    """An image that is searched by or compared: of the index, or an upload.
-
-    Attributes:
-        vector: shape (dimension,), float32.
-        row: of the image, or None for an upload.
-        upload: its name, or None for an image.
-    """
-
-    vector: np.ndarray
-    row: int | None = None
-    upload: str | None = None
-
-
-def by_image(gallery: Gallery, number: int) -> ImageVector:
-    """Return the query of an image's number.
-
-    Raises:
-        Problem: 404, there is none.
-    """
-    row = row_of(gallery, number)
-    return ImageVector(gallery.snapshot.matrix[row], row)
-
-
-def by_path(gallery: Gallery, path: str) -> ImageVector:
-    """Return the query of a path in the index; no file is looked for elsewhere.
-
-    Raises:
-        Problem: 404, it is not in the index.
-    """
-    row = gallery.snapshot.row(path)
-    if row is None:
-        raise Problem(404, "No image in the index has this path; paths are relative to the folder of images.")
-    return ImageVector(gallery.snapshot.matrix[row], row)
-
-
-def by_upload(site: Site, gallery: Gallery, name: str) -> ImageVector:
-    """Return the query of an upload.
-
-    Raises:
-        Problem: 404, it is forgotten, or the index is of another model now.
-    """
-    vector = site.uploads.get(name).vector
-    if len(vector) != gallery.snapshot.matrix.shape[1]:
-        raise Problem(404, "The index has changed its model; start the server again.", "upload-forgotten")
-    return ImageVector(vector, upload=name)
-
-
-def by_text(site: Site, gallery: Gallery, text: str) -> ImageVector:
-    """Return the query of `ID` or `upload:NAME`.
-
-    Raises:
-        Problem: 422, neither; 404, there is none.
-    """
-    if text.startswith("upload:"):
-        return by_upload(site, gallery, text.removeprefix("upload:"))
-    if not (text.isascii() and text.isdecimal() and len(text) <= 16):
-        raise Problem(422, "Expected an image's number, or upload:NAME with the name of an upload.")
-    return by_image(gallery, int(text))

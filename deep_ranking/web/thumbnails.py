@@ -1,7 +1,4 @@
-"""Thumbnails: made once of an indexed image's bytes, and of nothing else, and kept in one SQLite file.
-
-The file is of limited size and lies beside the index's other caches.
-"""
+"""Thumbnails of indexed images' bytes, and of nothing else, kept in one SQLite file of limited size."""
 
 import contextlib
 import hashlib
@@ -80,8 +77,7 @@ class Thumbnails:
     """
 
     def __init__(self, folder: Path, limit: int):
-        self._limit = limit
-        self._lock = threading.Lock()
+        self._limit, self._lock = limit, threading.Lock()
         self._database = _connect(folder / FILE_NAME)
         self._bytes = self._count()
 
@@ -122,11 +118,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return _prepared(str(path))
-        except sqlite3.OperationalError as error:
-            logger.warning("%s: thumbnails are not kept (%s)", path, error)
-            break
-        except OSError as error:
-            logger.warning("%s: thumbnails are not kept (%s)", path, error.strerror)
+        except (sqlite3.OperationalError, OSError) as error:
+            logger.warning("%s: thumbnails are not kept (%s)", path, getattr(error, "strerror", error))
             break
         except sqlite3.DatabaseError:  # damaged, and nothing in it is worth mending
             path.unlink(missing_ok=True)

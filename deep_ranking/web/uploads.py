@@ -14,7 +14,6 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from deep_ranking.images.decode import ImageError, TooManyPixelsError, UnknownFormatError, read_size
 from deep_ranking.web.problems import Problem
-from deep_ranking.web.settings import Settings
 from deep_ranking.web.thumbnails import SIZES, make_thumbnail
 
 
@@ -62,22 +61,21 @@ class Uploads:
         """
         with self._lock:
             if name not in self._kept:
-                raise Problem(
-                    404, "This upload is no longer known; upload the image again.", "upload-forgotten"
-                )
+                detail = "This upload is no longer known; upload the image again."
+                raise Problem(404, detail, "upload-forgotten")
             self._kept.move_to_end(name)
             return self._kept[name]
 
 
-async def receive_file(request: Request, settings: Settings) -> bytes:
-    """Return the bytes of the field `file` of a multipart request.
+async def receive_file(request: Request, most: int) -> bytes:
+    """Return the bytes, at most so many, of the field `file` of a multipart request.
 
     Raises:
         Problem: 415, no multipart; 400, damaged, or without the field; 413, too large.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Problem(415, "Send the image as multipart/form-data, in the field 'file'.")
-    parser = _Parser(request, 2 * settings.max_upload_bytes)  # above what is let in: never on the disk
+    parser = _Parser(request, 2 * most)  # above what is let in: never on the disk
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -89,8 +87,8 @@ async def receive_file(request: Request, settings: Settings) -> bytes:
         data = await file.read()
     finally:
         await form.close()
-    if len(data) > settings.max_upload_bytes:
-        raise Problem(413, f"The file is larger than {settings.max_upload_bytes:,} bytes; make it smaller.")
+    if len(data) > most:
+        raise Problem(413, f"The file is larger than {most:,} bytes; make it smaller.")
     return data
 
 
@@ -112,8 +110,11 @@ class _Parser(MultiPartParser):
             raise MultiPartException("it is cut off")
 
 
-def examine(data: bytes) -> tuple[int, int, bytes]:
-    """Return width, height and the largest thumbnail of an uploaded image, which is thereby decoded.
+def examine(data: bytes) -> tuple[bytes, int, int, bytes]:
+    """Return of an uploaded image, which is thereby decoded, what is to be known.
+
+    Returns:
+        The SHA-256 by which the index knows contents, width, height, and the largest thumbnail.
 
     Raises:
         Problem: 413, too many pixels, told by the header and not decoded; 415, of no known format; 422,
@@ -121,19 +122,10 @@ def examine(data: bytes) -> tuple[int, int, bytes]:
     """
     try:
         width, height = read_size(data)
-        return width, height, make_thumbnail(data, max(SIZES))
+        return hashlib.sha256(data).digest(), width, height, make_thumbnail(data, max(SIZES))
     except TooManyPixelsError as error:
-        raise Problem(413, _sentence(error)) from None
+        raise Problem(413, f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
     except UnknownFormatError:
         raise Problem(415, "The file is no image of a known format; send a JPEG, PNG, WebP or GIF.") from None
     except ImageError:
         raise Problem(422, "The image is damaged or cut off; send another copy of it.") from None
-
-
-def content_hash(data: bytes) -> bytes:
-    """Return the SHA-256 by which the index knows contents."""
-    return hashlib.sha256(data).digest()
-
-
-def _sentence(error: Exception) -> str:
-    return f"{str(error)[:1].upper()}{str(error)[1:]}."

@@ -96,7 +96,7 @@ class Short:
         (lambda: evaluate(Model(), {}), "classes: expected a folder .* found an empty mapping"),
         (lambda: evaluate(Model(), 3), "classes: expected a folder .* found int"),
         (lambda: evaluate(Model(), {"cat": 3}), "classes: expected a folder .* found dict"),
-        (lambda: evaluate(Model(), "nowhere"), "classes: expected images in sub-folders of nowhere"),
+        (lambda: evaluate(Model(), "nowhere"), "nowhere: expected a folder of images, found nothing"),
         (lambda: evaluate(Model(), CLASSES, triplets="t.txt"), "triplets: expected Triplets.* found str"),
         (lambda: evaluate(Model(), queries=CLASSES), "expected queries and gallery together"),
         (lambda: evaluate(Model(), CLASSES, metrics="map@r"), "metrics: expected several names"),

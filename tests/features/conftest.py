@@ -1,5 +1,7 @@
 """A few images, and every feature ready to compute."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,14 @@ def image_paths(tmp_path_factory) -> list[Path]:
     return paths
 
 
+@pytest.fixture(scope="session")
+def fitted(image_paths) -> Callable[[type[CodebookFeature]], Feature]:
+    """Give a feature fitted to the textures, once a session, since some take seconds; nobody changes it."""
+    return functools.cache(lambda kind: kind().fit(image_paths))
+
+
 @pytest.fixture(scope="session", params=FEATURES)
-def feature(request, image_paths) -> Feature:
+def feature(request, fitted) -> Feature:
     """Each feature in turn, fitted where it needs it."""
     kind = FEATURES[request.param]
-    return kind().fit(image_paths) if issubclass(kind, CodebookFeature) else kind()
+    return fitted(kind) if issubclass(kind, CodebookFeature) else kind()

@@ -111,8 +111,8 @@ def test_no_image_makes_no_codebook(unfitted):
         unfitted.fit([])
 
 
-def test_another_seed_is_another_codebook(unfitted, image_paths):
-    one, other = (type(unfitted)(seed=seed).fit(image_paths) for seed in (0, 1))
+def test_another_seed_is_another_codebook(unfitted, fitted, image_paths):
+    one, other = fitted(type(unfitted)), type(unfitted)(seed=1).fit(image_paths)
     assert one.fingerprint() != other.fingerprint()
     assert (one.compute(texture(0)) != other.compute(texture(0))).any()
 
@@ -126,8 +126,8 @@ def test_black_images_alone_still_make_a_codebook(unfitted, tmp_path):
         assert np.isfinite(fitted.compute(image)).all()
 
 
-def test_a_codebook_comes_back_from_its_file(unfitted, image_paths, tmp_path):
-    fitted = unfitted.fit(image_paths)
+def test_a_codebook_comes_back_from_its_file(unfitted, fitted, tmp_path):
+    fitted = fitted(type(unfitted))
     fitted.save(tmp_path / "codebook.npz")
     back = unfitted.load(tmp_path / "codebook.npz")
     assert back.fingerprint() == fitted.fingerprint()

@@ -4,7 +4,7 @@ A feature is one file with one contract, `feature.Feature`; the embedding of any
 of vectors (`vectors.py`).
 """
 
-from deep_ranking.lazy import lazy_names
+from deep_ranking.door import lazy_names
 
 _NAMES = {
     "FEATURES": "features",

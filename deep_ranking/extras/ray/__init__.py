@@ -1,6 +1,6 @@
 """Past one machine: images embedded by Ray workers, in shards that outlive them (extra `cluster`)."""
 
-from deep_ranking.lazy import lazy_names
+from deep_ranking.door import lazy_names
 
 _NAMES = {
     "find_sources": "sources",

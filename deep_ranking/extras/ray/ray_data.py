@@ -8,7 +8,7 @@ from deep_ranking.errors import DeepRankingError, MissingExtraError, expect
 from deep_ranking.extras.ray.ray_cluster import join_cluster
 from deep_ranking.extras.ray.shards import Shard, ShardFolder
 from deep_ranking.extras.ray.worker import ShardEmbedder
-from deep_ranking.search.embedder import Embedder
+from deep_ranking.search.query import Embedder
 
 
 def embed_shards(

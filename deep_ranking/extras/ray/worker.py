@@ -10,8 +10,8 @@ import numpy as np
 from deep_ranking.errors import reason
 from deep_ranking.extras.ray.shards import Result, Shard, ShardFolder, batches, to_parquet
 from deep_ranking.extras.ray.sources import ContainerError, Encoded, Source, read_source
-from deep_ranking.search.embedder import Embedder
 from deep_ranking.search.image import Image
+from deep_ranking.search.query import Embedder
 
 T = TypeVar("T")
 

@@ -1,10 +1,12 @@
-"""The images of the index: lists, thumbnails, originals."""
+"""The images of the index, as lists, thumbnails and originals; and others, uploaded to search by."""
 
 import io
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from PIL import Image
 
 from deep_ranking.images.decode import FORMATS, ImageError, read_size
@@ -12,13 +14,26 @@ from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At, Site, row_of
-from deep_ranking.web.thumbnails import MEDIA_TYPE, make_thumbnail, read_indexed
+from deep_ranking.web.thumbnails import MEDIA_TYPE, SIZES, make_thumbnail, read_indexed
+from deep_ranking.web.uploads import Upload, examine, receive_file
 
-router = APIRouter(tags=["images"])
+router, uploads = APIRouter(tags=["images"]), APIRouter(tags=["uploads"])
 
 ImageId = Annotated[schema.Id, Path(description="An image's number.")]
 ThumbnailSize = Annotated[Literal["160", "320", "640"], Query(description="Pixels of the longer side.")]
 IfNoneMatch = Annotated[str | None, Header()]
+UploadName = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+
+# For the API's description, which cannot see what is read and answered without a model of Pydantic.
+_FILE = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary"}},
+}
+_BODY = {"required": True, "content": {"multipart/form-data": {"schema": _FILE}}}
+_UNCHANGED = {"description": "As it was."}
+_WEBP: dict[int | str, dict[str, Any]] = {200: {"content": {MEDIA_TYPE: {}}}}
+_ANY: dict[int | str, dict[str, Any]] = {200: {"content": {"image/*": {}}}, 304: _UNCHANGED}
 
 
 @router.get("/images")
@@ -46,18 +61,14 @@ async def one_image(site: At, number: ImageId) -> schema.Image:
     row = row_of(gallery, number)
     if number not in gallery.sizes:
         try:
-            await site.workers.decode(_measure, gallery, row)
+            await site.workers("decode", _measure, gallery, row)
         except Problem as problem:
             if problem.status_code != 404:
                 raise
     return site.image(gallery, row)
 
 
-@router.get(
-    "/images/{number}/thumbnail",
-    response_class=Response,
-    responses={200: {"content": {MEDIA_TYPE: {}}}, 304: {"description": "As it was."}},
-)
+@router.get("/images/{number}/thumbnail", response_class=Response, responses={**_WEBP, 304: _UNCHANGED})
 async def thumbnail(
     site: At, number: ImageId, size: ThumbnailSize = "320", if_none_match: IfNoneMatch = None
 ) -> Response:
@@ -66,25 +77,48 @@ async def thumbnail(
     row, headers = row_of(gallery, number), _lasting(f'"{number}-{size}"')
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    data = await site.workers.disk(site.thumbnails.get, number, int(size))
+    data = await site.workers("disk", site.thumbnails.get, number, int(size))
     if data is None:
-        data = await site.workers.decode(_make_thumbnail, site, gallery, row, int(size))
+        data = await site.workers("decode", _make_thumbnail, site, gallery, row, int(size))
     return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
-@router.get(
-    "/images/{number}/file",
-    response_class=Response,
-    responses={200: {"content": {"image/*": {}}}, 304: {"description": "As it was."}},
-)
+@router.get("/images/{number}/file", response_class=Response, responses=_ANY)
 async def original(site: At, number: ImageId, if_none_match: IfNoneMatch = None) -> Response:
     """Return an image's file as it is."""
     gallery = site.gallery
     row, headers = row_of(gallery, number), _lasting(f'"{number}"')
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    data, kind = await site.workers.decode(_read, gallery, row)
+    data, kind = await site.workers("decode", _read, gallery, row)
     return Response(data, media_type=kind, headers=headers)
+
+
+@uploads.post("/uploads", status_code=201, openapi_extra={"requestBody": _BODY})
+async def upload(site: At, request: Request) -> schema.Uploaded:
+    """Take an image (multipart, field `file`) to search by; it is kept in memory only, for a while."""
+    data = await receive_file(request, site.settings.max_upload_bytes)
+    content, width, height, picture = await site.workers("decode", examine, data)
+    gallery = site.gallery
+    row = gallery.rows_of_content.get(content)
+    if row is not None:
+        vector = gallery.snapshot.matrix[row].copy()
+    elif site.embedder is not None:
+        vector = await site.workers("embed", site.embedder.embed_image, data)
+    else:
+        detail = "No model is loaded, so only images of the index can be searched by; "
+        raise Problem(409, f"{detail}start the server with --model FILE.", "no-model")
+    name = site.uploads.add(Upload(vector, width, height, picture))
+    return schema.Uploaded(upload=name, width=width, height=height)
+
+
+@uploads.get("/uploads/{name}/thumbnail", response_class=Response, responses=_WEBP)
+async def upload_thumbnail(site: At, name: UploadName, size: ThumbnailSize = "320") -> Response:
+    """Return an upload as WebP, made smaller to fit into a square of the size."""
+    data = site.uploads.get(name).picture
+    if int(size) < max(SIZES):
+        data = await site.workers("decode", make_thumbnail, data, int(size))
+    return Response(data, media_type=MEDIA_TYPE, headers={"Cache-Control": "private, max-age=3600"})
 
 
 def known_labels(gallery: Gallery, labels: list[str]) -> list[str]:
@@ -108,34 +142,31 @@ def _lasting(tag: str) -> dict[str, str]:
 def _measure(gallery: Gallery, row: int) -> bytes:
     """Remember an image's size in pixels, and return its bytes."""
     data = read_indexed(gallery.folder, gallery.snapshot.images[row])
-    try:
+    with _readable():
         gallery.sizes[gallery.ids[row]] = read_size(data)
-    except ImageError:
-        raise _unreadable() from None
     return data
 
 
 def _make_thumbnail(site: Site, gallery: Gallery, row: int, size: int) -> bytes:
     data = _measure(gallery, row)
-    try:
+    with _readable():
         made = make_thumbnail(data, size)
-    except ImageError:
-        raise _unreadable() from None
     site.thumbnails.put(gallery.ids[row], size, made)
     return made
 
 
 def _read(gallery: Gallery, row: int) -> tuple[bytes, str]:
     data = read_indexed(gallery.folder, gallery.snapshot.images[row])
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            kind = image.get_format_mimetype()
-    except Exception:
-        kind = None
-    if kind is None:  # whatever it is, it is no image, so no browser shall take it for a page
-        raise _unreadable()
+    with _readable(Exception), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        kind = image.get_format_mimetype()
+        if kind is None:  # whatever it is, it is no image, so no browser shall take it for a page
+            raise ImageError
     return data, kind
 
 
-def _unreadable() -> Problem:
-    return Problem(404, "The image's file cannot be decoded; index the folder again.")
+@contextmanager
+def _readable(errors: type[Exception] = ImageError) -> Iterator[None]:
+    try:
+        yield
+    except errors:
+        raise Problem(404, "The image's file cannot be decoded; index the folder again.") from None

@@ -29,36 +29,35 @@ async def question(
 ) -> schema.Question:
     """Choose what to ask a rater next; the same until it is answered."""
     _check(rater)
-    return await site.workers.search(_question, site, site.gallery, rater, skip)
+    return await site.workers("search", _question, site, site.gallery, rater, skip)
 
 
 @router.post("", status_code=201)
 async def rate(site: At, rating: schema.NewRating) -> schema.Rated:
     """Keep an answer for good."""
-    _check(rating.rater)
     gallery = site.gallery
     rows = [row_of(gallery, number) for number in (rating.query, rating.a, rating.b)]
     query, a, b = (gallery.snapshot.images[row].path for row in rows)
     try:
-        number = await site.workers.disk(site.ratings.add, rating.rater, query, a, b, rating.answer)
+        number = await site.workers("disk", site.ratings.add, rating.rater, query, a, b, rating.answer)
     except AnsweredError as error:
         raise Problem(409, f"{error}.", "already-answered") from None
     except StoreError:
         raise  # a DeepRankingError, but none of the client's making
     except DeepRankingError as error:
         raise Problem(422, f"{error}.") from None
-    return schema.Rated(id=number, answered=await site.workers.disk(site.ratings.count, rating.rater))
+    return schema.Rated(id=number, answered=await site.workers("disk", site.ratings.count, rating.rater))
 
 
 @router.delete("/last")
 async def undo(site: At, rater: Rater) -> schema.Undone:
     """Take a rater's last answer back, and return it."""
     _check(rater)
-    undone = await site.workers.disk(site.ratings.undo, rater)
+    undone = await site.workers("disk", site.ratings.undo, rater)
     if undone is None:
         raise Problem(404, "There is no answer to take back.", "nothing-to-undo")
     described = _described(site, site.gallery, undone)
-    return schema.Undone(**dict(described), answered=await site.workers.disk(site.ratings.count, rater))
+    return schema.Undone(**dict(described), answered=await site.workers("disk", site.ratings.count, rater))
 
 
 @router.get("")
@@ -70,8 +69,8 @@ async def list_ratings(
 ) -> schema.Ratings:
     """List ratings, in order of time, of one rater or of all."""
     gallery = site.gallery
-    found = await site.workers.disk(site.ratings.ratings, rater, offset, limit)
-    total = await site.workers.disk(site.ratings.count, rater)
+    found = await site.workers("disk", site.ratings.ratings, rater, offset, limit)
+    total = await site.workers("disk", site.ratings.count, rater)
     items = [_described(site, gallery, rating) for rating in found]
     return schema.Ratings(total=total, offset=offset, limit=limit, items=items)
 
@@ -79,7 +78,7 @@ async def list_ratings(
 @router.get("/summary")
 async def summary(site: At) -> schema.RatingSummary:
     """Count ratings, by rater and by how they agree."""
-    ratings = await site.workers.disk(site.ratings.ratings)
+    ratings = await site.workers("disk", site.ratings.ratings)
     of_each = Counter(rating.rater for rating in ratings)
     counted = tally(ratings)
     return schema.RatingSummary(
@@ -94,15 +93,12 @@ async def summary(site: At) -> schema.RatingSummary:
 @router.get("/export", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def export(site: At, min_raters: Annotated[int, Query(ge=1, le=1000)] = 1) -> Response:
     """Return the triplets that all their raters agree on, as a file that train.py takes; 404 if none."""
-    ratings = await site.workers.disk(site.ratings.ratings)
+    ratings = await site.workers("disk", site.ratings.ratings)
     paths = (image.path for image in site.gallery.snapshot.images)
     lines = [*map(triplet_line, within(tally(ratings).unanimous(min_raters), paths))]
     if not lines:
-        raise Problem(
-            404,
-            f"No question has {min_raters} or more raters who all prefer the same image; rate more.",
-            "nothing-to-export",
-        )
+        detail = f"No question has {min_raters} or more raters who all prefer the same image; rate more."
+        raise Problem(404, detail, "nothing-to-export")
     return Response(
         "".join(lines).encode("utf-8", "surrogateescape"),
         media_type="text/plain; charset=utf-8",
@@ -124,9 +120,7 @@ def _question(site: Site, gallery: Gallery, rater: str, skip: int) -> schema.Que
 
 def _described(site: Site, gallery: Gallery, rating: Rating) -> schema.Rating:
     query, a, b = (site.image_at(gallery, path) for path in (rating.query, rating.a, rating.b))
-    return schema.Rating(
-        id=rating.id, rater=rating.rater, query=query, a=a, b=b, answer=rating.answer, at=rating.at
-    )
+    return schema.Rating(**{**rating._asdict(), "query": query, "a": a, "b": b})
 
 
 def _check(rater: str) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -13,7 +14,7 @@ from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery, shown
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.routes.images import known_labels
-from deep_ranking.web.site import At, ImageVector, Site, by_image, by_path, by_text, by_upload
+from deep_ranking.web.site import At, Site, row_of
 
 router = APIRouter(tags=["search"])
 
@@ -24,48 +25,76 @@ ImageOrUpload = Annotated[str, Query(max_length=64, description="An image's numb
 async def search(site: At, asked: Annotated[schema.SearchQuery, Query()]) -> schema.Results:
     """Find the images nearest to an image of the index, which is itself left out, or to an upload."""
     gallery = site.gallery
-    query = _query(site, gallery, asked)
+    if [asked.image, asked.upload, asked.path].count(None) != 2:
+        raise Problem(422, "Search by exactly one of image=NUMBER, upload=NAME and path=PATH.")
+    query = _query(site, gallery, asked.image, asked.upload, asked.path)
     labels = known_labels(gallery, asked.label)
-    return await site.workers.search(_results, site, gallery, query, asked, labels)
+    return await site.workers("search", _results, site, gallery, query, asked, labels)
 
 
 @router.get("/compare")
 async def compare(site: At, a: ImageOrUpload, b: ImageOrUpload) -> schema.Comparison:
     """Tell how near two images are, and how near that is among the pairs of the index."""
     gallery = site.gallery
-    one, other = by_text(site, gallery, a), by_text(site, gallery, b)
-    return await site.workers.search(_compared, site, gallery, one, other)
+    one, other = _of_text(site, gallery, a), _of_text(site, gallery, b)
+    return await site.workers("search", _compared, site, gallery, one, other)
 
 
 @router.get("/map")
 async def plane(site: At) -> schema.Map:
     """Tell where each image lies on a plane on which similar images are near each other."""
-    gallery = site.gallery
-    return await site.workers.search(_map, site, gallery)
+    return await site.workers("search", _map, site, site.gallery)
 
 
-def _query(site: Site, gallery: Gallery, asked: schema.SearchQuery) -> ImageVector:
-    if [asked.image, asked.upload, asked.path].count(None) != 2:
-        raise Problem(422, "Search by exactly one of image=NUMBER, upload=NAME and path=PATH.")
-    if asked.image is not None:
-        return by_image(gallery, asked.image)
-    if asked.upload is not None:
-        return by_upload(site, gallery, asked.upload)
-    return by_path(gallery, asked.path or "")
+@dataclass(frozen=True)
+class _Query:
+    """An image that is searched by or compared: of the index, or an upload.
+
+    Attributes:
+        vector: shape (dimension,), float32.
+        row: of the image, or None for an upload.
+        upload: its name, or None for an image.
+    """
+
+    vector: np.ndarray
+    row: int | None = None
+    upload: str | None = None
+
+
+def _query(
+    site: Site, gallery: Gallery, image: int | None = None, upload: str | None = None, path: str | None = None
+) -> _Query:
+    """Return the one of the three that is given; a path is of the index, no file is looked for elsewhere."""
+    if upload is not None:
+        vector = site.uploads.get(upload).vector
+        if len(vector) != gallery.snapshot.matrix.shape[1]:
+            raise Problem(404, "The index has changed its model; start the server again.", "upload-forgotten")
+        return _Query(vector, upload=upload)
+    row = row_of(gallery, image) if image is not None else gallery.snapshot.row(path or "")
+    if row is None:
+        raise Problem(404, "No image in the index has this path; paths are relative to the folder of images.")
+    return _Query(gallery.snapshot.matrix[row], row)
+
+
+def _of_text(site: Site, gallery: Gallery, text: str) -> _Query:
+    """Return the query of `ID` or `upload:NAME`."""
+    if text.startswith("upload:"):
+        return _query(site, gallery, upload=text.removeprefix("upload:"))
+    if not (text.isascii() and text.isdecimal() and len(text) <= 16):
+        raise Problem(422, "Expected an image's number, or upload:NAME with the name of an upload.")
+    return _query(site, gallery, int(text))
 
 
 def _results(
-    site: Site, gallery: Gallery, query: ImageVector, asked: schema.SearchQuery, labels: Sequence[str]
+    site: Site, gallery: Gallery, query: _Query, asked: schema.SearchQuery, labels: Sequence[str]
 ) -> schema.Results:
     left_out = () if query.row is None else (query.row,)
     start = time.perf_counter()
     hits, exact = gallery.search(query.vector, asked.offset + asked.top, labels, left_out, asked.exact)
     far = gallery.farthest(query.vector, asked.bottom, labels, left_out) if asked.bottom else []
     took = time.perf_counter() - start
-    rows = gallery.rows_with(labels) if labels else None
-    total = len(gallery) - len(left_out)
-    if rows is not None:
-        total = len(rows) - int(query.row is not None and query.row in rows)
+    rows = gallery.rows_with(labels) if labels else range(len(gallery))
+    total = len(rows) - sum(bool(row in rows) for row in left_out)
 
     def described(hits: Sequence[Hit], first: int) -> list[schema.Result]:
         return [
@@ -84,7 +113,7 @@ def _results(
     )
 
 
-def _compared(site: Site, gallery: Gallery, one: ImageVector, other: ImageVector) -> schema.Comparison:
+def _compared(site: Site, gallery: Gallery, one: _Query, other: _Query) -> schema.Comparison:
     distance = float(distances(one.vector[None], np.arange(1), other.vector)[0])
     pairs = site.pairs(gallery)
     edges, counts = pairs.histogram()
@@ -97,7 +126,7 @@ def _compared(site: Site, gallery: Gallery, one: ImageVector, other: ImageVector
     )
 
 
-def _subject(site: Site, gallery: Gallery, query: ImageVector) -> schema.Subject:
+def _subject(site: Site, gallery: Gallery, query: _Query) -> schema.Subject:
     image = None if query.row is None else site.image(gallery, query.row)
     return schema.Subject(image=image, upload=query.upload)
 
@@ -111,13 +140,9 @@ def _map(site: Site, gallery: Gallery) -> schema.Map:
     x, y = found.places.round(5).T.tolist() if rows else ([], [])
     return schema.Map(
         method=found.method,
-        labels=[_shown(label) for label in labels],
+        labels=[label and shown(label) for label in labels],
         ids=[gallery.ids[row] for row in rows],
         x=x,
         y=y,
         label=of_each,
     )
-
-
-def _shown(label: str | None) -> str | None:
-    return None if label is None else shown(label)
