@@ -80,18 +80,13 @@ def _hits(hits: Sequence[Hit], all_hits: Iterable, folder: str, queries: Sequenc
 
 
 def _groups(groups: Sequence[Group], all_groups: Iterable, folder: str) -> Pictures:
-    rows = [
-        Row(
-            [
-                _picture(
-                    folder, image.path, f"{image.distance:.4f}", "exact copy" * (image.path in group.copies)
-                )
-                for image in group.images[:_MOST]
-            ],
-            f"{len(group.images):,} images",
-        )
-        for group in groups
-    ]
+    rows = []
+    for group in groups:
+        pictures = [
+            _picture(folder, image.path, f"{image.distance:.4f}", "exact copy" * (image.path in group.copies))
+            for image in group.images[:_MOST]
+        ]
+        rows.append(Row(pictures, f"{len(group.images):,} images"))
     return Pictures(rows, _note(groups, all_groups, "groups"))
 
 
