@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Index, and measure if asked."""
+    from deep_ranking.progress import progress
     from deep_ranking.search.index import Index
+    from deep_ranking.search.measure import measure, recommend
 
     if args.model or args.images or not args.measure:
         try:
@@ -55,7 +57,8 @@ def run(args: argparse.Namespace) -> None:
             result |= asdict(report)
             _print_report(report, len(index), to_stderr=args.json)
         if args.measure:
-            measured, best = _measure(index)
+            measured = list(progress(measure(index.snapshot), "measuring", "settings"))
+            best = recommend(measured)
             result |= {"measurements": [asdict(m) for m in measured], "recommended": asdict(best)}
             if not args.json:
                 _print_measurements(measured, best)
@@ -142,14 +145,6 @@ def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
         f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped",
         file=sys.stderr if to_stderr else sys.stdout,
     )
-
-
-def _measure(index: "Index") -> "tuple[list[Measurement], Measurement]":
-    from deep_ranking.progress import progress
-    from deep_ranking.search.measure import measure, recommend
-
-    measured = list(progress(measure(index.snapshot), "measuring", "settings"))
-    return measured, recommend(measured)
 
 
 def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> None:

@@ -65,14 +65,7 @@ class Model:
     def load(cls, path: str | os.PathLike[str], engine: str = "keras", precision: str = "float32") -> "Model":
         """Load a model file, or a weights file of the blog's code.
 
-        Args:
-            path: the file.
-            engine: "auto", "keras" or "openvino"; see `engines`.
-            precision: of the engine, "auto", "float32" or "bfloat16".
-
-        Raises:
-            MissingExtraError: the engine is not installed.
-            ModelFileError: missing, no model, damaged, or refused by safe mode.
+        Arguments and errors are those of `deep_ranking.load`; Keras runs it unless `engine` says otherwise.
         """
         if Path(path).is_file() and weights.is_weights_only(path):
             network, metadata = build_network(NetworkSettings.blog()), {"source": "blog weights"}
@@ -229,8 +222,7 @@ class Model:
 
         Args:
             paths: the images, as paths or as encoded bytes.
-            batch_size: images the network takes at a time.
-            workers: decoding threads; None takes one a core.
+            batch_size, workers: as of `encode`.
             quiet: no progress bar.
         """
         vectors, failures = self._embed(paths, batch_size, workers, quiet)
