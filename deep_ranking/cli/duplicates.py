@@ -32,11 +32,8 @@ def run(args: argparse.Namespace) -> None:
         groups = index.duplicates(args.within)
         folder = index.metadata.get("images", "")
     if args.json:
-        print(
-            json.dumps(
-                {"images": folder, "within": args.within, "groups": [_as_dicts(group) for group in groups]}
-            )
-        )
+        found = [_as_dicts(group) for group in groups]
+        print(json.dumps({"images": folder, "within": args.within, "groups": found}))
     elif args.html:
         _write_page(groups, args.within, folder, args.html)
         print(args.html)

@@ -86,10 +86,9 @@ def _update(args: argparse.Namespace) -> "Index":
             remembered = dict(index.metadata)
     model, folder = args.model or remembered.get("model"), args.images or remembered.get("images")
     if not model or not folder:
-        raise DeepRankingError(
-            f"{place_name(args.index)}: expected --model and --images, which a new index needs; found only "
-            f"{'--model' if model else '--images' if folder else 'neither'}"
-        )
+        found = "--model" if model else "--images" if folder else "neither"
+        needed = "expected --model and --images, which a new index needs"
+        raise DeepRankingError(f"{place_name(args.index)}: {needed}; found only {found}")
     prepare = _prepare
     for flag, way in _other_ways():
         if getattr(args, flag) is None:
@@ -117,10 +116,8 @@ def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
     def update(index: "Index") -> "Report":
         for path in others:
             if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
-                raise DeepRankingError(
-                    f"{index.store.name}: holds images of {path}, which --ray reads; add --ray local, "
-                    "or an address"
-                )
+                held = f"{index.store.name}: holds images of {path}"
+                raise DeepRankingError(f"{held}, which --ray reads; add --ray local, or an address")
         return update_index(index, folder, paths, embedder)
 
     return embedder, update, others
@@ -141,10 +138,8 @@ def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
     for path, error in sorted(report.skipped.items()):
         print(f"skipped {path}: {error}", file=sys.stderr)
     counts = ", ".join(f"{value:,} {name}" for name, value in asdict(report).items() if name != "skipped")
-    print(
-        f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped",
-        file=sys.stderr if to_stderr else sys.stdout,
-    )
+    told = f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped"
+    print(told, file=sys.stderr if to_stderr else sys.stdout)
 
 
 def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> None:

@@ -198,10 +198,8 @@ def _keep_results_apart() -> None:
 
 def _process(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.basicConfig(
-        format=f"process {args.process}: %(levelname)s: %(message)s",
-        level=logging.ERROR if args.process else logging.WARNING,
-    )
+    level = logging.ERROR if args.process else logging.WARNING
+    logging.basicConfig(format=f"process {args.process}: %(levelname)s: %(message)s", level=level)
     try:
         work(args)
     except KeyboardInterrupt:

@@ -21,7 +21,7 @@ class LiveCurves:
 
     Example, in a notebook:
 
-        dr.train(settings, triplets, "deepranking.h5", validation, watch=dr.LiveCurves())
+        dr.train(triplets, "deepranking.h5", settings, validation, watch=dr.LiveCurves())
     """
 
     def __init__(self) -> None:
