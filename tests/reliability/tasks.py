@@ -238,7 +238,7 @@ class Report(Task):
             def as_dict(self):
                 return {"run": attempt}
 
-        page.find = lambda *args: Findings()
+        page.find = lambda *args, **flags: Findings()
         page.charts = lambda findings: {f"chart {number}": [number] for number in range(5)}
         page.save = lambda drawing, kind: b"\x89PNG" * 10_000
         page.page = lambda findings, drawn: "<p>whole</p>"

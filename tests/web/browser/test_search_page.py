@@ -123,10 +123,11 @@ def test_a_phone_can_photograph(open_page, a_picture):
 def test_the_keyboard_goes_through_the_grid(open_page):
     page = open_page()
     expect(page.locator(CARDS).first).to_be_visible()
+    expect(page.locator("#count")).to_have_text("80 images")
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to content")).to_be_focused()
     page.locator(CARDS).first.locator("a").first.focus()
-    focused = "document.activeElement.closest('li').getAttribute('aria-posinset')"
+    focused = "place => document.activeElement?.closest('li')?.getAttribute('aria-posinset') === place"
     columns = page.evaluate(
         "new Set([...document.querySelectorAll('#wall .card')].map(c => c.getBoundingClientRect().left)).size"
     )
@@ -138,7 +139,7 @@ def test_the_keyboard_goes_through_the_grid(open_page):
         ("Home", 1),
     ):
         page.keyboard.press(key)
-        assert page.evaluate(focused) == str(expected), key
+        page.wait_for_function(focused, arg=str(expected))  # the grid moves the focus a moment later
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"\?image="))
 
