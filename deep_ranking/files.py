@@ -51,9 +51,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise WriteError(
-            f"{path}: cannot be written there ({error.strerror}); choose another place"
-        ) from error
+        why = f"cannot be written there ({error.strerror}); choose another place"
+        raise WriteError(f"{path}: {why}") from error
 
 
 @contextmanager

@@ -81,16 +81,13 @@ class Embeddings:
         if self.vectors.dtype != np.float32:
             raise DeepRankingError(f"vectors: expected float32, found {self.vectors.dtype}")
         if len(self.paths) != len(self.vectors):
-            raise DeepRankingError(
-                f"expected as many paths as vectors, found {len(self.paths)} and {len(self.vectors)}"
-            )
+            counts = f"{len(self.paths)} and {len(self.vectors)}"
+            raise DeepRankingError(f"expected as many paths as vectors, found {counts}")
         if "" in self._row_of:
             raise DeepRankingError(f"paths: row {self._row_of['']} is empty; every image needs a name")
         if len(self._row_of) != len(self.paths):
-            row = next(row for row, path in enumerate(self.paths) if self._row_of[path] != row)
-            raise DeepRankingError(
-                f"paths: {str(self.paths[row])!r} stands more than once; expected each image once"
-            )
+            twice = next(str(path) for row, path in enumerate(self.paths) if self._row_of[path] != row)
+            raise DeepRankingError(f"paths: {twice!r} stands more than once; expected each image once")
 
     def rows(self, paths: Iterable[str]) -> NDArray[np.intp]:
         """Return the row of each path.

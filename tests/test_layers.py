@@ -223,27 +223,15 @@ def test_the_whole_can_be_read():
     assert everything <= MOST_LINES
 
 
+LIGHT = {f"deep_ranking.{name}" for name in ("errors", "settings", "cli", "cli.shared", "cli.training_data")}
+
+
 def heavy_at_the_top(tree: ast.Module) -> list[str]:
-    """Return what is imported at the top and is neither of the standard library nor known as light."""
+    """Return what is imported at the top and is neither of the standard library nor as light."""
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = imported(ast.Module(top, []))
     light = LIGHT | {"deep_ranking.__version__"}
+    names = imported(ast.Module(top, []))
     return [name for name in names if name.split(".")[0] not in sys.stdlib_module_names and name not in light]
-
-
-# What a command may import at its top: held to the same rule below.
-LIGHT = {
-    f"deep_ranking.{name}"
-    for name in (
-        "errors",
-        "settings",
-        "cli",
-        "cli.shared",
-        "cli.running",
-        "cli.training_data",
-        "cli.relevance_flags",
-    )
-}
 
 
 @pytest.mark.parametrize("module", sorted({command_module(name).__name__ for name in COMMANDS} | LIGHT))

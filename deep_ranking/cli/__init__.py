@@ -1,7 +1,7 @@
 """The command line: one file a command; parse first, import the heavy things after.
 
 A command is a module with `add_arguments(parser)` and `run(args)`. The commands are listed here by name,
-so that `--help` imports none of them.
+so that `--help` imports none of them. Stopped by Ctrl-C or SIGTERM, a command tidies up and says so.
 """
 
 import argparse
@@ -9,15 +9,18 @@ import importlib
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
 from deep_ranking import __version__
-from deep_ranking.cli import running
+from deep_ranking.cli.shared import add_quiet
 from deep_ranking.errors import DeepRankingError, reason
 
 COMMANDS = {
@@ -38,45 +41,50 @@ COMMANDS = {
     "ratings": "write what people rated on the page as triplets",
 }
 
+DONE, FAILED, USAGE = 0, 1, 2
+INTERRUPTED, TERMINATED = 130, 143  # 128 and the number of the signal, as a shell reports them
+
 STATUSES = {
-    0: "done",
-    1: "failed; standard error says why",
-    2: "usage: the command or a flag is unknown, or its value is no number, no such choice",
-    running.INTERRUPTED: "interrupted (Ctrl-C)",
-    running.TERMINATED: "terminated (SIGTERM)",
+    DONE: "done",
+    FAILED: "failed; standard error says why",
+    USAGE: "usage: the command or a flag is unknown, or its value is no number, no such choice",
+    INTERRUPTED: "interrupted (Ctrl-C)",
+    TERMINATED: "terminated (SIGTERM)",
 }
 """What the exit status of a command says."""
 
-DONE, FAILED = 0, 1
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, so that all that tidies up after Ctrl-C does so after this too."""
 
 
 def entry() -> NoReturn:
     """Run the command line, and end the process with its exit status."""
-    running.leave(main())
+    _leave(main())
 
 
 def script(command: str, prog: str) -> NoReturn:
     """Run one command under a name of its own, and end the process with its exit status."""
-    running.leave(run_command(command, sys.argv[1:], prog))
+    _leave(run_command(command, sys.argv[1:], prog))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `deep-ranking COMMAND ...`, and return the exit status; `STATUSES` says what they mean."""
     argv = sys.argv[1:] if argv is None else list(argv)
     width = max(map(len, COMMANDS)) + 2
+    commands, statuses = (
+        "\n".join(f"  {name:<{width}}{text}" for name, text in table.items())
+        for table in (COMMANDS, STATUSES)
+    )
     parser = argparse.ArgumentParser(
         prog="deep-ranking",
         description="Learn what is similar in your images, then compare, search and evaluate.",
-        epilog="commands:\n"
-        + "\n".join(f"  {name:<{width}}{text}" for name, text in COMMANDS.items())
-        + "\n\nexit status:\n"
-        + "\n".join(f"  {status:<{width}}{text}" for status, text in STATUSES.items()),
+        epilog=f"commands:\n{commands}\n\nexit status:\n{statuses}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"deep-ranking {__version__}")
-    parser.add_argument(
-        "command", metavar="COMMAND", choices=COMMANDS, help="one of those below; COMMAND --help says more"
-    )
+    add = parser.add_argument
+    add("--version", action="version", version=f"deep-ranking {__version__}")
+    add("command", metavar="COMMAND", choices=COMMANDS, help="one of those below; COMMAND --help says more")
     command = parser.parse_args(argv[:1]).command
     return run_command(command, argv[1:], prog=f"deep-ranking {command}")
 
@@ -84,12 +92,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     """Parse `argv` for one command, run it, and turn its errors into a message and an exit status."""
     try:
-        with warnings.catch_warnings(), running.sigterm_raises():
+        with warnings.catch_warnings(), _sigterm_raises():
             warnings.showwarning = partial(_show_warning, prog)
             warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is not the user's concern
-            return _run(command, argv, prog)
+            _run(command, argv, prog)
+        return DONE
     except KeyboardInterrupt as stop:
-        return running.report_stop(prog, stop)
+        return _report_stop(prog, stop)
+    except BrokenPipeError:  # `... | head` closed its end; nobody is left to read an error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (DeepRankingError, OSError) as error:
+        told = error if isinstance(error, DeepRankingError) else reason(error)
+    except Exception as error:
+        # Each backend has an exception of its own for this; TensorFlow's goes by this name.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        told = "out of memory; take smaller batches, images or embeddings"
+    print(f"{prog}: error: {told}", file=sys.stderr)
+    return FAILED
 
 
 def command_module(command: str) -> ModuleType:
@@ -99,42 +120,67 @@ def command_module(command: str) -> ModuleType:
     return importlib.import_module(f"deep_ranking.{own}")
 
 
-def _run(command: str, argv: Sequence[str], prog: str) -> int:
+def _run(command: str, argv: Sequence[str], prog: str) -> None:
     module = command_module(command)
     parser = argparse.ArgumentParser(
         prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     module.add_arguments(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress; warnings and errors still come")
-    try:
-        args = parser.parse_args(argv)
-        logging.basicConfig(format=f"{prog}: %(levelname)s: %(message)s", level=logging.WARNING)
-        for level in (logging.WARNING, logging.ERROR):
-            logging.addLevelName(level, logging.getLevelName(level).lower())
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # A file name that is not UTF-8 goes out as it came in.
-            sys.stdout.reconfigure(errors="surrogateescape")
-        from deep_ranking.progress import quietly
+    add_quiet(parser)
+    args = parser.parse_args(argv)
+    logging.basicConfig(format=f"{prog}: %(levelname)s: %(message)s", level=logging.WARNING)
+    for level in (logging.WARNING, logging.ERROR):
+        logging.addLevelName(level, logging.getLevelName(level).lower())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file name that is not UTF-8 goes out as it came in.
+        sys.stdout.reconfigure(errors="surrogateescape")
+    from deep_ranking.progress import quietly
 
-        with quietly(args.quiet):
-            module.run(args)
-        sys.stdout.flush()  # here, where a closed pipe can still be told
-    except BrokenPipeError:  # `... | head` closed its end; nobody is left to read an error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    except (DeepRankingError, OSError) as error:
-        told = error if isinstance(error, DeepRankingError) else reason(error)
-        print(f"{prog}: error: {told}", file=sys.stderr)
-        return FAILED
-    except Exception as error:
-        # Each backend has an exception of its own for this; TensorFlow's goes by this name.
-        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
-            raise
-        print(f"{prog}: error: out of memory; take smaller batches, images or embeddings", file=sys.stderr)
-        return FAILED
-    return DONE
+    with quietly(args.quiet):
+        module.run(args)
+    sys.stdout.flush()  # here, where a closed pipe can still be told
 
 
 def _show_warning(prog: str, message: Warning | str, *where: object) -> None:
     """Show a warning in a line, without the line of code that it comes from."""
     print(f"{prog}: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise `Terminated` in the block, in the main thread, where nobody else has taken it."""
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _report_stop(prog: str, stop: KeyboardInterrupt) -> int:
+    """Say in a line that a command was stopped and how to go on; return its exit status.
+
+    Who knows what was kept has put how to go on into a note of the exception (`add_note`).
+    """
+    by_signal = isinstance(stop, Terminated)
+    how = getattr(stop, "__notes__", None) or ["the same command begins anew"]
+    print(f"\n{prog}: {'terminated' if by_signal else 'interrupted'}; {how[0]}", file=sys.stderr)
+    return TERMINATED if by_signal else INTERRUPTED
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process at once, without waiting for threads whose results nobody wants any more."""
+    others = {thread for thread in threading.enumerate() if not thread.daemon} - {threading.main_thread()}
+    if others:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

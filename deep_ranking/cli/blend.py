@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--dataset", default="dataset", help="root of the images (default: dataset)")
     add("--triplets", default="triplets.txt", help="rated triplets (default: triplets.txt)")
-    add("--model", default="deepranking.h5", help="what is written: .h5 or .keras (default: deepranking.h5)")
+    shared.add_model(parser, "what is written: .h5 or .keras")
     shared.add_settings(parser, LearnSettings)
-    add("--json", action="store_true", help="print the results as JSON")
+    shared.add_json(parser, "the results as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     shared.import_keras()
     from deep_ranking.blend.run import learn
 
-    learned = learn(table, args.model, settings, quiet=args.quiet)
+    learned = learn(table, args.model, settings, quiet=False)
     precision = learned.precision
     if args.json:
         told = {"model": args.model, "backbone": settings.backbone, "weights": learned.weights}
@@ -50,6 +50,5 @@ def run(args: argparse.Namespace) -> None:
         print(f"{name:<12} {weight:.4g}")
     print(
         f"similarity precision on held-out text queries: {precision.value:.1%} "
-        f"(95% {precision.low:.1%} to {precision.high:.1%}; {len(table):,} triplets, "
-        f"{learned.groups} groups)"
+        f"(95% {precision.low:.1%} to {precision.high:.1%}; {len(table):,} triplets, {learned.groups} groups)"
     )

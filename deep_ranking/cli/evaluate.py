@@ -23,40 +23,29 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     vectors = parser.add_argument_group("what is measured")
-    vectors.add_argument("--model", metavar="FILE", help="a trained model (default: deepranking.h5)")
-    vectors.add_argument(
+    add = vectors.add_argument
+    add("--model", metavar="FILE", help=f"a trained model (default: {shared.MODEL})")
+    add(
         "--embeddings",
         metavar="FILE",
         help=".npz with `paths`, relative to --dataset (without it: to the folder that holds --gallery and "
         "--queries), and `vectors`",
     )
-    vectors.add_argument(
-        "--baselines",
-        action="store_true",
-        help="beside the model: the untrained network, its ConvNet path alone, a colour histogram",
-    )
-
+    about = "beside the model: the untrained network, its ConvNet path alone, a colour histogram"
+    add("--baselines", action="store_true", help=about)
     shared.add_engine(vectors)
 
-    images = parser.add_argument_group("on which images")
-    images.add_argument(
-        "--dataset", metavar="DIR", help="root of the images, one sub-folder a class or query"
-    )
-    images.add_argument("--triplets", metavar="FILE", help="triplets of images of --dataset")
-    images.add_argument(
-        "--gallery", metavar="DIR", help="what --queries are looked up in, one sub-folder a class"
-    )
-    images.add_argument("--queries", metavar="DIR", help="one sub-folder a class, named as in --gallery")
+    add = parser.add_argument_group("on which images").add_argument
+    add("--dataset", metavar="DIR", help="root of the images, one sub-folder a class or query")
+    add("--triplets", metavar="FILE", help="triplets of images of --dataset")
+    add("--gallery", metavar="DIR", help="what --queries are looked up in, one sub-folder a class")
+    add("--queries", metavar="DIR", help="one sub-folder a class, named as in --gallery")
 
-    parser.add_argument(
-        "--metrics",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="only these, such as recall@4 (default: all)",
-    )
-    parser.add_argument("--output_embeddings", metavar="FILE", help="keep the model's vectors as .npz")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    add = parser.add_argument
+    about = "only these, such as recall@4 (default: all)"
+    add("--metrics", nargs="+", default=[], metavar="NAME", help=about)
+    add("--output_embeddings", metavar="FILE", help="keep the model's vectors as .npz")
+    shared.add_json(parser, "the results as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -70,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
             "--baselines, --output_embeddings and --engine are of a model; give --model too"
         )
     if not args.embeddings and not args.model:
-        args.model = "deepranking.h5"
+        args.model = shared.MODEL
     # The data first: what is missing is said before Keras has taken its seconds.
     root, evaluation = _evaluation(args)
     results = {}
@@ -89,7 +78,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
     """Return the root of all images, and what is asked of them, named relative to it."""
-    from deep_ranking.cli.shared import classes_below, relative_name
     from deep_ranking.evaluation.evaluation import Evaluation
     from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask
     from deep_ranking.triplets.table import Triplets
@@ -107,17 +95,17 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
     classes: dict[str, list[str]] = {}
     if table or not all(folders):
         try:
-            classes = classes_below(root, root)
+            classes = shared.classes_below(root, root)
         except DeepRankingError:
             if table is None:
                 raise
             # Triplets need no folders of classes; they only have no score at top K then.
     triplets = retrieval = None
     if table:
-        table = replace(table, images=[relative_name(image, root) for image in table.images])
+        table = replace(table, images=[shared.relative_name(image, root) for image in table.images])
         triplets = TripletTask.of_table(table, classes)
     if all(folders):
-        gallery, queries = (classes_below(folder, root) for folder in folders)
+        gallery, queries = (shared.classes_below(folder, root) for folder in folders)
         retrieval = RetrievalTask(queries, gallery)
     elif not table or any(len(images) > 1 for images in classes.values()):
         retrieval = RetrievalTask(classes, classes)
@@ -128,17 +116,14 @@ def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterat
     """Yield the model's embeddings and, if asked for, those of the baselines."""
     import numpy as np
 
-    from deep_ranking.cli.shared import import_keras
     from deep_ranking.vectors import Embeddings, write_embeddings
 
-    import_keras()
-    from deep_ranking.embedding import Model
+    model = shared.load_model(args.model, args.engine, args.precision)
     from deep_ranking.embedding.baselines import systems
 
-    embedder = Model.load(args.model, args.engine, args.precision)
     paths = [os.path.join(root, image) for image in images]  # noqa: PTH118 - kept as the triplets have it
-    for name, embed in systems(embedder, args.baselines):
-        embeddings = Embeddings(np.array(images), embed(paths, args.quiet))
+    for name, embedder in systems(model, args.baselines):
+        embeddings = Embeddings(np.array(images), embedder.embed_all(paths, quiet=False))
         if name == "model" and args.output_embeddings:
             write_embeddings(args.output_embeddings, embeddings)
         yield name, embeddings

@@ -26,22 +26,21 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `index`."""
     shared.add_store(parser, "the index; made if missing")
-    parser.add_argument(
-        "--model", metavar="FILE", help="the network that embeds (an index remembers its own)"
-    )
-    parser.add_argument("--images", metavar="DIR", help="the folder to follow (an index remembers its own)")
+    add = parser.add_argument
+    add("--model", metavar="FILE", help="the network that embeds (an index remembers its own)")
+    add("--images", metavar="DIR", help="the folder to follow (an index remembers its own)")
     shared.add_engine(parser)
     for _, way in _other_ways():
         way.add_arguments(parser)
-    parser.add_argument(
-        "--measure", action="store_true", help="measure recall@10 against time, and recommend a setting"
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add("--measure", action="store_true", help="measure recall@10 against time, and recommend a setting")
+    shared.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Index, and measure if asked."""
+    from deep_ranking.progress import progress
     from deep_ranking.search.index import Index
+    from deep_ranking.search.measure import measure, recommend
 
     if args.model or args.images or not args.measure:
         try:
@@ -58,7 +57,8 @@ def run(args: argparse.Namespace) -> None:
             result |= asdict(report)
             _print_report(report, len(index), to_stderr=args.json)
         if args.measure:
-            measured, best = _measure(index, args.quiet)
+            measured = list(progress(measure(index.snapshot), "measuring", "settings"))
+            best = recommend(measured)
             result |= {"measurements": [asdict(m) for m in measured], "recommended": asdict(best)}
             if not args.json:
                 _print_measurements(measured, best)
@@ -86,10 +86,9 @@ def _update(args: argparse.Namespace) -> "Index":
             remembered = dict(index.metadata)
     model, folder = args.model or remembered.get("model"), args.images or remembered.get("images")
     if not model or not folder:
-        raise DeepRankingError(
-            f"{place_name(args.index)}: expected --model and --images, which a new index needs; found only "
-            f"{'--model' if model else '--images' if folder else 'neither'}"
-        )
+        found = "--model" if model else "--images" if folder else "neither"
+        needed = "expected --model and --images, which a new index needs"
+        raise DeepRankingError(f"{place_name(args.index)}: {needed}; found only {found}")
     prepare = _prepare
     for flag, way in _other_ways():
         if getattr(args, flag) is None:
@@ -109,40 +108,38 @@ def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
     others: list[str] = []
     paths = find_images(folder, on_skip=others.append)
     require_images(folder, paths)
-    shared.import_keras()
-    from deep_ranking.embedding import Model
-
-    shared.tell_engine(args)
-    embedder = Model.load(model, args.engine, args.precision)
+    if not args.quiet:
+        shared.import_keras()
+        _tell_engine(args.engine, args.precision)
+    embedder = shared.load_model(model, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
         for path in others:
             if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
-                raise DeepRankingError(
-                    f"{index.store.name}: holds images of {path}, which --ray reads; add --ray local, "
-                    "or an address"
-                )
-        return update_index(index, folder, paths, embedder, quiet=args.quiet)
+                held = f"{index.store.name}: holds images of {path}"
+                raise DeepRankingError(f"{held}, which --ray reads; add --ray local, or an address")
+        return update_index(index, folder, paths, embedder)
 
     return embedder, update, others
+
+
+def _tell_engine(engine: str, precision: str) -> None:
+    """Say in a line on standard error what the flags come to on this machine."""
+    import keras
+
+    from deep_ranking.embedding.engines import resolve
+
+    engine, precision = resolve(engine, precision)
+    name = {"openvino": "OpenVINO", "keras": f"Keras on {keras.backend.backend()}"}[engine]
+    print(f"embedding with {name} in {precision}", file=sys.stderr)
 
 
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
     for path, error in sorted(report.skipped.items()):
         print(f"skipped {path}: {error}", file=sys.stderr)
     counts = ", ".join(f"{value:,} {name}" for name, value in asdict(report).items() if name != "skipped")
-    print(
-        f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped",
-        file=sys.stderr if to_stderr else sys.stdout,
-    )
-
-
-def _measure(index: "Index", quiet: bool) -> "tuple[list[Measurement], Measurement]":
-    from deep_ranking.progress import progress
-    from deep_ranking.search.measure import measure, recommend
-
-    measured = list(progress(measure(index.snapshot), "measuring", "settings", quiet=quiet))
-    return measured, recommend(measured)
+    told = f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped"
+    print(told, file=sys.stderr if to_stderr else sys.stdout)
 
 
 def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> None:
@@ -152,7 +149,6 @@ def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> N
     for m in measured:
         name, probe = m.approximate or "exact", "" if m.probe is None else m.probe
         print(f"{name:<12}{probe:>6}{m.recall:>11.3f}{m.milliseconds:>12.3f}")
-    flags = (
-        f"--approximate {best.approximate} --probe {best.probe}" if best.approximate else "exact (no flags)"
-    )
+    flags = f"--approximate {best.approximate} --probe {best.probe}"
+    flags = flags if best.approximate else "exact (no flags)"
     print(f"recommended, the fastest with recall@10 of {WANTED_RECALL} or more: {flags}")

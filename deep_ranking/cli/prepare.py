@@ -4,6 +4,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from deep_ranking.cli import shared
+from deep_ranking.errors import DeepRankingError
+
 if TYPE_CHECKING:
     Sets = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -19,14 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         (_add_human_triplets(sets), _human_triplets, evaluate),
     ):
         data_set.set_defaults(prepare=prepare, next_step=next_step)
-        data_set.add_argument("--json", action="store_true", help="print the counts as JSON")
+        shared.add_json(data_set, "the counts as JSON")
         # Also read from the command itself, where its absence is a False that must not be undone here.
-        data_set.add_argument(
-            "--quiet",
-            action="store_true",
-            default=argparse.SUPPRESS,
-            help="no progress; warnings and errors still come",
-        )
+        shared.add_quiet(data_set, default=argparse.SUPPRESS)
 
 
 def _add_demo(sets: "Sets") -> argparse.ArgumentParser:
@@ -37,21 +35,15 @@ def _add_demo(sets: "Sets") -> argparse.ArgumentParser:
         "size and angle. relevance.csv, beside the class folders, says how each image looks, so that the "
         "order within a class is known too. The same seed draws the same files.",
     )
-    demo.add_argument("--output", default="dataset", metavar="DIR", help="folder to fill (default: dataset)")
-    demo.add_argument("--images_per_class", type=int, default=25, metavar="N", help="(default: 25)")
-    demo.add_argument("--size", type=int, default=96, metavar="PX", help="side of an image (default: 96)")
-    demo.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
-    demo.add_argument(
-        "--triplets", metavar="FILE", help="also write triplets within a class, by known relevance, here"
-    )
-    demo.add_argument(
-        "--validation_output", metavar="DIR", help="also draw as many images, none of them the same, here"
-    )
-    demo.add_argument(
-        "--validation_triplets",
-        metavar="FILE",
-        help="also write triplets within a class of the images in --validation_output here",
-    )
+    add = demo.add_argument
+    add("--output", default="dataset", metavar="DIR", help="folder to fill (default: dataset)")
+    add("--images_per_class", type=int, default=25, metavar="N", help="(default: 25)")
+    add("--size", type=int, default=96, metavar="PX", help="side of an image (default: 96)")
+    shared.add_seed(demo)
+    add("--triplets", metavar="FILE", help="also write triplets within a class, by known relevance, here")
+    add("--validation_output", metavar="DIR", help="also draw as many images, none of them the same, here")
+    about = "also write triplets within a class of the images in --validation_output here"
+    add("--validation_triplets", metavar="FILE", help=about)
     return demo
 
 
@@ -94,7 +86,6 @@ def run(args: argparse.Namespace) -> None:
 def _demo(args: argparse.Namespace) -> dict[str, Any]:
     from deep_ranking.datasets.demo import CATEGORIES, DemoSettings, draw_demo, within_class_triplets
     from deep_ranking.datasets.folder import check_free
-    from deep_ranking.errors import DeepRankingError
     from deep_ranking.triplets import write_triplets
 
     if args.validation_triplets and not args.validation_output:
@@ -109,21 +100,21 @@ def _demo(args: argparse.Namespace) -> dict[str, Any]:
         check_free(output)
     for part, (prefix, output, triplets) in enumerate(sets):
         settings = DemoSettings(args.images_per_class, args.size, args.seed, part)
-        items = draw_demo(output, settings, args.quiet)
+        items = draw_demo(output, settings)
         summary[f"{prefix}images"] = len(items)
         if triplets:
-            count = write_triplets(triplets, within_class_triplets(items, seed=args.seed))
-            summary[f"{prefix}triplets"] = count
+            within = within_class_triplets(items, seed=args.seed)
+            summary[f"{prefix}triplets"] = write_triplets(triplets, within)
     return summary
 
 
 def _tiny_imagenet(args: argparse.Namespace) -> dict[str, Any]:
     from deep_ranking.datasets.tiny_imagenet import prepare_tiny_imagenet
 
-    return prepare_tiny_imagenet(args.output, args.archive, args.classes, args.quiet)
+    return prepare_tiny_imagenet(args.output, args.archive, args.classes)
 
 
 def _human_triplets(args: argparse.Namespace) -> dict[str, Any]:
     from deep_ranking.datasets.human_triplets import prepare_human_triplets
 
-    return prepare_human_triplets(args.output, args.archive, args.quiet)
+    return prepare_human_triplets(args.output, args.archive)

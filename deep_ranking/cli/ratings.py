@@ -9,34 +9,24 @@ import argparse
 import json
 import sys
 
+from deep_ranking.cli import shared
+from deep_ranking.errors import DeepRankingError, expect
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `ratings`."""
-    parser.add_argument("action", choices=("export", "summary"), help="write triplets, or count")
-    from deep_ranking.cli.shared import add_store
-
-    add_store(parser, "the index whose images were rated")
-    parser.add_argument(
-        "--ratings",
-        metavar="FILE",
-        help="where they were kept (default: ratings.sqlite in the index's folder)",
-    )
-    parser.add_argument(
-        "--output", default="triplets.txt", metavar="FILE", help="of export (default: triplets.txt)"
-    )
-    parser.add_argument(
-        "--min_raters",
-        type=int,
-        default=1,
-        metavar="N",
-        help="leave out questions with fewer raters; the paper had 3 (default: 1)",
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add = parser.add_argument
+    add("action", choices=("export", "summary"), help="write triplets, or count")
+    shared.add_store(parser, "the index whose images were rated")
+    shared.add_ratings(parser, "they were")
+    add("--output", default="triplets.txt", metavar="FILE", help="of export (default: triplets.txt)")
+    about = "leave out questions with fewer raters; the paper had 3 (default: 1)"
+    add("--min_raters", type=int, default=1, metavar="N", help=about)
+    shared.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Export, or count."""
-    from deep_ranking.errors import DeepRankingError, expect
     from deep_ranking.ratings import RatingStore, tally
     from deep_ranking.ratings.export import within
     from deep_ranking.ratings.store import ratings_file

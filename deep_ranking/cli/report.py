@@ -12,46 +12,29 @@ from deep_ranking.cli import shared
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument(
-        "--model",
-        default="deepranking.h5",
-        metavar="FILE",
-        help="a trained model; its log, FILE.csv, is looked for beside it (default: deepranking.h5)",
-    )
-    parser.add_argument(
-        "--train", required=True, metavar="DIR", help="training images, one sub-folder a class"
-    )
-    parser.add_argument("--test", required=True, metavar="DIR", help="test images, one sub-folder a class")
-    parser.add_argument("--output", default="report", metavar="DIR", help="folder to make (default: report)")
-    parser.add_argument(
-        "--images_per_class",
-        type=int,
-        metavar="N",
-        help="use a random sample of so many of each set (default: all)",
-    )
-    parser.add_argument(
-        "--baselines",
-        action="store_true",
-        help="also measure the untrained network, its ConvNet path alone, a colour histogram",
-    )
+    shared.add_model(parser, "a trained model; its log, FILE.csv, is looked for beside it", "FILE")
+    add = parser.add_argument
+    add("--train", required=True, metavar="DIR", help="training images, one sub-folder a class")
+    add("--test", required=True, metavar="DIR", help="test images, one sub-folder a class")
+    add("--output", default="report", metavar="DIR", help="folder to make (default: report)")
+    about = "use a random sample of so many of each set (default: all)"
+    add("--images_per_class", type=int, metavar="N", help=about)
+    about = "also measure the untrained network, its ConvNet path alone, a colour histogram"
+    add("--baselines", action="store_true", help=about)
     shared.add_engine(parser)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is drawn (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print metrics.json")
+    shared.add_seed(parser, "of what is drawn")
+    shared.add_json(parser, "metrics.json")
 
 
 def run(args: argparse.Namespace) -> None:
     """Measure, draw and write."""
-    from deep_ranking.cli.shared import classes_below
     from deep_ranking.evaluation.tasks import sample_classes
 
     train, test = (
-        sample_classes(classes_below(folder), args.images_per_class, args.seed)
+        sample_classes(shared.classes_below(folder), args.images_per_class, args.seed)
         for folder in (args.train, args.test)
     )
-
-    from deep_ranking.cli.shared import import_keras
-
-    import_keras()
+    shared.import_keras()
     from deep_ranking.datasets.folder import class_titles
     from deep_ranking.reporting import write_report
     from deep_ranking.reporting.findings import Questions

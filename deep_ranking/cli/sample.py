@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.cli import relevance_flags
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.cli import shared, training_data
+from deep_ranking.errors import DeepRankingError, expect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,27 +28,17 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument(
-        "--input_directory", default="dataset", help="the folder of classes (default: dataset)"
-    )
-    parser.add_argument(
-        "--output_directory", default=".", help="where triplets.txt is written; made if missing (default: .)"
-    )
-    parser.add_argument(
-        "--method",
-        choices=("uniform", "importance"),
-        default="uniform",
-        help="how triplets are chosen (default: uniform)",
-    )
-    parser.add_argument(
-        "--count",
-        type=int,
-        metavar="N",
-        help="triplets a file by importance (default: as many as by uniform)",
-    )
-    parser.add_argument("--num_pos_images", type=int, default=10, help="positives a query (default: 10)")
-    parser.add_argument("--num_neg_images", type=int, default=5, help="negatives a positive (default: 5)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--input_directory", default="dataset", help="the folder of classes (default: dataset)")
+    about = "where triplets.txt is written; made if missing (default: .)"
+    add("--output_directory", default=".", help=about)
+    about = "how triplets are chosen (default: uniform)"
+    add("--method", choices=("uniform", "importance"), default="uniform", help=about)
+    about = "triplets a file by importance (default: as many as by uniform)"
+    add("--count", type=int, metavar="N", help=about)
+    add("--num_pos_images", type=int, default=10, help="positives a query (default: 10)")
+    add("--num_neg_images", type=int, default=5, help="negatives a positive (default: 5)")
+    add(
         "--validation_split",
         type=float,
         default=0.0,
@@ -56,15 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hold this share of each class's images out of triplets.txt and write triplets among them to "
         "validation_triplets.txt (default: 0)",
     )
-    parser.add_argument("--gzip", action="store_true", help="compress: write triplets.txt.gz")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same file (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
-    relevance_flags.add_arguments(parser)
+    add("--gzip", action="store_true", help="compress: write triplets.txt.gz")
+    shared.add_seed(parser, "the same seed gives the same file", metavar=None)
+    shared.add_json(parser, "the counts as JSON")
+    training_data.add_importance(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Sample and write."""
-    from deep_ranking.cli.shared import warn_of_skipped
     from deep_ranking.files import check_writable
     from deep_ranking.images.find import find_classes
     from deep_ranking.triplets.uniform import UniformSampler, split_images
@@ -72,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     _refuse_what_has_no_effect(args)
     skipped: list[str] = []
     classes = find_classes(args.input_directory, on_skip=skipped.append)
-    warn_of_skipped(skipped)
+    shared.warn_of_skipped(skipped)
 
     ending = ".txt.gz" if args.gzip else ".txt"
     parts = {"triplets" + ending: classes}
@@ -86,15 +75,14 @@ def run(args: argparse.Namespace) -> None:
     }
     drawn = {name: (len(sampler), sampler.blocks()) for name, sampler in samplers.items()}
     if args.method == "importance":
-        drawn = {
-            name: _by_importance(args, parts[name], classes, count) for name, (count, _) in drawn.items()
-        }
+        for name, (count, _) in drawn.items():
+            drawn[name] = _by_importance(args, parts[name], classes, count)
     folder = Path(args.output_directory)
     check_writable(folder / next(iter(parts)))
     stale = folder / f"validation_triplets{ending}"
     if not args.validation_split and stale.exists():
         logger.warning(
-            f"{stale} is of an earlier run; the images it holds out are now among the triplets too"
+            "%s is of an earlier run; the images it holds out are now among the triplets too", stale
         )
     written = [_write(args, folder / name, sampler, *drawn[name]) for name, sampler in samplers.items()]
     if args.json:
@@ -108,11 +96,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
-    without_effect = relevance_flags.changed(args) + ["--count"] * (args.count is not None)
-    if args.method == "uniform" and without_effect:
-        raise DeepRankingError(f"{', '.join(without_effect)}: without effect; these need --method importance")
-    if args.count is not None and args.count < 1:
-        raise DeepRankingError(f"--count: expected 1 or more, found {args.count}")
+    given = training_data.changed_importance(args) + ["count"] * (args.count is not None)
+    if args.method == "uniform" and given:
+        flags = ", ".join(f"--{name}" for name in given)
+        raise DeepRankingError(f"{flags}: without effect; these need --method importance")
+    expect("--count", args.count is None or args.count >= 1, "1 or more", args.count)
 
 
 def _by_importance(
@@ -122,10 +110,10 @@ def _by_importance(
     from deep_ranking.triplets.importance import ImportanceSampler
 
     everything = [image for images in classes.values() for image in images]
-    relevance = relevance_flags.relevance_of(args, part, everything)
-    sampler = ImportanceSampler(relevance, relevance_flags.settings_of(args), args.seed)
+    relevance = training_data.relevance_of(args, part, everything)
+    sampler = ImportanceSampler(relevance, training_data.importance_settings(args), args.seed)
     sampler.check()  # before a file is written
-    count = count if args.count is None else args.count
+    count = args.count or count
     return count, sampler.blocks(count)
 
 
@@ -136,12 +124,12 @@ def _write(
     from deep_ranking.progress import progress
     from deep_ranking.triplets.file import write_blocks
 
-    if sampler.single_image_classes and args.relevance != "hierarchy":
+    if (single := sampler.single_image_classes) and args.relevance != "hierarchy":
         logger.warning(
-            f"{len(sampler.single_image_classes)} classes have one image, which has no positive and is "
-            f"used as a negative only: {', '.join(sampler.single_image_classes[:5])}"
+            f"{len(single)} classes have one image, which has no positive and is used as a negative only: "
+            f"{', '.join(single[:5])}"
         )
-    with progress((), f"writing {path.name}", "triplets", total=count, quiet=args.quiet) as bar:
+    with progress((), f"writing {path.name}", "triplets", total=count) as bar:
 
         def counted() -> "Iterator[NDArray]":
             for block in blocks:

@@ -5,59 +5,42 @@ An image that is in the index, under its path there or as a file of the same con
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
+from deep_ranking.cli import shared
+from deep_ranking.errors import DeepRankingError
+
 if TYPE_CHECKING:
-    from deep_ranking.search.query import Embedder
+    from deep_ranking.embedding import Model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `search`."""
-    from deep_ranking.cli.shared import add_store
-
-    add_store(parser, "the index to search")
-    parser.add_argument(
-        "--image",
-        required=True,
-        nargs="+",
-        metavar="FILE",
-        help="the query; of several, their mean is searched",
-    )
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="how many; 0 for all (default: 10)")
-    parser.add_argument("--bottom", action="store_true", help="the farthest instead of the nearest")
-    parser.add_argument("--within", type=float, metavar="D", help="only at this distance or nearer")
-    parser.add_argument("--beyond", type=float, metavar="D", help="only at this distance or farther")
-    parser.add_argument("--label", help="only images with this label (the first folder of their path)")
-    parser.add_argument("--folder", metavar="DIR", help="only images below this folder of the images")
-    parser.add_argument(
-        "--leave_self_out", action="store_true", help="leave out the query and exact copies of it"
-    )
-    parser.add_argument(
-        "--approximate", choices=("clustered", "hnsw"), help="faster on many images, and may miss some"
-    )
-    parser.add_argument("--probe", type=int, metavar="N", help="how much it looks at (default: as measured)")
-    parser.add_argument("--model", metavar="FILE", help="the network (default: the one the index remembers)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    shared.add_store(parser, "the index to search")
+    add = parser.add_argument
+    about = "the query; of several, their mean is searched"
+    add("--image", required=True, nargs="+", metavar="FILE", help=about)
+    add("--top", type=int, default=10, metavar="N", help="how many; 0 for all (default: 10)")
+    add("--bottom", action="store_true", help="the farthest instead of the nearest")
+    add("--within", type=float, metavar="D", help="only at this distance or nearer")
+    add("--beyond", type=float, metavar="D", help="only at this distance or farther")
+    add("--label", help="only images with this label (the first folder of their path)")
+    add("--folder", metavar="DIR", help="only images below this folder of the images")
+    add("--leave_self_out", action="store_true", help="leave out the query and exact copies of it")
+    add("--approximate", choices=("clustered", "hnsw"), help="faster on many images, and may miss some")
+    add("--probe", type=int, metavar="N", help="how much it looks at (default: as measured)")
+    add("--model", metavar="FILE", help="the network (default: the one the index remembers)")
+    shared.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Search, and print the hits."""
-    from deep_ranking.errors import DeepRankingError
     from deep_ranking.search.index import Index
     from deep_ranking.search.options import Options
 
-    options = Options(
-        label=args.label,
-        folder=args.folder,
-        within=args.within,
-        beyond=args.beyond,
-        bottom=args.bottom,
-        leave_self_out=args.leave_self_out,
-        approximate=args.approximate,
-        probe=args.probe,
-    )
+    options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
     with Index.open(args.index) as index:
         index.embedder = partial(_load, args.model or index.metadata.get("model"))
         if not len(index):
@@ -75,14 +58,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{hit.distance:.6f}  {hit.label:<{width}}  {hit.path}")
 
 
-def _load(model: str | None) -> "Embedder":
-    from deep_ranking.errors import DeepRankingError
-
+def _load(model: str | None) -> "Model":
     if not model:
         raise DeepRankingError("the image is not in the index; expected --model to embed it, found none")
-    from deep_ranking.cli.shared import import_keras
-
-    import_keras()
-    from deep_ranking.embedding import Model
-
-    return Model.load(model)
+    return shared.load_model(model)

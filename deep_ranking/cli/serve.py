@@ -9,33 +9,24 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deep_ranking.cli import shared
+
 if TYPE_CHECKING:
-    from deep_ranking.web.site import ImageEmbedder
+    from deep_ranking.embedding import Model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `serve`."""
-    from deep_ranking.cli.shared import add_store
-
-    add_store(parser, "the index to serve")
-    parser.add_argument(
-        "--model",
-        metavar="FILE",
-        help="the network that embeds uploads (default: the one the index remembers, if it is there)",
-    )
-    parser.add_argument(
-        "--ratings",
-        metavar="FILE",
-        help="where ratings are kept (default: ratings.sqlite in the index's folder)",
-    )
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="the address to listen on (default: 127.0.0.1, this machine alone)",
-    )
-    parser.add_argument("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the questions (default: 0)")
-    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    shared.add_store(parser, "the index to serve")
+    add = parser.add_argument
+    about = "the network that embeds uploads (default: the one the index remembers, if it is there)"
+    add("--model", metavar="FILE", help=about)
+    shared.add_ratings(parser, "ratings are")
+    about = "the address to listen on (default: 127.0.0.1, this machine alone)"
+    add("--host", default="127.0.0.1", help=about)
+    add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    shared.add_seed(parser, "of the questions")
+    add("--open", action="store_true", help="open the page in the browser")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -61,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _embedder(index: str, model: str | None) -> "ImageEmbedder | None":
+def _embedder(index: str, model: str | None) -> "Model | None":
     from deep_ranking.search.index import Index
 
     if model is None:
@@ -72,9 +63,4 @@ def _embedder(index: str, model: str | None) -> "ImageEmbedder | None":
             print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
             return None
         model = remembered
-    from deep_ranking.cli.shared import import_keras
-
-    import_keras()
-    from deep_ranking.embedding import Model
-
-    return Model.load(model)
+    return shared.load_model(model)

@@ -1,4 +1,4 @@
-"""What several commands share: flags (those made from settings too), folders of classes, importing Keras."""
+"""What several commands share: flags (those made from settings too), folders of classes, loading Keras."""
 
 import argparse
 import importlib
@@ -7,16 +7,25 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.settings import ENGINES, Settings
 
+if TYPE_CHECKING:
+    from deep_ranking.embedding import Model
+
 logger = logging.getLogger(__name__)
+
+MODEL = "deepranking.h5"
+"""Where a model is written, and read from, unless said."""
+
+Flags = argparse._ActionsContainer
+"""What flags are added to: a parser, or a group of one."""
 
 
 def add_settings(
-    parser: argparse._ActionsContainer,
+    parser: Flags,
     kind: type[Settings],
     *,
     group: str | None = None,
@@ -57,20 +66,44 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def add_store(parser: argparse.ArgumentParser, purpose: str) -> None:
+def add_quiet(parser: Flags, **options: Any) -> None:
+    """Add `--quiet`, which `progress.quietly` makes so of all that the command does."""
+    about = "no progress; warnings and errors still come"
+    parser.add_argument("--quiet", action="store_true", help=about, **options)
+
+
+def add_json(parser: Flags, what: str = "the result as JSON") -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help=f"print {what}")
+
+
+def add_seed(parser: Flags, about: str = "", metavar: str | None = "N") -> None:
+    """Add `--seed`, 0 by default."""
+    parser.add_argument("--seed", type=int, default=0, metavar=metavar, help=f"{about} (default: 0)".strip())
+
+
+def add_model(parser: Flags, about: str, metavar: str | None = None) -> None:
+    """Add `--model`, `MODEL` by default."""
+    parser.add_argument("--model", default=MODEL, metavar=metavar, help=f"{about} (default: {MODEL})")
+
+
+def add_store(parser: Flags, purpose: str) -> None:
     """Add `--index DIR`, which may be spelled `--store URL`; both are `args.index`."""
-    parser.add_argument(
-        "--index",
-        "--store",
-        required=True,
-        metavar="DIR|URL",
-        help=f"{purpose}: a folder, postgresql://[USER@]HOST/DATABASE[?index=NAME], "
-        "or ray://local/FOLDER (ray://HOST:PORT/FOLDER) for shards on a Ray cluster",
+    about = (
+        f"{purpose}: a folder, postgresql://[USER@]HOST/DATABASE[?index=NAME], "
+        "or ray://local/FOLDER (ray://HOST:PORT/FOLDER) for shards on a Ray cluster"
     )
+    parser.add_argument("--index", "--store", required=True, metavar="DIR|URL", help=about)
 
 
-def add_engine(parser: argparse._ActionsContainer) -> None:
-    """Declare the flags; they are what `Model.load` takes."""
+def add_ratings(parser: Flags, what: str) -> None:
+    """Add `--ratings FILE`."""
+    about = f"where {what} kept (default: ratings.sqlite in the index's folder)"
+    parser.add_argument("--ratings", metavar="FILE", help=about)
+
+
+def add_engine(parser: Flags) -> None:
+    """Add `--engine` and `--precision`; they are what `Model.load` takes."""
     parser.add_argument(
         "--engine",
         choices=("auto", *ENGINES),
@@ -87,16 +120,12 @@ def add_engine(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def tell_engine(args: argparse.Namespace) -> None:
-    """Say in a line on standard error what the flags come to on this machine; import Keras before."""
-    import keras
+def load_model(path: str, engine: str = "keras", precision: str = "float32") -> "Model":
+    """Import Keras quietly, and load a model; raises as `import_keras` and `Model.load` do."""
+    import_keras()
+    from deep_ranking.embedding import Model
 
-    from deep_ranking.embedding.engines import resolve
-
-    engine, precision = resolve(args.engine, args.precision)
-    name = {"openvino": "OpenVINO", "keras": f"Keras on {keras.backend.backend()}"}[engine]
-    if not args.quiet:
-        print(f"embedding with {name} in {precision}", file=sys.stderr)
+    return Model.load(path, engine, precision)
 
 
 def classes_below(folder: str, root: str = "") -> dict[str, list[str]]:

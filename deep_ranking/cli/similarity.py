@@ -3,17 +3,15 @@
 import argparse
 import json
 
+from deep_ranking.cli import shared
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument(
-        "--model",
-        default="deepranking.h5",
-        help="a trained model, or a weights file of the blog's code (default: deepranking.h5)",
-    )
+    shared.add_model(parser, "a trained model, or a weights file of the blog's code")
     parser.add_argument("--image1", required=True, help="an image")
     parser.add_argument("--image2", required=True, help="another")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    shared.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -23,16 +21,10 @@ def run(args: argparse.Namespace) -> None:
     for path in (args.image1, args.image2):
         read_size(path)  # what is wrong with an image is said before Keras has taken its seconds
 
-    from deep_ranking.cli.shared import import_keras
-
-    import_keras()
+    model = shared.load_model(args.model)
     import numpy as np
 
-    from deep_ranking.embedding import Model
-
-    embedder = Model.load(args.model)
-    one, two = (embedder.embed_image(path) for path in (args.image1, args.image2))
-    distance = float(np.linalg.norm(one - two))
+    distance = float(np.linalg.norm(model.embed_image(args.image1) - model.embed_image(args.image2)))
     if args.json:
         print(json.dumps({"image1": args.image1, "image2": args.image2, "distance": distance}))
     else:

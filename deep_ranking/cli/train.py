@@ -7,12 +7,18 @@ beside it deepranking.csv (the epochs' logs) and, until the run has ended, deepr
 import argparse
 import json
 import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import socket
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import running, shared, training_data
+from deep_ranking.cli import INTERRUPTED, shared, training_data
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -28,15 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from deep_ranking.training.settings import RunOptions, TrainingSettings
 
     training_data.add_arguments(parser)
-    parser.add_argument("--model", default="deepranking.h5", help=".h5 or .keras (default: deepranking.h5)")
+    shared.add_model(parser, ".h5 or .keras")
 
     network = parser.add_argument_group("network")
-    network.add_argument(
-        "--preset",
-        choices=("paper", "blog"),
-        default="paper",
-        help="paper, or the blog's layers and settings",
-    )
+    about = "paper, or the blog's layers and settings"
+    network.add_argument("--preset", choices=("paper", "blog"), default="paper", help=about)
     of_table = partial(shared.add_settings, given_only=True)
     others = [field.name for field in fields(NetworkSettings) if field.name != "backbone"]
     of_table(network, NetworkSettings, leave_out=others)
@@ -47,8 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     work = parser.add_argument_group("run")
     shared.add_settings(work, RunOptions)
-    several = parser.add_argument_group("several processes (docs/scaling.md)")
-    add = several.add_argument
+    add = parser.add_argument_group("several processes (docs/scaling.md)").add_argument
     add(
         "--processes",
         type=int,
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--coordinator", metavar="HOST:PORT", help="where process 0 is")
     add("--process", type=int, metavar="I", help="which one this is, from 0")
-    work.add_argument("--json", action="store_true", help="print the results as JSON")
+    shared.add_json(work, "the results as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,8 +69,45 @@ def run(args: argparse.Namespace) -> None:
             if getattr(args, name) is not None:
                 raise DeepRankingError(f"--{name}: no effect without --processes; give both")
     elif args.processes > 1 and args.process is None and args.coordinator is None:
-        return running.run_processes(_train, args)
+        return run_processes(_train, args)
     _train(args)
+
+
+def run_processes(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
+    """Do the work in `args.processes` processes, each told its number and where the first one listens.
+
+    Args:
+        work: called in each process with the arguments, `coordinator` and `process` filled in.
+        args: of the command.
+
+    Raises:
+        DeepRankingError: a process failed, and has said why; the others are ended.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
+    start = multiprocessing.get_context("spawn").Process
+    running = []
+    for number in range(args.processes):
+        own = argparse.Namespace(**{**vars(args), "coordinator": coordinator, "process": number})
+        running.append(start(target=_process, args=(work, own)))
+        running[-1].start()
+    try:
+        waiting = {process.sentinel: process for process in running}
+        while waiting:
+            for sentinel in multiprocessing.connection.wait(list(waiting)):
+                ended = waiting.pop(sentinel)  # type: ignore[arg-type]
+                ended.join()  # its sentinel may come a moment before its exit code
+                if ended.exitcode:
+                    raise DeepRankingError("a process failed; --resume goes on from the last checkpoint")
+    except KeyboardInterrupt as stop:
+        stop.add_note("the same command with --resume goes on from the last checkpoint, if there is one")
+        raise
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.join()
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -91,7 +129,7 @@ def _train(args: argparse.Namespace) -> None:
     settings = _settings(args)
     if processes is not None:
         if processes.count > 1:
-            running.keep_results_apart()
+            _keep_results_apart()
         processes.join()
     if not args.quiet and not args.process:
         _tell(settings)
@@ -150,3 +188,29 @@ def _tell(settings: "TrainingSettings") -> None:
 
     xla = "with" if settings.jit == "on" or (settings.jit == "auto" and jit_pays()) else "without"
     print(f"training on {keras.backend.backend()} in {settings.precision}, {xla} XLA", file=sys.stderr)
+
+
+def _keep_results_apart() -> None:
+    """Leave standard output to `print`: Gloo's own lines, which go there too, come on standard error."""
+    sys.stdout = os.fdopen(os.dup(1), "w", errors="surrogateescape")
+    os.dup2(2, 1)
+
+
+def _process(work: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    level = logging.ERROR if args.process else logging.WARNING
+    logging.basicConfig(format=f"process {args.process}: %(levelname)s: %(message)s", level=level)
+    try:
+        work(args)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except (DeepRankingError, OSError) as error:
+        sys.exit(f"process {args.process}: error: {error}")
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this one was started by it
+    parent.join()
+    os._exit(1)

@@ -1,45 +1,40 @@
-"""The flags that say what `train` learns from, and what they make: triplets, or images with classes."""
+"""The flags that say what is learned from, and what they make: triplets, images with classes, a relevance."""
 
 import argparse
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import relevance_flags
-from deep_ranking.cli.shared import add_settings, warn_of_skipped
+from deep_ranking.cli import shared
+from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
     from deep_ranking.evaluation.evaluation import Evaluation
+    from deep_ranking.triplets.relevance import Relevance
+    from deep_ranking.triplets.settings import ImportanceSettings
     from deep_ranking.triplets.table import LabelledImages, Triplets, TripletSource
 
 TRIPLETS_AN_IMAGE = 10
-_ONLINE = ("triplets_per_epoch", "reservoir_capacity")
-_MINING = ("classes_per_batch", "images_per_class")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
+    """Declare the flags of `train`."""
     from deep_ranking.training.settings import TrainingSettings
 
-    data = parser.add_argument_group("data")
-    data.add_argument("--dataset", default="dataset", help="root of the images (default: dataset)")
-    data.add_argument("--triplets", metavar="FILE", help="what to learn from (default: triplets.txt)")
-    data.add_argument(
-        "--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch"
-    )
-    data.add_argument("--validation_dataset", metavar="DIR", help="root of their images (default: --dataset)")
-    data.add_argument(
+    add = parser.add_argument_group("data").add_argument
+    add("--dataset", default="dataset", help="root of the images (default: dataset)")
+    add("--triplets", metavar="FILE", help="what to learn from (default: triplets.txt)")
+    add("--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch")
+    add("--validation_dataset", metavar="DIR", help="root of their images (default: --dataset)")
+    add(
         "--validation_metrics",
         nargs="+",
         metavar="NAME",
         help="what else is measured on them each epoch, such as recall@1 map@r (docs/metrics.md); "
         "each sub-folder of their root is a class",
     )
-    data.add_argument(
-        "--validation_images_per_class",
-        type=int,
-        metavar="N",
-        help="measure the retrieval among them on a fixed sample (default: all)",
-    )
+    about = "measure the retrieval among them on a fixed sample (default: all)"
+    add("--validation_images_per_class", type=int, metavar="N", help=about)
 
     online = parser.add_argument_group("triplets without a file")
     add = online.add_argument
@@ -50,20 +45,103 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="online: the class folders of --dataset pass through reservoirs, and each epoch draws triplets "
         "of its own from them (default: file)",
     )
-    add(
-        "--triplets_per_epoch",
-        type=int,
-        metavar="N",
-        help=f"online (default: {TRIPLETS_AN_IMAGE} for each image)",
-    )
+    about = f"online (default: {TRIPLETS_AN_IMAGE} for each image)"
+    add("--triplets_per_epoch", type=int, metavar="N", help=about)
     add("--reservoir_capacity", type=int, metavar="N", help="online: images a category (default: 100)")
-    add_settings(online, TrainingSettings, group="data", given_only=True)
-    relevance_flags.add_arguments(parser)
+    shared.add_settings(online, TrainingSettings, group="data", given_only=True)
+    add_importance(parser)
 
 
-def read(
-    args: argparse.Namespace,
-) -> "tuple[TripletSource | LabelledImages, Triplets | None]":
+def add_importance(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of importance sampling."""
+    from deep_ranking.triplets.settings import ImportanceSettings
+
+    group = parser.add_argument_group("importance sampling (section 5.1 of the paper)")
+    add = group.add_argument
+    add(
+        "--relevance",
+        choices=("labels", "pairs", "hierarchy", "features"),
+        default="labels",
+        help="where the relevance of two images of a category comes from (default: labels)",
+    )
+    add("--pairs", metavar="FILE", help="CSV or Parquet with columns image, other, relevance")
+    add("--hierarchy", metavar="FILE", help="child<TAB>parent lines, or JSON child -> parent")
+    about = "categories are the ancestors at this depth of the hierarchy; 1 is the roots (default: 1)"
+    add("--category_depth", type=int, default=1, metavar="N", help=about)
+    add("--features", metavar="FILE", help=".npz with `paths` and a matrix for each feature")
+    about = "weights in the sum of distances (default: 1 for each feature)"
+    add("--feature_weights", metavar="NAME=W,...", help=about)
+    about = "the distance at which relevance is 1/e (default: the median within categories)"
+    add("--feature_scale", type=float, metavar="D", help=about)
+    shared.add_settings(group, ImportanceSettings)
+    parser.set_defaults(out_of_class_ratio=None)  # the relevance decides
+
+
+def changed_importance(args: argparse.Namespace) -> list[str]:
+    """Return which flags of importance sampling are not at their default, without their dashes."""
+    parser = argparse.ArgumentParser()
+    add_importance(parser)
+    return [name for name, value in vars(parser.parse_args([])).items() if getattr(args, name) != value]
+
+
+def importance_settings(args: argparse.Namespace) -> "ImportanceSettings":
+    """Return the settings that the flags ask for; labels alone have no in-class negative."""
+    from deep_ranking.triplets.settings import ImportanceSettings
+
+    of_labels = {"out_of_class_ratio": 1.0} if args.relevance == "labels" else {}
+    return ImportanceSettings().changed(of_labels).changed(vars(args))
+
+
+def relevance_of(
+    args: argparse.Namespace, classes: Mapping[str, Sequence[str]], everything: Iterable[str]
+) -> "Relevance":
+    """Return the relevance that the flags ask for, of the images of `classes`, class by class.
+
+    Args:
+        args: the flags.
+        classes: class name -> its images.
+        everything: all images of the data set, of which `classes` may be a part.
+
+    Raises:
+        DeepRankingError: a file is not given, or does not fit the images.
+    """
+    import numpy as np
+
+    from deep_ranking.triplets import relevance as sources
+
+    if args.relevance != "labels" and not getattr(args, args.relevance):
+        raise DeepRankingError(f"--relevance {args.relevance} needs a file; name it with --{args.relevance}")
+    images = [image for members in classes.values() for image in members]
+    labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])
+    if args.relevance == "pairs":
+        return sources.PairRelevance.read(args.pairs, images, labels, elsewhere=everything)
+    if args.relevance == "hierarchy":
+        tree = sources.Hierarchy.read(args.hierarchy)
+        return sources.HierarchyRelevance(tree, list(classes), labels, args.category_depth)
+    if args.relevance == "features":
+        features = sources.read_features(args.features, images)
+        weights = _weights(args.feature_weights) if args.feature_weights else None
+        scale = args.feature_scale
+        if scale is None:
+            scale = sources.typical_distance(sources.FeatureRelevance(labels, features, weights))
+        return sources.FeatureRelevance(labels, features, weights, scale)
+    return sources.LabelRelevance(labels)
+
+
+def _weights(text: str) -> dict[str, float]:
+    weights = {}
+    for part in text.split(","):
+        name, _, value = part.rpartition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            name = ""
+        if not name:
+            raise DeepRankingError(f"--feature_weights: expected NAME=W,NAME=W, found {part!r}")
+    return weights
+
+
+def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Triplets | None]":
     """Return what to learn from, and the validation triplets if there are any.
 
     Images of the validation triplets are left out of class folders that are learned from.
@@ -71,7 +149,7 @@ def read(
     Raises:
         DeepRankingError: flags that exclude each other; data that is missing or does not fit.
     """
-    from deep_ranking.triplets.table import Triplets
+    from deep_ranking.triplets.table import LabelledImages, Triplets
 
     _refuse_what_has_no_effect(args)
     validation = None
@@ -79,8 +157,6 @@ def read(
         validation = Triplets.load(args.validation_triplets, args.validation_dataset or args.dataset)
     if args.sampling == "file" and args.mining in (None, "none"):
         return Triplets.load(args.triplets or "triplets.txt", args.dataset), validation
-
-    from deep_ranking.triplets.table import LabelledImages
 
     classes, everything = _classes(args.dataset, validation)
     labelled = LabelledImages.of(classes, args.dataset)
@@ -92,10 +168,10 @@ def read(
     count = args.triplets_per_epoch
     online = OnlineTriplets(
         labelled,
-        relevance_flags.relevance_of(args, classes, everything),
+        relevance_of(args, classes, everything),
         TRIPLETS_AN_IMAGE * len(labelled.images) if count is None else count,
         100 if args.reservoir_capacity is None else args.reservoir_capacity,
-        relevance_flags.settings_of(args),
+        importance_settings(args),
         args.seed or 0,
     )
     return online, validation
@@ -107,7 +183,6 @@ def evaluation(args: argparse.Namespace, validation: "Triplets | None") -> "Eval
     Raises:
         DeepRankingError: there are no validation images, or a metric has no such name.
     """
-    from deep_ranking.errors import DeepRankingError
     from deep_ranking.evaluation.evaluation import Evaluation
 
     if not args.validation_metrics:
@@ -128,55 +203,45 @@ def summary(training: "TripletSource | LabelledImages") -> str:
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
-    from deep_ranking.errors import DeepRankingError
-
-    def given(*names: str) -> list[str]:
-        return [f"--{name}" for name in names if getattr(args, name) is not None]
-
     online, mining = args.sampling == "online", args.mining not in (None, "none")
     if online and mining:
         raise DeepRankingError("--mining makes its own triplets; leave out --sampling online, or --mining")
     own_batches = "--classes_per_batch times --images_per_class"
-    for names, why in (
-        (given("triplets") if online or mining else [], "with --sampling online or --mining"),
-        (given("batch_size") if mining else [], f"with --mining, whose batches are {own_batches}"),
-        ([] if mining else given(*_MINING, "discriminants"), "without --mining"),
-        ([] if args.mining == "proxies" else given("scale", "smoothing"), "without --mining proxies"),
-        ([] if args.train_from else given("views"), "without --train_from"),
-        (
-            [] if args.train_from or args.discriminants else given("engine"),
-            "without --train_from or --discriminants",
-        ),
-        (
-            [] if args.validation_metrics else given("validation_images_per_class"),
-            "without --validation_metrics",
-        ),
-        ([] if online else given(*_ONLINE) + relevance_flags.changed(args), "without --sampling online"),
+    of_online = ["triplets_per_epoch", "reservoir_capacity", *changed_importance(args)]
+    for effect, names, why in (
+        (not (online or mining), ["triplets"], "with --sampling online or --mining"),
+        (not mining, ["batch_size"], f"with --mining, whose batches are {own_batches}"),
+        (mining, ["classes_per_batch", "images_per_class", "discriminants"], "without --mining"),
+        (args.mining == "proxies", ["scale", "smoothing"], "without --mining proxies"),
+        (args.train_from, ["views"], "without --train_from"),
+        (args.train_from or args.discriminants, ["engine"], "without --train_from or --discriminants"),
+        (args.validation_metrics, ["validation_images_per_class"], "without --validation_metrics"),
+        (online, of_online, "without --sampling online"),
     ):
-        if names:
-            raise DeepRankingError(f"{', '.join(names)}: no effect {why}; change one of the two")
+        given = [f"--{name}" for name in names if getattr(args, name) is not None]
+        if given and not effect:
+            raise DeepRankingError(f"{', '.join(given)}: no effect {why}; change one of the two")
 
 
 def _classes(folder: str, validation: "Triplets | None") -> tuple[dict[str, list[str]], list[str]]:
     """Return the classes of a folder without the images of the validation, and all images with them."""
-    from deep_ranking.errors import DeepRankingError
     from deep_ranking.images.find import find_classes
 
     skipped: list[str] = []
-    found = find_classes(folder, on_skip=skipped.append)
-    warn_of_skipped(skipped)
-    everything = [image for members in found.values() for image in members]
+    classes = find_classes(folder, on_skip=skipped.append)
+    shared.warn_of_skipped(skipped)
+    everything = [image for members in classes.values() for image in members]
     if validation is None:
-        return found, everything
+        return classes, everything
     held_out = {os.path.realpath(image) for image in validation.images}
-    classes = {
-        name: [image for image in members if os.path.realpath(os.path.join(folder, image)) not in held_out]  # noqa: PTH118
-        for name, members in found.items()
-    }
-    classes = {name: members for name, members in classes.items() if members}
-    if not classes:
+    kept: dict[str, list[str]] = {}
+    for name, members in classes.items():
+        for image in members:
+            if os.path.realpath(os.path.join(folder, image)) not in held_out:  # noqa: PTH118
+                kept.setdefault(name, []).append(image)
+    if not kept:
         raise DeepRankingError(
             f"{folder}: all images are in the validation triplets, so none is left to learn from; "
             "sample validation triplets of a part of the images, with --validation_split"
         )
-    return classes, everything
+    return kept, everything

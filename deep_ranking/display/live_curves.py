@@ -21,17 +21,14 @@ class LiveCurves:
 
     Example, in a notebook:
 
-        dr.train(settings, triplets, "deepranking.h5", validation, watch=dr.LiveCurves())
+        dr.train(triplets, "deepranking.h5", settings, validation, watch=dr.LiveCurves())
     """
 
     def __init__(self) -> None:
-        for package in ("matplotlib", "IPython"):
-            if find_spec(package) is None:
-                raise MissingExtraError(package, "notebook", "drawing the curves")
+        _require("matplotlib", "IPython")
         self._shown: Any = None
 
     def __call__(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Draw the logs of all epochs so far."""
         if not any(len(logs) > 1 for logs in history):
             return  # before training, and no validation: there is nothing but the number of the epoch
         from IPython.display import display
@@ -52,8 +49,7 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> Image.Image:
     Raises:
         MissingExtraError: Matplotlib is not installed.
     """
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "notebook", "drawing the curves")
+    _require("matplotlib")
     from deep_ranking.reporting.drawing import LIGHT, curves, drawn
 
     names = dict.fromkeys(name for logs in history for name in logs)
@@ -67,3 +63,9 @@ def draw_curves(history: Sequence[Mapping[str, float]]) -> Image.Image:
     for number, chart in enumerate(charts):
         both.paste(chart, (number * width, 0))
     return both
+
+
+def _require(*packages: str) -> None:
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "notebook", "drawing the curves")

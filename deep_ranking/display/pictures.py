@@ -3,11 +3,10 @@
 import base64
 import html
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
-
-from PIL import Image
 
 from deep_ranking.images.decode import ImageError, read_thumbnail
 from deep_ranking.search.duplicates import Group
@@ -31,10 +30,7 @@ _LINE = (  # two lines of a long name; all of it is in the title
 
 
 class Picture(NamedTuple):
-    """An image and the lines below it.
-
-    `name` is how people call it; `path` is where it is opened, None where no such file was found.
-    """
+    """An image, called `name` and opened at `path` (None: no such file was found), and the lines below it."""
 
     name: str
     path: str | None
@@ -65,11 +61,10 @@ class Pictures:
         return f"<{count} pictures for a notebook{f' ({self.note})' if self.note else ''}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(map(_row, self.rows))
         note = (
             f'<div style="font-size:12px;white-space:pre-line">{_text(self.note)}</div>' if self.note else ""
         )
-        return f'<div style="{_ROWS}">{rows}</div>{note}'
+        return f'<div style="{_ROWS}">{"".join(map(_row, self.rows))}</div>{note}'
 
 
 def _row(row: Row) -> str:
@@ -78,7 +73,9 @@ def _row(row: Row) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    lines = "".join(f'<div style="{_LINE}">{_breakable(line)}</div>' for line in picture.lines)
+    # A line is broken after a slash rather than within a name.
+    broken = [_text(line).replace("/", "/<wbr>") for line in picture.lines]
+    lines = "".join(f'<div style="{_LINE}">{line}</div>' for line in broken)
     name = _text(picture.name)
     return f'<li style="{_CELL}" title="{name}">{_image(picture.path, name)}{lines}</li>'
 
@@ -86,7 +83,7 @@ def _picture(picture: Picture) -> str:
 def _image(path: str | None, name: str) -> str:
     try:
         if path:
-            source = data_uri(read_thumbnail(path, 2 * SIDE))
+            source = _data_uri(path, "webp")
             return f'<img src="{source}" alt="{name}" width="{SIDE}" height="{SIDE}" style="{_IMAGE}">'
         reason = "not found"
     except ImageError:
@@ -94,21 +91,16 @@ def _image(path: str | None, name: str) -> str:
     return f'<div role="img" aria-label="{name}: {reason}" style="{_NONE}">{reason}</div>'
 
 
-def _breakable(line: str) -> str:
-    """Escape, and let a line be broken after a slash rather than within a name."""
-    return _text(line).replace("/", "/<wbr>")
-
-
 def _text(text: str) -> str:
     """Escape; a file name that is not UTF-8 has question marks where it is not."""
     return html.escape(text.encode("utf-8", "replace").decode())
 
 
-def data_uri(image: Image.Image) -> str:
-    """Return an image as an address that holds it."""
+def _data_uri(path: str | Path, kind: str) -> str:
+    """Return a thumbnail of an image, "webp" or "jpeg", as an address that holds it."""
     data = io.BytesIO()
-    image.save(data, "WEBP", quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"
+    read_thumbnail(path, 2 * SIDE).save(data, kind, quality=80)
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 _STYLE = """
@@ -135,15 +127,13 @@ img { width: 100%; height: 10rem; object-fit: contain; display: block; }
 """
 
 
-def duplicates_page(
-    groups: Iterable[Group], within: float, thumbnail: Callable[[str], bytes | None]
-) -> Iterator[str]:
-    """Yield the parts of an HTML page.
+def duplicates_page(groups: Iterable[Group], within: float, folder: str) -> Iterator[str]:
+    """Yield the parts of an HTML page, each picture inside it as a small JPEG.
 
     Args:
         groups: as `find_duplicates` gives them.
         within: the threshold they were found with.
-        thumbnail: gives the JPEG of an image's path, or None where there is none to show.
+        folder: that the images' paths are relative to.
     """
     yield (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -156,11 +146,12 @@ def duplicates_page(
     for number, group in enumerate(groups, 1):
         yield f"<h2>Group {number} &middot; {len(group.images)} images</h2>\n<ul>\n"
         for image in group.images:
-            path = html.escape(image.path)
+            name = html.escape(image.path)
+            picture = _page_picture(Path(folder) / image.path, name)
             copy = ' <span class="copy">exact copy</span>' if image.path in group.copies else ""
             yield (
-                f'<li><div class="picture">{_picture_page(thumbnail(image.path), path)}</div>'
-                f'<div class="words">{path}<div>{image.distance:.4f}{copy}</div></div></li>\n'
+                f'<li><div class="picture">{picture}</div>'
+                f'<div class="words">{name}<div>{image.distance:.4f}{copy}</div></div></li>\n'
             )
         yield "</ul>\n"
     if not number:
@@ -168,7 +159,8 @@ def duplicates_page(
     yield "</body>\n</html>\n"
 
 
-def _picture_page(data: bytes | None, path: str) -> str:
-    if data is None:
+def _page_picture(path: Path, name: str) -> str:
+    try:
+        return f'<img loading="lazy" alt="{name}" src="{_data_uri(path, "jpeg")}">'
+    except ImageError:
         return "<p>cannot be read</p>"
-    return f'<img loading="lazy" alt="{path}" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">'

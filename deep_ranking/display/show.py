@@ -37,20 +37,17 @@ def show(thing: Any, folder: str | os.PathLike[str] = "", first: int = 10) -> Pi
     """
     expect("first", isinstance(first, int) and first >= 1, "a whole number, 1 or more", first)
     folder = os.fspath(folder)
+    thing = [thing] if isinstance(thing, Triplet | Group) else thing
     if isinstance(thing, Results):
         return _hits(thing[:first], thing, thing.folder or folder, thing.queries[:first])
     if isinstance(thing, Triplets):
         some = [Triplet(*(thing.images[image] for image in row)) for row in thing.rows[:first]]
         return _triplets(some, thing.rows, folder)
-    if isinstance(thing, Triplet):
-        return _triplets([thing], [thing], folder)
     if isinstance(thing, Measurement):
         lines = [f"{name}: {readable(name, estimate)}" for name, estimate in thing.metrics.items()]
         return Pictures([], "\n".join(lines))
     if hasattr(thing, "encode") and hasattr(thing, "dimension"):  # a model; its class would bring Keras
         return Pictures([], repr(thing).strip("<>"))
-    if isinstance(thing, Group):
-        return _groups([thing], [thing], folder)
     if isinstance(thing, Mapping):
         return _classes(thing, folder, first)
     if isinstance(thing, Iterable) and not isinstance(thing, str | bytes):
@@ -80,18 +77,13 @@ def _hits(hits: Sequence[Hit], all_hits: Iterable, folder: str, queries: Sequenc
 
 
 def _groups(groups: Sequence[Group], all_groups: Iterable, folder: str) -> Pictures:
-    rows = [
-        Row(
-            [
-                _picture(
-                    folder, image.path, f"{image.distance:.4f}", "exact copy" * (image.path in group.copies)
-                )
-                for image in group.images[:_MOST]
-            ],
-            f"{len(group.images):,} images",
-        )
-        for group in groups
-    ]
+    rows = []
+    for group in groups:
+        pictures = [
+            _picture(folder, image.path, f"{image.distance:.4f}", "exact copy" * (image.path in group.copies))
+            for image in group.images[:_MOST]
+        ]
+        rows.append(Row(pictures, f"{len(group.images):,} images"))
     return Pictures(rows, _note(groups, all_groups, "groups"))
 
 

@@ -1,10 +1,9 @@
 """What a trained network is compared with: itself untrained, its ConvNet path alone, colour."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import keras
-import numpy as np
 
 from deep_ranking.embedding.model import Model
 from deep_ranking.errors import DeepRankingError, reason
@@ -17,12 +16,9 @@ logger = logging.getLogger(__name__)
 
 _MOST_TIMES = 4  # as many weights as the model has: one that was refitted began with others
 
-Embed = Callable[[Sequence[str], bool], np.ndarray]
-"""Called with the paths of n images and `quiet`, gives (n, d) float32 or raises `DeepRankingError`."""
 
-
-def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Embed]]:
-    """Yield `"model"` and what embeds images with it and, if asked for, the same of each baseline.
+def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Model]]:
+    """Yield `"model"` and the model itself and, if asked for, each baseline by its name, as a model too.
 
     A baseline that cannot be had is left out with a warning: the model is of other code, its starting weights
     are gone, it would be the model itself.
@@ -31,22 +27,20 @@ def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Embed]]:
         embedder: holds the trained network.
         baselines: yield them too.
     """
-    yield "model", embedder.embed_all
-    if not baselines:
-        return
-    makers: dict[str, Callable[[], Embed]] = {
+    yield "model", embedder
+    makers: dict[str, Callable[[], Model]] = {
         "untrained": lambda: untrained(embedder),
         "single scale": lambda: single_scale(embedder),
         "colour histogram": lambda: colour_histogram(embedder.size),
     }
-    for name, make in makers.items():
+    for name, make in makers.items() if baselines else ():
         try:
             yield name, make()
         except DeepRankingError as error:
             logger.warning("baseline %r left out: %s", name, error)
 
 
-def untrained(embedder: Model) -> Embed:
+def untrained(embedder: Model) -> Model:
     """Return the network as its training began: the same settings, seed and starting weights.
 
     Raises:
@@ -62,7 +56,7 @@ def untrained(embedder: Model) -> Embed:
         with at_most_weights(_MOST_TIMES * embedder.network.count_params()):
             network = build_network(settings)
         load_weights(network, settings, training["weights"])
-        network = average_mirror(network) if training.get("average_mirror") else network
+        return Model(average_mirror(network) if training.get("average_mirror") else network)
     except DeepRankingError:
         raise
     except Exception as error:  # the file may be a stranger's, and say anything
@@ -70,10 +64,9 @@ def untrained(embedder: Model) -> Embed:
             "the model file does not say how the network was made; it says "
             f"{training!r:.100} ({reason(error):.100})"
         ) from error
-    return Model(network).embed_all
 
 
-def single_scale(embedder: Model) -> Embed:
+def single_scale(embedder: Model) -> Model:
     """Return the ConvNet path of the network alone, without low-resolution paths and linear layer.
 
     Raises:
@@ -83,10 +76,10 @@ def single_scale(embedder: Model) -> Embed:
     names = {layer.name for layer in network.layers}
     if not {"convnet_unit", "merge"} <= names:
         raise DeepRankingError("the network has no low-resolution path beside its ConvNet")
-    return Model(keras.Model(network.input, network.get_layer("convnet_unit").output)).embed_all
+    return Model(keras.Model(network.input, network.get_layer("convnet_unit").output))
 
 
-def colour_histogram(size: tuple[int, int]) -> Embed:
+def colour_histogram(size: tuple[int, int]) -> Model:
     """Return the square root of an image's colour histogram in LAB, 245 numbers, of unit length.
 
     Args:
@@ -94,4 +87,4 @@ def colour_histogram(size: tuple[int, int]) -> Embed:
     """
     image = keras.Input((*size, 3))
     shares = ColourHistogram()(LabColour()(image))
-    return Model(keras.Model(image, keras.ops.sqrt(shares))).embed_all
+    return Model(keras.Model(image, keras.ops.sqrt(shares)))

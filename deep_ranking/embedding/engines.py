@@ -37,8 +37,7 @@ def import_openvino() -> Any:
 class Engine(Protocol):
     """Takes (n, height, width, 3) uint8 or float, RGB 0..255; returns (n, d) float32."""
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Embed a batch."""
+    def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
 
 class KerasEngine:
@@ -48,7 +47,6 @@ class KerasEngine:
         self.network = network
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Embed a batch."""
         return np.asarray(self.network.predict_on_batch(images), np.float32)
 
 
@@ -82,7 +80,6 @@ class ReplicaEngine:
         self._forward = forward
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Embed a batch."""
         return np.asarray(self._forward(images), np.float32)
 
 
@@ -120,8 +117,7 @@ class OpenVINOEngine:
         self._queue.set_callback(_keep)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Embed a batch; pixels are whole numbers here."""
-        images = np.rint(images) if images.dtype.kind == "f" else images
+        images = np.rint(images) if images.dtype.kind == "f" else images  # pixels are whole numbers here
         images = np.ascontiguousarray(images, np.uint8)
         found: dict[int, np.ndarray] = {}
         for start in range(0, len(images), _AT_ONCE):
@@ -137,12 +133,7 @@ def _keep(request: Any, place: tuple[dict[int, np.ndarray], int]) -> None:
 
 
 class AutoEngine:
-    """OpenVINO; Keras where OpenVINO does not take the network. Converted when first used, not before.
-
-    Args:
-        network: what is run.
-        precision: of OpenVINO.
-    """
+    """OpenVINO; Keras where OpenVINO does not take the network. Converted when first used, not before."""
 
     def __init__(self, network: keras.Model, precision: str):
         self.network, self.precision = network, precision
@@ -156,7 +147,6 @@ class AutoEngine:
             return KerasEngine(self.network)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Embed a batch."""
         return self._chosen(images)
 
 

@@ -15,26 +15,14 @@ from deep_ranking.files import temporary_folder
 if TYPE_CHECKING:
     from deep_ranking.embedding.model import Model
 
+Runner = Callable[[Path, np.ndarray], Any]
+
 LOWEST_COSINE = 0.9999
 """Between what the exported model and the model itself give for the same image."""
 
 
 def export(embedder: "Model", path: str | os.PathLike[str], format: str | None = None) -> float:
-    """Write the network for another runtime, run it there, and compare.
-
-    Args:
-        embedder: holds the network.
-        path: where it goes: a file, or for "saved_model" a folder that is not there yet. "openvino" writes a
-            `.bin` beside its `.xml`.
-        format: a name from `FORMATS`; None takes the one of the path's ending.
-
-    Returns:
-        The smallest cosine between both results over a few images; 1 is the same.
-
-    Raises:
-        DeepRankingError: an unknown format, the wrong ending, or a result that differs; nothing is written.
-        MissingExtraError: the runtime is not installed.
-    """
+    """Write the network for another runtime, run it there, and compare: `Model.export`, which says how."""
     path = Path(path)
     format, (ending, keras_name, run) = _format_of(path, format)
     rng = np.random.default_rng(0)
@@ -67,9 +55,7 @@ def export(embedder: "Model", path: str | os.PathLike[str], format: str | None =
     return cosine
 
 
-def _format_of(
-    path: Path, format: str | None
-) -> tuple[str, tuple[str, str, Callable[[Path, np.ndarray], Any]]]:
+def _format_of(path: Path, format: str | None) -> tuple[str, tuple[str, str, Runner]]:
     """Return the format's name and what `FORMATS` says of it; refuse a path that does not fit."""
     if format is None:
         by_ending = {ending: name for name, (ending, *_) in FORMATS.items()}
@@ -122,8 +108,6 @@ def _run_saved_model(path: Path, images: np.ndarray) -> Any:
     loaded = tf.saved_model.load(str(path))  # its variables live no longer than it
     return loaded.serve(images)
 
-
-Runner = Callable[[Path, np.ndarray], Any]
 
 FORMATS: dict[str, tuple[str, str, Runner]] = {
     "onnx": (".onnx", "onnx", _run_onnx),

@@ -16,14 +16,9 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import MAX_PIXELS, ImageError, Source, read_image
 from deep_ranking.images.loader import load_batches
+from deep_ranking.network import weights
 from deep_ranking.network.file import load_network
 from deep_ranking.network.network import NetworkSettings, build_network
-from deep_ranking.network.weights import (
-    NoImageNetWeightsError,
-    is_weights_only,
-    load_blog_weights,
-    load_weights,
-)
 from deep_ranking.progress import progress
 
 WEIGHTS_VARIABLE = "DEEP_RANKING_WEIGHTS"
@@ -70,37 +65,24 @@ class Model:
     def load(cls, path: str | os.PathLike[str], engine: str = "keras", precision: str = "float32") -> "Model":
         """Load a model file, or a weights file of the blog's code.
 
-        Args:
-            path: the file.
-            engine: "auto", "keras" or "openvino"; see `engines`.
-            precision: of the engine, "auto", "float32" or "bfloat16".
-
-        Raises:
-            MissingExtraError: the engine is not installed.
-            ModelFileError: missing, no model, damaged, or refused by safe mode.
+        Arguments and errors are those of `deep_ranking.load`; Keras runs it unless `engine` says otherwise.
         """
-        if Path(path).is_file() and is_weights_only(path):
+        if Path(path).is_file() and weights.is_weights_only(path):
             network, metadata = build_network(NetworkSettings.blog()), {"source": "blog weights"}
-            load_blog_weights(network, path)
+            weights.load_blog_weights(network, path)
         else:
             network, metadata = load_network(path)
         # A model that was never told what it will be given has no shapes.
         shape, output = (getattr(network, name, None) for name in ("input_shape", "output_shape"))
+        wanted = found = ""
         if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] != 3 or not all(shape[1:]):
-            raise DeepRankingError(
-                f"{os.fspath(path)}: expected a network with one image input (height, width, 3), "
-                f"found input shape {shape}"
-            )
-        if shape[1] * shape[2] > MAX_PIXELS:
-            raise DeepRankingError(
-                f"{os.fspath(path)}: expected a network for images of up to {MAX_PIXELS:,} pixels, "
-                f"found one for {shape[1]} x {shape[2]}"
-            )
-        if not isinstance(output, tuple) or len(output) != 2 or not output[1]:
-            raise DeepRankingError(
-                f"{os.fspath(path)}: expected a network that gives one vector an image, "
-                f"found output shape {output}"
-            )
+            wanted, found = "with one image input (height, width, 3)", f"input shape {shape}"
+        elif shape[1] * shape[2] > MAX_PIXELS:
+            wanted, found = f"for images of up to {MAX_PIXELS:,} pixels", f"one for {shape[1]} x {shape[2]}"
+        elif not isinstance(output, tuple) or len(output) != 2 or not output[1]:
+            wanted, found = "that gives one vector an image", f"output shape {output}"
+        if wanted:
+            raise DeepRankingError(f"{os.fspath(path)}: expected a network {wanted}, found {found}")
         with Path(path).open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
         return cls(network, metadata, fingerprint, make_engine(engine, network, precision))
@@ -125,9 +107,9 @@ class Model:
             )
         network = build_network(_PRETRAINED)
         try:
-            load_weights(network, _PRETRAINED, file or "imagenet")
-        except NoImageNetWeightsError as error:
-            raise NoImageNetWeightsError(
+            weights.load_weights(network, _PRETRAINED, file or "imagenet")
+        except weights.NoImageNetWeightsError as error:
+            raise weights.NoImageNetWeightsError(
                 "the ImageNet weights of MobileNetV2 could not be downloaded; name a file of them in the "
                 f"environment variable {WEIGHTS_VARIABLE}, or load a model of your own: "
                 'load("deepranking.h5")'
@@ -211,10 +193,11 @@ class Model:
         return float(apart[0]) if is_one(a) and is_one(b) else apart
 
     def export(self, path: str | os.PathLike[str], format: str | None = None) -> float:
-        """Write the network for another runtime, checked there; see `embedding.export.export`.
+        """Write the network for another runtime, run it there, and compare.
 
         Args:
-            path: NAME.onnx, NAME.xml (OpenVINO), NAME.tflite (LiteRT), or a new folder (SavedModel).
+            path: NAME.onnx, NAME.xml (OpenVINO, which writes NAME.bin beside it), NAME.tflite (LiteRT), or a
+                folder that is not there yet (SavedModel).
             format: "onnx", "openvino", "litert" or "saved_model"; None goes by the name.
 
         Returns:
@@ -239,8 +222,7 @@ class Model:
 
         Args:
             paths: the images, as paths or as encoded bytes.
-            batch_size: images the network takes at a time.
-            workers: decoding threads; None takes one a core.
+            batch_size, workers: as of `encode`.
             quiet: no progress bar.
         """
         vectors, failures = self._embed(paths, batch_size, workers, quiet)

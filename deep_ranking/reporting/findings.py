@@ -192,8 +192,8 @@ def find(
     else:
         log, embedder, called = read_log(model), Model.load(model, **engine), Path(model).name
     results, own = {}, None
-    for name, embed in systems(embedder, baselines):
-        embeddings = Embeddings(np.array(questions.images), embed(questions.images, quiet))
+    for name, system in systems(embedder, baselines):
+        embeddings = Embeddings(np.array(questions.images), system.embed_all(questions.images, quiet))
         results[name] = questions.measure(embeddings)
         own = own or embeddings  # the model comes first
     assert own is not None

@@ -13,8 +13,7 @@ import pytest
 from waiting import PATIENCE, wait_until
 
 import deep_ranking
-from deep_ranking.cli import COMMANDS, STATUSES, main, run_command
-from deep_ranking.cli.running import Terminated
+from deep_ranking.cli import COMMANDS, STATUSES, Terminated, main, run_command
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 
 HEAVY = ("keras", "tensorflow", "numpy", "PIL", "h5py", "sklearn", "tqdm")

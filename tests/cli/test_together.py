@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from waiting import PATIENCE, wait_until
 
-from deep_ranking.cli.running import run_processes
+from deep_ranking.cli.train import run_processes
 from deep_ranking.errors import DeepRankingError
 
 
@@ -42,7 +42,7 @@ PARENT = """
 import sys
 from argparse import Namespace
 from test_together import work
-from deep_ranking.cli.running import run_processes
+from deep_ranking.cli.train import run_processes
 if __name__ == "__main__":
     run_processes(work, Namespace(processes=2, folder=sys.argv[1], fails=False, waits=True))
 """

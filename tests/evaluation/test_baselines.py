@@ -26,9 +26,9 @@ def test_single_scale_is_the_convnet_path(trained, images):
         [embedder.network.get_layer(name) for name in ("preprocessing", "backbone", "features")]
     ).predict_on_batch(pixels)
     expected = features / np.linalg.norm(features, axis=1, keepdims=True)
-    found = single_scale(embedder).__self__.embed_pixels(pixels)  # type: ignore[attr-defined]
+    found = single_scale(embedder).embed_pixels(pixels)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert single_scale(embedder)(images, True).shape == (5, 256)
+    assert single_scale(embedder).embed_all(images).shape == (5, 256)
 
 
 def test_a_network_of_one_scale_has_no_such_baseline():
@@ -39,7 +39,7 @@ def test_a_network_of_one_scale_has_no_such_baseline():
 
 def test_untrained_is_the_network_as_it_began(trained, images):
     embedder = Model.load(trained.model)
-    one, again = (untrained(embedder)(images, True) for _ in range(2))
+    one, again = (untrained(embedder).embed_all(images) for _ in range(2))
     np.testing.assert_array_equal(one, again)
     assert np.abs(one - embedder.embed_all(images)).max() > 1e-3
 
@@ -66,11 +66,11 @@ def test_starting_weights_that_are_gone_cost_only_the_baseline(trained, caplog):
 
 def test_the_colour_histogram_is_the_roots_of_shares(trained, images):
     """It needs no extra, and tells images apart by their colours alone."""
-    vectors = dict(systems(Model.load(trained.model), baselines=True))["colour histogram"](images, True)
+    vectors = dict(systems(Model.load(trained.model), baselines=True))["colour histogram"].embed_all(images)
     assert vectors.shape == (5, 245)
     np.testing.assert_allclose(np.sum(vectors**2, axis=1), 1, rtol=1e-5)
     pixels = np.stack([read_image(path, (32, 32)) for path in images]).astype(np.float32)
     expected = np.sqrt(ColourHistogram()(LabColour()(pixels)))
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
-    mirrored = colour_histogram((32, 32)).__self__.embed_pixels(pixels[:, :, ::-1])  # type: ignore[attr-defined]
+    mirrored = colour_histogram((32, 32)).embed_pixels(pixels[:, :, ::-1])
     np.testing.assert_allclose(mirrored, vectors, atol=1e-5)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from deep_ranking.display.pictures import duplicates_page
 from deep_ranking.errors import DeepRankingError
@@ -56,10 +57,12 @@ def test_a_threshold_that_is_no_distance_is_refused(make_index, threshold):
         find_duplicates(make_index(np.eye(3)).snapshot, threshold)
 
 
-def test_a_page_escapes_names_and_says_when_there_is_nothing():
+def test_a_page_escapes_names_and_says_when_there_is_nothing(tmp_path):
     image = Hit("<script>&.png", 0.25, "")
-    page = "".join(duplicates_page([Group((image, image), frozenset())], 0.5, lambda path: b"jpeg"))
+    Image.new("RGB", (8, 8)).save(tmp_path / image.path)
+    page = "".join(duplicates_page([Group((image, image), frozenset())], 0.5, str(tmp_path)))
+    assert page.count('src="data:image/jpeg;base64,') == 2
     assert "<script>" not in page
     assert "&lt;script&gt;&amp;.png" in page
     assert "There are none" not in page
-    assert "There are none" in "".join(duplicates_page([], 0.5, lambda path: None))
+    assert "There are none" in "".join(duplicates_page([], 0.5, ""))
