@@ -152,15 +152,13 @@ def _in_top(
     return result
 
 
-register_metric(
+for _metric in (
     Metric(
         "similarity_precision",
         lambda ranked: ranked.right,
         "1 where the positive is strictly nearer than the negative; a tie is wrong, and ties are counted",
         needs="triplets",
-    )
-)
-register_metric(
+    ),
     Metric(
         "score_at_top_K",
         _at_top,
@@ -169,5 +167,6 @@ register_metric(
         needs="groups",
         total=True,
         counted="triplets_in_top_K",
-    )
-)
+    ),
+):
+    register_metric(_metric)
