@@ -71,12 +71,7 @@ class Evaluation:
 
     @classmethod
     def of_table(
-        cls,
-        table: Triplets,
-        root: str,
-        metrics: Sequence[str],
-        images_per_class: int | None = None,
-        seed: int = 0,
+        cls, table: Triplets, root: str, metrics: Sequence[str], images_per_class: int | None = None
     ) -> "Evaluation":
         """Return the evaluation of a validation set: the images of a triplet file, by their paths.
 
@@ -85,13 +80,12 @@ class Evaluation:
             root: folder whose sub-folders are the classes.
             metrics: names.
             images_per_class: retrieval is measured on a sample of so many, the same each time; None: on all.
-            seed: of the sample.
 
         Raises:
             DeepRankingError: as above, or `images_per_class` is below 1.
         """
         classes = classes_by_folder(table.images, root)
-        sample = sample_classes(classes, images_per_class, seed)
+        sample = sample_classes(classes, images_per_class)
         retrieval = RetrievalTask(sample, sample) if sample else None
         return cls(TripletTask.of_table(table, classes), retrieval, metrics)
 

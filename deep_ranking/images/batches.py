@@ -76,11 +76,9 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         """Return what batch `index` of an epoch holds: positions of images, (b,), and targets, (b, 1)."""
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
         return -(-self.items // self.items_per_batch)
 
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-        """Return batch `index` of the current epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         return self.batch(self.epoch, index)
@@ -142,7 +140,6 @@ class BatchStream(keras.utils.PyDataset):
         return None
 
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-        """Return the batch of step `start + index`."""
         return self.batches.batch(*divmod(self.start + index, len(self.batches)))
 
 
