@@ -31,8 +31,7 @@ _NAMES = names_by_module(
         "images.decode": "read_image ImageError",
         "images.loader": "load_batches:load_image_batches",
         "images.cache": "ImageCache",
-        "images.generator": "ImageDataGenerator",
-        "images.augment": "Augmentation PRESETS:AUGMENTATIONS",
+        "images.augment": "Augmentation PRESETS:AUGMENTATIONS ImageDataGenerator",
         "images.batches": "TripletBatches LabelledBatches BatchStream",
         # network: image -> vector
         "network.settings": "NetworkSettings",
@@ -66,12 +65,11 @@ _NAMES = names_by_module(
         "search.duplicates": "Group find_duplicates",
         "web.gallery": "image_id:page_image_id",
         # evaluation
-        "evaluation.evaluate": "evaluate",
         "evaluation.metrics": (
             "Metric register_metric Measurement Estimate bootstrap neighbours:nearest_neighbours "
             "measure_retrieval measure_triplets triplet_distances similarity_precision score_at_top"
         ),
-        "evaluation.evaluation": "Evaluation",
+        "evaluation.evaluation": "Evaluation evaluate",
         "evaluation.tasks": "TripletTask RetrievalTask sample_classes",
         "evaluation.metrics.measure": "table:results_table",
         "evaluation.metrics.triplets": "checked_triplets",

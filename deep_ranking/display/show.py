@@ -45,6 +45,7 @@ def show(thing: Any, folder: str | os.PathLike[str] = "", first: int = 10) -> Pi
         return _triplets(some, thing.rows, folder)
     if isinstance(thing, Measurement):
         lines = [f"{name}: {readable(name, estimate)}" for name, estimate in thing.metrics.items()]
+        lines += [f"{name.replace('_', ' ')}: {count:,}" for name, count in thing.counts.items()]
         return Pictures([], "\n".join(lines))
     if hasattr(thing, "encode") and hasattr(thing, "dimension"):  # a model; its class would bring Keras
         return Pictures([], repr(thing).strip("<>"))

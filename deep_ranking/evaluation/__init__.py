@@ -1,5 +1,5 @@
 """How good are the embeddings? Metrics on NumPy arrays, of a model or of vectors from elsewhere."""
 
-from deep_ranking.evaluation.evaluate import evaluate
+from deep_ranking.evaluation.evaluation import evaluate
 
 __all__ = ["evaluate"]

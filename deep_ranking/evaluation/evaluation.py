@@ -1,15 +1,27 @@
-"""The metrics that are wanted, by name, of the tasks that there are."""
+"""Measure a model, or vectors from elsewhere: the metrics that are wanted of the tasks that there are."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import Measurement
 from deep_ranking.evaluation.metrics.registry import find
-from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask, classes_by_folder, sample_classes
+from deep_ranking.evaluation.tasks import (
+    Classes,
+    RetrievalTask,
+    TripletTask,
+    classes_by_folder,
+    sample_classes,
+)
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings
+
+Labelled = str | os.PathLike[str] | Mapping[str, str] | Classes
+"""A folder of one sub-folder a class, path -> label, or label -> paths."""
 
 _Task = TypeVar("_Task", TripletTask, RetrievalTask)
 _OF_TRIPLETS = ("triplets", "groups")
@@ -29,7 +41,6 @@ class Evaluation:
         DeepRankingError: a metric is unknown, its task is not there, or K is beyond the gallery.
 
     Example:
-        >>> import numpy as np
         >>> classes = {"cat": ["a", "b"], "dog": ["c", "d"]}
         >>> wanted = Evaluation(retrieval=RetrievalTask(classes, classes), metrics=["recall@2", "map@r"])
         >>> embeddings = Embeddings(np.array(list("abcd")), np.array([[0], [1], [5], [6]], np.float32))
@@ -60,12 +71,7 @@ class Evaluation:
 
     @classmethod
     def of_table(
-        cls,
-        table: Triplets,
-        root: str,
-        metrics: Sequence[str],
-        images_per_class: int | None = None,
-        seed: int = 0,
+        cls, table: Triplets, root: str, metrics: Sequence[str], images_per_class: int | None = None
     ) -> "Evaluation":
         """Return the evaluation of a validation set: the images of a triplet file, by their paths.
 
@@ -74,13 +80,12 @@ class Evaluation:
             root: folder whose sub-folders are the classes.
             metrics: names.
             images_per_class: retrieval is measured on a sample of so many, the same each time; None: on all.
-            seed: of the sample.
 
         Raises:
             DeepRankingError: as above, or `images_per_class` is below 1.
         """
         classes = classes_by_folder(table.images, root)
-        sample = sample_classes(classes, images_per_class, seed)
+        sample = sample_classes(classes, images_per_class)
         retrieval = RetrievalTask(sample, sample) if sample else None
         return cls(TripletTask.of_table(table, classes), retrieval, metrics)
 
@@ -114,3 +119,110 @@ class Evaluation:
 
     def _numbers(self, of: str) -> list[int]:
         return sorted({k for metric, k in map(find, self.metrics) if metric.numbers == of and k})
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What gives vectors of images: a `Model`, or whatever else has this method."""
+
+    def encode(self, images: Sequence[str]) -> Any:
+        """Return the vectors of images, (n, d), a row for each path."""
+
+
+def evaluate(
+    model_or_vectors: Encoder | Embeddings,
+    classes: Labelled | None = None,
+    *,
+    triplets: Triplets | None = None,
+    queries: Labelled | None = None,
+    gallery: Labelled | None = None,
+    metrics: Sequence[str] = (),
+) -> Measurement:
+    """Measure how well a model, or vectors, rank images; docs/metrics.md defines the metrics.
+
+    Args:
+        model_or_vectors: a model, or anything with `encode(paths)`; or `Embeddings`, whose paths are those
+            used below.
+        classes: each image looks for the others of its class; the classes are also the groups of the
+            triplets' score at top K. Embeddings with nothing else to be measured by are taken by the folders
+            that their paths begin with.
+        triplets: how many are ranked right?
+        queries: are looked up in the gallery, an image that is in both not in its own results.
+        gallery: with `queries`.
+        metrics: only these, such as `recall@4`; none: all.
+
+    Raises:
+        DeepRankingError: an argument is something else, a metric is unknown, or there is nothing to measure.
+
+    Example:
+        >>> vectors = np.array([[0], [1], [5], [6]], np.float32)
+        >>> embeddings = Embeddings(np.array(["cat/1.jpg", "cat/2.jpg", "dog/1.jpg", "dog/2.jpg"]), vectors)
+        >>> print(evaluate(embeddings, metrics=["recall@1", "map@r"]))
+        recall@1  100.0% (100.0 to 100.0)
+        map@r     100.0% (100.0 to 100.0)
+        >>> evaluate(embeddings, {"cat/1.jpg": "old", "dog/1.jpg": "old"}).counts
+        {'queries': 2, 'lonely': 0, 'gallery': 2}
+    """
+    embeddings = model_or_vectors if isinstance(model_or_vectors, Embeddings) else None
+    if not isinstance(model_or_vectors, Embeddings | Encoder):
+        raise DeepRankingError(
+            "model_or_vectors: expected Embeddings, or a model with a method encode(paths), "
+            f"found {type(model_or_vectors).__name__}"
+        )
+    if (queries is None) != (gallery is None):
+        raise DeepRankingError("expected queries and gallery together, found one; or give classes alone")
+    if triplets is not None and not isinstance(triplets, Triplets):
+        raise DeepRankingError(
+            f"triplets: expected Triplets, as Triplets.load gives them, found {type(triplets).__name__}"
+        )
+    if isinstance(metrics, str):
+        raise DeepRankingError(f"metrics: expected several names, found a text; write [{metrics!r}]")
+    if classes is None and triplets is None and queries is None:
+        if embeddings is None:
+            raise DeepRankingError("nothing to measure by; give classes, triplets, or queries and a gallery")
+        classes = os.curdir
+    given = {"classes": classes, "queries": queries, "gallery": gallery}
+    found = {what: _classes(what, those, embeddings) for what, those in given.items() if those is not None}
+    grouped = found.get("classes", {})
+    task = None if triplets is None else TripletTask.of_table(triplets, grouped)
+    searched = found.get("queries", grouped), found.get("gallery", grouped)
+    evaluation = Evaluation(task, RetrievalTask(*searched) if found else None, metrics)
+    return evaluation.measure(embeddings or _encoded(model_or_vectors, evaluation.images))
+
+
+def _encoded(model: Any, images: list[str]) -> Embeddings:
+    if not images:
+        raise DeepRankingError("expected images to measure, found none")
+    vectors = np.asarray(model.encode(images))
+    if len(vectors) != len(images):
+        raise DeepRankingError(
+            f"encode: expected a vector for each of {len(images)} images, found shape {vectors.shape}"
+        )
+    return Embeddings(np.array(images), vectors.astype(np.float32, copy=False))
+
+
+def _classes(what: str, given: Any, embeddings: Embeddings | None) -> Classes:
+    if isinstance(given, str | os.PathLike):
+        root = os.fspath(given)
+        if embeddings:
+            names = [str(path) for path in embeddings.paths]
+        else:
+            import deep_ranking  # what looks into files lies above; it is asked for by its public name
+
+            names = [f"{root}/{name}" for name in deep_ranking.find_images(root)]
+        if classes := classes_by_folder(names, root):
+            return classes
+        raise DeepRankingError(f"{what}: expected images in sub-folders of {root}, one a class; found none")
+    if isinstance(given, Mapping) and given:
+        values = list(given.values())
+        if all(isinstance(value, str) for value in values):
+            classes = {}
+            for path, label in given.items():
+                classes.setdefault(label, []).append(os.fspath(path))
+            return classes
+        if all(isinstance(value, Sequence) and not isinstance(value, str | bytes) for value in values):
+            return {str(label): [os.fspath(path) for path in paths] for label, paths in given.items()}
+    raise DeepRankingError(
+        f"{what}: expected a folder of one sub-folder a class, path -> label, or label -> paths; "
+        f"found {'an empty mapping' if isinstance(given, Mapping) and not given else type(given).__name__}"
+    )

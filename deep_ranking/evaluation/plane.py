@@ -3,13 +3,12 @@
 import numpy as np
 
 
-def principal_plane(vectors: np.ndarray, seed: int = 0, fit_on: int = 20_000) -> np.ndarray:
+def principal_plane(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return (n, 2) places along the two principal components (PCA): fast, and faithful to far distances.
 
     Args:
         vectors: shape (n, d), float32.
-        seed: of the sample, and of PCA.
-        fit_on: the components are those of a sample of so many.
+        seed: of the sample of 20,000 whose components they are, and of PCA.
 
     Example:
         >>> principal_plane(np.array([[0, 0, 1], [4, 0, 1], [8, 0, 1]], np.float32))[:, 0].round(6)
@@ -20,7 +19,7 @@ def principal_plane(vectors: np.ndarray, seed: int = 0, fit_on: int = 20_000) ->
     count = min(2, *vectors.shape)
     if not count:
         return np.zeros((len(vectors), 2))
-    rows = np.random.default_rng(seed).permutation(len(vectors))[:fit_on]
+    rows = np.random.default_rng(seed).permutation(len(vectors))[:20_000]
     with np.errstate(invalid="ignore", divide="ignore"):  # of a collapsed network's share of variance
         model = PCA(count, random_state=seed).fit(vectors[rows])
         return _two_columns(model.transform(vectors).astype(np.float64))

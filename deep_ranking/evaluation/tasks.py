@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import expect
 from deep_ranking.evaluation.metrics import Measurement, measure_retrieval, measure_triplets
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
@@ -110,15 +110,8 @@ class RetrievalTask:
     def measure(self, embeddings: Embeddings, at: Sequence[int], voters: Sequence[int]) -> Measurement:
         """Return what `metrics.measure_retrieval` does: precision@K and Recall@K for each K, and so on."""
         queries, gallery = self.vectors(embeddings)
-        return measure_retrieval(
-            queries,
-            class_of_each(self.queries),
-            gallery,
-            class_of_each(self.gallery),
-            self.leave_out,
-            at,
-            voters,
-        )
+        sought, held = class_of_each(self.queries), class_of_each(self.gallery)
+        return measure_retrieval(queries, sought, gallery, held, self.leave_out, at, voters)
 
 
 def classes_by_folder(images: Iterable[str], root: str) -> dict[str, list[str]]:
@@ -161,8 +154,8 @@ def sample_classes(classes: Classes, images_per_class: int | None, seed: int = 0
         >>> sample_classes({"cat": ["a", "b", "c"], "dog": ["d"]}, 2, seed=1)
         {'cat': ['a', 'b'], 'dog': ['d']}
     """
-    if images_per_class is not None and images_per_class < 1:
-        raise DeepRankingError(f"images_per_class: expected 1 or more, found {images_per_class}")
+    enough = images_per_class is None or images_per_class >= 1
+    expect("images_per_class", enough, "1 or more", images_per_class)
     rng = np.random.default_rng([seed, 2])
     return {
         name: [images[i] for i in sorted(rng.permutation(len(images))[:images_per_class])]

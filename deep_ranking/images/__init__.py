@@ -1,1 +1,1 @@
-"""Images: found, decoded, augmented, streamed. Only the generator and the augmentation import Keras."""
+"""Images: found, decoded, augmented, streamed. Only the batches and the augmentation import Keras."""

@@ -15,8 +15,6 @@ from deep_ranking.images.decode import ImageError, read_image
 from deep_ranking.triplets.table import LabelledImages, TripletSource
 from deep_ranking.triplets.uniform import ClassBatches
 
-_EIGHT = 8
-
 Source = Callable[[np.ndarray, int], np.ndarray]
 """Called with positions of distinct images, (u,), and the batch's running number, gives what `fit` sees of
 them, (u, ...)."""
@@ -37,7 +35,7 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         distinct: see above.
         transform: called with the distinct images of a batch and the batch's running number.
         workers: threads that `fit` reads with.
-        cache: keeps what was decoded; its size is `size`.
+        cache: keeps what was decoded, over batches and epochs; its size is `size`.
 
     Attributes:
         items: what an epoch holds, counted in `unit`.
@@ -56,7 +54,7 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         images: Sequence[str],
         size: tuple[int, int],
         distinct: bool,
-        transform: Callable[[np.ndarray, int], np.ndarray] | None,
+        transform: Source | None,
         workers: int,
         cache: ImageCache | None = None,
     ):
@@ -78,11 +76,9 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         """Return what batch `index` of an epoch holds: positions of images, (b,), and targets, (b, 1)."""
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
         return -(-self.items // self.items_per_batch)
 
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-        """Return batch `index` of the current epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         return self.batch(self.epoch, index)
@@ -100,13 +96,11 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         rows, targets = self.rows(epoch, index)
         distinct, inverse = np.unique(rows, return_inverse=True)
         images = self.source(distinct, epoch * len(self) + index)
-        if self.distinct and keras.backend.backend() == "jax":
+        missing = -len(images) % 8
+        if missing and self.distinct and keras.backend.backend() == "jax":
             # XLA compiles a step anew for each shape; repeats, which no row points at, leave few shapes.
-            missing = -len(images) % _EIGHT
-            if missing:
-                images = np.resize(images, (len(images) + missing, *images.shape[1:]))
-        inverse = inverse.astype(np.int32)
-        return ((inverse, images), targets) if self.distinct else (images[inverse], targets)
+            images = np.resize(images, (len(images) + missing, *images.shape[1:]))
+        return ((inverse.astype(np.int32), images) if self.distinct else images[inverse]), targets
 
     def decoded(self, positions: np.ndarray) -> np.ndarray:
         """Return images by their positions, (n, height, width, 3) uint8.
@@ -146,7 +140,6 @@ class BatchStream(keras.utils.PyDataset):
         return None
 
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
-        """Return the batch of step `start + index`."""
         return self.batches.batch(*divmod(self.start + index, len(self.batches)))
 
 
@@ -154,20 +147,16 @@ class TripletBatches(ImageBatches):
     """Batches of triplets: images in the order q, p, n, q, p, n, ... and zeros as targets.
 
     An item is `(images, targets)`: (3k, height, width, 3) and (3k, 1) float32. With `distinct=True` it is
-    `((rows, images), targets)`: each distinct image of the batch once, (u, height, width, 3), and before them
-    (3k,) int32 positions in it; a network then runs on u images instead of 3k. See `ImageBatches`.
+    `((rows, images), targets)`, as `ImageBatches` has it: (3k,) int32, (u, height, width, 3) and the same
+    targets; a network then runs on u images instead of 3k.
 
     Args:
         table: the triplets: a file's, or a sampler's.
         batch_size: images a batch, a multiple of three; the last batch may be shorter.
-        size: (height, width) in pixels.
         shuffle: change the order in each epoch. Runs of triplets with the same query and positive stay
             together, so that a batch shares images as a sampled file does.
         seed: the order depends on it and the epoch alone.
-        distinct: see above.
-        transform: called with the distinct images of a batch and the batch's running number.
-        workers: threads that `fit` reads with.
-        cache: keeps what was decoded, over batches and epochs; its size is `size`.
+        size, distinct, transform, workers, cache: see `ImageBatches`.
 
     Raises:
         DeepRankingError: the batch size is no multiple of three.
@@ -185,7 +174,7 @@ class TripletBatches(ImageBatches):
         shuffle: bool = False,
         seed: int = 0,
         distinct: bool = False,
-        transform: Callable[[np.ndarray, int], np.ndarray] | None = None,
+        transform: Source | None = None,
         workers: int = 1,
         cache: ImageCache | None = None,
     ):
@@ -227,9 +216,7 @@ class LabelledBatches(ImageBatches):
     Args:
         labelled: the images.
         deals: which of them make a batch.
-        size: (height, width) in pixels.
-        workers: threads that `fit` reads with.
-        cache: keeps what was decoded; its size is `size`.
+        size, workers, cache: see `ImageBatches`.
     """
 
     unit = "images"

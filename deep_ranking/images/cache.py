@@ -12,9 +12,7 @@ import threading
 import uuid
 import weakref
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import PIL
@@ -25,8 +23,7 @@ from deep_ranking.images import decode
 
 logger = logging.getLogger(__name__)
 
-_LARGEST_FILE = 256 * 2**20
-_SMALLEST_PACK = 256 * 2**20
+_LARGEST_FILE = _SMALLEST_PACK = 256 * 2**20
 _MOST_PACKS = 100  # each is an open file
 _ENTRY = struct.Struct("<16sI")  # half the SHA-256 of the image file, and the CRC-32 of the pixels
 
@@ -50,12 +47,7 @@ class Pack:
     """
 
     def __init__(
-        self,
-        file: int,
-        keys: int | None,
-        count: int,
-        size: tuple[int, int],
-        checks: list[int] | None = None,
+        self, file: int, keys: int | None, count: int, size: tuple[int, int], checks: list[int] | None = None
     ):
         self._file, self._keys, self._checks = file, keys, checks
         self.used = len(checks or ())
@@ -119,29 +111,6 @@ class Pack:
         return self.used - 1
 
 
-class Listed(NamedTuple):
-    """A pack in a folder; those least recently opened sort first."""
-
-    opened: float
-    bytes: int
-    inode: int
-    path: Path
-
-    def remove(self) -> None:
-        """Remove it; who has opened it keeps it."""
-        self.path.with_suffix(".keys").unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
-
-
-def list_packs(folder: Path) -> Iterator[Listed]:
-    """Yield the packs of a folder, with the bytes that they take on the disk."""
-    for path in folder.glob("*.pixels"):
-        with contextlib.suppress(FileNotFoundError):
-            status, keys = path.stat(), path.with_suffix(".keys")
-            opened = keys.stat().st_mtime if keys.exists() else 0.0
-            yield Listed(opened, status.st_blocks * 512, status.st_ino, path)
-
-
 class ImageCache:
     """Images of one size by the content of their files; what comes out is bit for bit what was decoded.
 
@@ -189,7 +158,11 @@ class ImageCache:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for keys in sorted(self.folder.glob(f"{self._name}-*.keys")):
-                    self._take_in(keys)
+                    if found := Pack.open(
+                        keys, size
+                    ):  # of an earlier run, or another process as far as it is
+                        self._by_content |= {key: (len(self._packs), i) for i, key in enumerate(found[1])}
+                        self._packs.append(found[0])
             except OSError as error:
                 raise DeepRankingError(
                     f"{folder}: cannot be used as the image cache ({error.strerror}); choose another folder"
@@ -250,25 +223,23 @@ class ImageCache:
         self._packs.append(Pack.create(self.folder, self._name, count, self.size))
         return self._packs[-1]
 
-    def _take_in(self, keys: Path) -> None:
-        """Use a pack of an earlier run, or of another process as far as it has come."""
-        found = Pack.open(keys, self.size)
-        if found is not None:
-            pack, contents = found
-            self._by_content |= {key: (len(self._packs), place) for place, key in enumerate(contents)}
-            self._packs.append(pack)
-
     def _make_room(self, folder: Path) -> int:
         """Remove packs, longest unused first, until there is room; return the bytes of the others."""
         own = {pack.inode for pack in self._packs}
-        packs = sorted(list_packs(folder))
-        used = sum(pack.bytes for pack in packs)
-        for pack in packs:
+        packs = []
+        for path in folder.glob("*.pixels"):
+            with contextlib.suppress(FileNotFoundError):
+                status, keys = path.stat(), path.with_suffix(".keys")
+                opened = keys.stat().st_mtime if keys.exists() else 0.0
+                packs.append((opened, status.st_blocks * 512, status.st_ino, path))
+        used = sum(on_disk for _, on_disk, _, _ in packs)
+        for _, on_disk, inode, path in sorted(packs):
             if used + min(self._pack_bytes, self.limit // 8) <= self.limit:
                 break
-            if pack.inode not in own:
-                pack.remove()
-                used -= pack.bytes
+            if inode not in own:  # who has opened it keeps it
+                path.with_suffix(".keys").unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+                used -= on_disk
         return used
 
 

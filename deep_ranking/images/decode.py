@@ -2,13 +2,14 @@
 
 import io
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from deep_ranking.errors import DeepRankingError
 
@@ -23,6 +24,11 @@ Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are read, by content; Pillow tries no other, so no other parser meets a hostile file."""
 
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8|BM|II[*+]\0|MM\0[*+]|RIFF.{4}WEBP|.{4}ftypavi[fs]|P[1-6]\s",
+    re.DOTALL,
+)
+
 MAX_PIXELS = 89_000_000
 """A larger image is refused before it is decoded (a decompression bomb, or a map for another tool); just
 below the size at which Pillow itself begins to warn."""
@@ -36,7 +42,6 @@ _SMALL = 65_536
 _one_at_a_time = threading.Lock()
 """Pillow reads what it has opened when it is first looked at, which may not happen in two threads at once."""
 
-_ORIENTATION = 0x0112  # EXIF 2.3, tag 274
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -148,15 +153,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
         OSError: the file cannot be opened.
     """
     with Path(path).open("rb", buffering=0) as file:
-        head = file.read(16)
-    return (
-        head.startswith(
-            (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-        )
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"))
-        or (head[:1] == b"P" and head[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6") and head[2:3].isspace())
-    )
+        return _SIGNATURE.match(file.read(16)) is not None
 
 
 def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | None) -> np.ndarray | None:
@@ -248,7 +245,7 @@ def _pixels(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int | None:
     """Return the EXIF orientation; one that cannot be read is none (ImageOps.exif_transpose would raise)."""
     try:
-        return image.getexif().get(_ORIENTATION)
+        return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         return None
 
@@ -259,9 +256,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey(np.asarray(image)).convert("RGB")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 

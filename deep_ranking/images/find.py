@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from deep_ranking.errors import DeepRankingError
@@ -34,10 +35,9 @@ def find_images(folder: str | os.PathLike[str], on_skip: Callable[[str], None] |
         for name in files:
             if name.startswith("."):
                 continue
-            try:
+            readable = False
+            with suppress(OSError):
                 readable = is_image(os.path.join(directory, name))  # noqa: PTH118 - Path costs a third of the walk
-            except OSError:
-                readable = False
             if readable:
                 images.append(prefix + name)
             elif on_skip is not None:

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -56,37 +57,29 @@ def load_batches(
         except ImageError as error:
             return error
 
-    def read_all(some: Sequence[Source]) -> list[np.ndarray | ImageError]:
-        return [read(path) for path in some]
-
-    ahead: deque[tuple[int, list[Future]]] = deque()
-
     def finished() -> ImageBatch:
         first, futures = ahead.popleft()
-        return _batch(first, [result for future in futures for result in future.result()], size)
+        results = list(enumerate(chain.from_iterable(future.result() for future in futures), first))
+        failures = [(place, found) for place, found in results if isinstance(found, ImageError)]
+        good = [(place, found) for place, found in results if not isinstance(found, ImageError)]
+        images = np.stack([image for _, image in good]) if good else np.empty((0, *size, 3), np.uint8)
+        return ImageBatch(np.array([place for place, _ in good], np.int64), images, failures)
 
-    workers = workers or core_count()
+    ahead: deque[tuple[int, list[Future]]] = deque()
+    workers = workers or _core_count()
     with ThreadPoolExecutor(workers) as pool:
         for first in range(0, len(paths), batch_size):
             part = paths[first : first + batch_size]
             share = -(-len(part) // workers)  # a task a thread: small images cost less than handing over
             shares = [part[start : start + share] for start in range(0, len(part), share)]
-            ahead.append((first, [pool.submit(read_all, some) for some in shares]))
+            ahead.append((first, [pool.submit(lambda some: list(map(read, some)), some) for some in shares]))
             if len(ahead) > 2:
                 yield finished()
         while ahead:
             yield finished()
 
 
-def core_count() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on every system
+def _core_count() -> int:
+    if hasattr(os, "sched_getaffinity"):  # those this process may use; not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _batch(first: int, results: list[np.ndarray | ImageError], size: tuple[int, int]) -> ImageBatch:
-    failures = [(i, result) for i, result in enumerate(results, first) if isinstance(result, ImageError)]
-    good = [(i, result) for i, result in enumerate(results, first) if not isinstance(result, ImageError)]
-    images = np.stack([image for _, image in good]) if good else np.empty((0, *size, 3), np.uint8)
-    return ImageBatch(np.array([i for i, _ in good], np.int64), images, failures)

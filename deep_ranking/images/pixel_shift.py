@@ -30,7 +30,6 @@ class RandomPixelShift(layers.Layer):
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any, training: bool = False) -> Any:
-        """Move the images, or pass them on."""
         if not training:
             return images
         batch = ops.shape(images)[0]
@@ -44,9 +43,7 @@ class RandomPixelShift(layers.Layer):
         return ops.take(ops.reshape(images, (-1, images.shape[-1])), pixels, axis=0)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """Return shift and seed."""
         return {**super().get_config(), "shift": self.shift, "seed": self.seed}

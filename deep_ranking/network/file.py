@@ -29,8 +29,7 @@ from deep_ranking.files import written_whole
 from deep_ranking.network import hdf5, layers  # noqa: F401 - the layers that a saved model names
 
 _KEY = "deep_ranking"
-_MEMBER = "deep_ranking.json"
-_LONGEST_METADATA = 64 * 2**20  # bytes
+_MEMBER, _LONGEST_MEMBER = "deep_ranking.json", 64 * 2**20  # bytes
 ENDINGS = (".h5", ".keras")
 
 _one_at_a_time = threading.RLock()
@@ -75,9 +74,9 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
     Raises:
         ModelFileError: missing, no model, damaged, or refused by safe mode.
     """
-    metadata = read_metadata(path)
+    path, metadata = Path(path), read_metadata(path)
     try:
-        most = Path(path).stat().st_size
+        most = path.stat().st_size
         with warnings.catch_warnings(), _without_legacy_warning(), at_most_weights(most):
             # Keras builds an optimizer-less model and says so; it is what is wanted here.
             warnings.simplefilter("ignore")
@@ -86,9 +85,7 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
             raise TypeError(f"expected a model, found a {type(network).__name__}")
     # Keras raises whatever its parsers raise on a foreign or damaged file.
     except Exception as error:
-        raise ModelFileError(
-            f"{os.fspath(path)}: cannot be loaded as a model: {reason(error):.300}"
-        ) from error
+        raise ModelFileError(f"{path}: cannot be loaded as a model: {reason(error):.300}") from error
     return network, metadata
 
 
@@ -103,8 +100,13 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise ModelFileError(f"{path}: expected a model file, found nothing; train one with: python train.py")
     with untrusted(path, f"a {path.suffix} model file") as file:
-        text = file.attrs.get(_KEY, "{}") if path.suffix == ".h5" else _member(file).decode()
-        return dict(json.loads(text))
+        if path.suffix == ".h5":
+            return dict(json.loads(file.attrs.get(_KEY, "{}")))
+        if _MEMBER not in file.namelist():
+            return {}
+        if file.getinfo(_MEMBER).file_size > _LONGEST_MEMBER:
+            raise ValueError(f"{_MEMBER} is over {_LONGEST_MEMBER:,} bytes long")
+        return dict(json.loads(file.read(_MEMBER)))
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
@@ -181,14 +183,6 @@ def at_most_weights(most: int) -> Iterator[None]:
             ) from error
         finally:
             keras.Layer.add_weight = add_weight
-
-
-def _member(archive: zipfile.ZipFile) -> bytes:
-    if _MEMBER not in archive.namelist():
-        return b"{}"
-    if archive.getinfo(_MEMBER).file_size > _LONGEST_METADATA:
-        raise ValueError(f"{_MEMBER} is over {_LONGEST_METADATA:,} bytes long")
-    return archive.read(_MEMBER)
 
 
 @contextmanager

@@ -28,17 +28,14 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     if size and _endless(path):
         raise ValueError("a damaged heap")
     with h5py.File(path, "r") as file:
-        if problems := _problems(file, size):
-            raise ValueError(problems[0])
+        if problem := _problem(file, size):
+            raise ValueError(problem)
         yield file
 
 
 def _endless(path: str | os.PathLike[str]) -> bool:
     """Tell whether HDF5 would walk a heap of the file for ever, as it does at free space of size 0."""
-    with (
-        Path(path).open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         start = data.find(_COLLECTION)
         while 0 <= start <= len(data) - 16:
             place, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
@@ -52,22 +49,16 @@ def _endless(path: str | os.PathLike[str]) -> bool:
     return False
 
 
-def _problems(file: h5py.File, size: int) -> list[str]:
-    found: list[str] = []
+def _problem(file: h5py.File, size: int) -> str | None:
+    def of_link(name: str, link: Any) -> str | None:
+        return f"{name} is a link into another file" if isinstance(link, h5py.ExternalLink) else None
 
-    def see_link(name: str, link: Any) -> None:
-        if isinstance(link, h5py.ExternalLink):
-            found.append(f"{name} is a link into another file")
+    def of_item(name: str, item: Any) -> str | None:
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            return f"{name} is kept in another file"
+        if isinstance(item, h5py.Dataset) and item.nbytes > size:
+            return f"{name} is of shape {item.shape}, more than the {size:,} bytes of the file"
+        return None
 
-    def see(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset):
-            return
-        if item.is_virtual or item.external:
-            found.append(f"{name} is kept in another file")
-        elif item.nbytes > size:
-            found.append(f"{name} is of shape {item.shape}, more than the {size:,} bytes of the file")
-
-    file.visititems_links(see_link)  # HDF5 takes no error from within its own walk
-    if not found:
-        file.visititems(see)
-    return found
+    # The walk ends with the first text; HDF5 takes no error from within it.
+    return file.visititems_links(of_link) or file.visititems(of_item)

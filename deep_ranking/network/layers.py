@@ -32,7 +32,6 @@ class ImageNetCentering(_SameShape):
     MEAN_BGR = (103.939, 116.779, 123.68)
 
     def call(self, images: Any) -> Any:
-        """Reverse the channels and subtract their means."""
         return ops.flip(images, axis=-1) - ops.convert_to_tensor(self.MEAN_BGR, images.dtype)
 
 
@@ -122,8 +121,7 @@ class Quadrants(keras.layers.Layer):
     """
 
     def call(self, activations: Any) -> Any:
-        _, height, width, _ = activations.shape
-        rows, columns = _halves(height), _halves(width)
+        rows, columns = map(_halves, activations.shape[1:3])
         means = [ops.mean(activations[:, r, c], axis=(1, 2)) for r in rows for c in columns]
         return ops.concatenate(means, axis=-1)
 
@@ -135,13 +133,13 @@ class Quadrants(keras.layers.Layer):
 class SecondMoments(keras.layers.Layer):
     """The mean product of each two channels over the positions: (b, h, w, c) -> (b, c (c + 1) / 2).
 
-    Which patterns occur together, wherever they do: texture and style. The upper triangle, row by row.
+    Which patterns occur together, wherever they do: texture and style. The upper triangle of X^T X over the
+    positions, row by row.
 
     Source: Gatys, Ecker and Bethge 2015, "Texture synthesis using convolutional neural networks".
     """
 
     def call(self, activations: Any) -> Any:
-        """Return the upper triangle of X^T X / positions."""
         _, height, width, channels = activations.shape
         flat = ops.reshape(activations, (-1, height * width, channels))
         products = ops.matmul(ops.transpose(flat, (0, 2, 1)), flat) / (height * width)
@@ -165,11 +163,7 @@ class SignedRoot(_SameShape):
 
 
 _TO_XYZ = np.array(
-    [
-        [0.412453, 0.357580, 0.180423],
-        [0.212671, 0.715160, 0.072169],
-        [0.019334, 0.119193, 0.950227],
-    ],
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]],
     np.float32,
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883], np.float32)
@@ -198,7 +192,7 @@ class LabColour(_SameShape):
 
 @_register
 class ColourHistogram(keras.layers.Layer):
-    """The share of the pixels near each point of a grid in LAB: (b, h, w, 3) -> (b, 245).
+    """The share of the pixels near each point of a grid in LAB: (b, h, w, 3) -> (b, 245), 1 together.
 
     The grid has 5 points along L from 0 to 100 and 7 along a and b from -50 to 50 (stronger colours
     count at its edge). A pixel is shared out among the eight points around it, the nearer the
@@ -208,7 +202,6 @@ class ColourHistogram(keras.layers.Layer):
     BINS = (5, 7, 7)
 
     def call(self, lab: Any) -> Any:
-        """Count; the shares of an image sum to 1."""
         _, height, width, _ = lab.shape
         lab = ops.reshape(lab, (-1, height * width, 3))
         shares = []

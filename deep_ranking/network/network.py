@@ -32,7 +32,7 @@ def build_network(settings: NetworkSettings, backbone_rate: float = 1.0) -> kera
     branches = [_convnet(image, settings, backbone_rate)]
     if settings.low_resolution != "none":
         # The small nets come first, in the order in which the blog concatenates them.
-        paths = {"paper": paper_paths, "blog": blog_paths}[settings.low_resolution]
+        paths = paper_paths if settings.low_resolution == "paper" else blog_paths
         branches = [*paths(image), *branches]
     merged = layers.Concatenate(name="merge")(branches) if len(branches) > 1 else branches[0]
     if settings.embedding_size:
@@ -80,8 +80,6 @@ def average_mirror(network: keras.Model) -> keras.Model:
 
     Example:
         >>> import numpy as np
-        >>> from deep_ranking.network.network import build_network
-        >>> from deep_ranking.network.network import NetworkSettings
         >>> plain = build_network(NetworkSettings("simple", image_size=32, embedding_size=8))
         >>> network = average_mirror(plain)
         >>> images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
@@ -98,8 +96,7 @@ def average_mirror(network: keras.Model) -> keras.Model:
 
 def one_side(network: keras.Model) -> keras.Model:
     """Return what `average_mirror` runs on each side, (b, d) before unit length; another network as it is."""
-    found = [layer for layer in network.layers if layer.name == _SIDE]
-    return found[0] if found else network
+    return next((layer for layer in network.layers if layer.name == _SIDE), network)
 
 
 def paper_paths(image: Any) -> list[Any]:

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
@@ -43,12 +42,10 @@ def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) 
     if not path.is_file():
         raise ModelFileError(f"--weights {path}: expected imagenet, none, or a file; found no such file")
     kind = _kind(path)
-    if kind == "model":
-        _copy_weights(network, path)
-    elif kind == "whole":
-        load_blog_weights(network, path)
-    else:
+    if kind == "backbone":
         _load_backbone(network, settings, path)
+    else:
+        (_copy_weights if kind == "model" else load_blog_weights)(network, path)
 
 
 def load_blog_weights(network: keras.Model, path: str | os.PathLike[str]) -> None:
@@ -60,9 +57,8 @@ def load_blog_weights(network: keras.Model, path: str | os.PathLike[str]) -> Non
     Raises:
         ModelFileError: a layer finds no match, or one of the file is left over.
     """
-    stored = _stored_layers(path)
+    stored, taken = _stored_layers(path), []
     layers = [layer for layer in _flat_layers(network) if layer.weights]
-    taken: list[list[np.ndarray]] = []
     for layer in layers:
         shapes = [tuple(weight.shape) for weight in layer.weights]
         match = next((i for i, arrays in enumerate(stored) if [a.shape for a in arrays] == shapes), None)
@@ -95,17 +91,11 @@ def _kind(path: Path) -> str:
         if "model_config" in file.attrs:
             return "model"
         # The low-resolution convolutions tell a whole network from a backbone.
-        return "whole" if _holds_shape(file, (8, 8, 3, 96)) else "backbone"
-
-
-def _holds_shape(file: h5py.File, shape: tuple[int, ...]) -> bool:
-    found: list[str] = []
-    file.visititems(lambda name, item: found.append(name) if getattr(item, "shape", None) == shape else None)
-    return bool(found)
+        found = file.visititems(lambda _, item: getattr(item, "shape", None) == (8, 8, 3, 96) or None)
+        return "whole" if found else "backbone"
 
 
 def _load_imagenet(network: keras.Model, settings: NetworkSettings) -> None:
-    """Copy what Keras downloads once and keeps."""
     application = BACKBONES[settings.backbone].application
     if application is None:
         raise NoImageNetWeightsError(
@@ -158,17 +148,9 @@ def _flat_layers(network: Any) -> list[Any]:
 
 
 def _stored_layers(path: str | os.PathLike[str]) -> list[list[np.ndarray]]:
-    def text(name: Any) -> str:
-        return name.decode() if isinstance(name, bytes) else name
-
     expected = "weights as Keras 2's save_weights wrote them, or a model file that train.py wrote"
     with untrusted(path, expected) as file:
         groups = file.get("model_weights", file)
-        stored = [
-            [
-                np.asarray(groups[text(layer)][text(weight)])
-                for weight in groups[text(layer)].attrs["weight_names"]
-            ]
-            for layer in groups.attrs["layer_names"]
-        ]
+        layers = [groups[name] for name in groups.attrs["layer_names"]]
+        stored = [[np.asarray(layer[name]) for name in layer.attrs["weight_names"]] for layer in layers]
     return [arrays for arrays in stored if arrays]

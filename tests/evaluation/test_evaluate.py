@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deep_ranking.display.show import show
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation import evaluate
 from deep_ranking.evaluation.evaluation import Evaluation
@@ -72,15 +73,15 @@ def test_queries_and_a_gallery():
     assert evaluate(EMBEDDINGS, queries=queries, gallery=LABEL_OF_EACH) == expected
 
 
-def test_it_shows_itself_as_a_table():
+def test_it_shows_itself_in_lines():
     found = evaluate(EMBEDDINGS, metrics=["recall@1", "map@r"])
     lines = str(found).splitlines()
     assert [line.split()[0] for line in lines] == ["recall@1", "map@r"]
     assert all("% (" in line for line in lines)
     html = found._repr_html_()
-    assert html.startswith("<table>")
-    assert "<th>map@r</th>" in html
-    assert "<th>queries</th><td>5</td>" in html
+    assert html == show(found)._repr_html_()
+    assert f"map@r: {lines[1].split(maxsplit=1)[1]}\n" in html
+    assert "queries: 5\n" in html
 
 
 class Short:

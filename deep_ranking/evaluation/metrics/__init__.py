@@ -19,30 +19,3 @@ from deep_ranking.evaluation.metrics.triplets import (
 )
 from deep_ranking.search.exact import squared_distances
 from deep_ranking.search.neighbours import Neighbours, NeighbourSearch, neighbours
-
-__all__ = [
-    "Estimate",
-    "Measurement",
-    "Metric",
-    "NeighbourSearch",
-    "Neighbours",
-    "Ranked",
-    "Ranking",
-    "TripletDistances",
-    "bootstrap",
-    "map_at_r",
-    "measure_retrieval",
-    "measure_triplets",
-    "neighbours",
-    "precision_at",
-    "r_precision",
-    "recall_at",
-    "reciprocal_rank",
-    "register_metric",
-    "registered",
-    "score_at_top",
-    "similarity_precision",
-    "squared_distances",
-    "triplet_distances",
-    "vote",
-]

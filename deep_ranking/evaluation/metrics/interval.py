@@ -20,10 +20,7 @@ class Estimate(NamedTuple):
 
 
 def bootstrap(
-    scores: Mapping[str, NDArray[Any]],
-    groups: NDArray[Any] | None = None,
-    samples: int = 1000,
-    seed: int = 0,
+    scores: Mapping[str, NDArray[Any]], groups: NDArray[Any] | None = None, samples: int = 1000, seed: int = 0
 ) -> dict[str, Estimate]:
     """Return the mean of each kind of score, with its 95% percentile bootstrap interval.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from deep_ranking.evaluation.metrics.registry import Ranked, Ranking, readable, 
 from deep_ranking.evaluation.metrics.triplets import similarity_precision, triplet_distances
 from deep_ranking.search.exact import squared_distances
 from deep_ranking.search.neighbours import NeighbourSearch
+
+Labels = Sequence[Any] | NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -31,22 +32,19 @@ class Measurement:
         }
 
     def __str__(self) -> str:
-        rows = [(name, readable(name, estimate)) for name, estimate in self.metrics.items()]
-        width = max((len(name) for name, _ in rows), default=0)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+        return _aligned([[name, readable(name, estimate)] for name, estimate in self.metrics.items()])
 
     def _repr_html_(self) -> str:
-        rows = [(name, readable(name, estimate)) for name, estimate in self.metrics.items()]
-        rows += [(name.replace("_", " "), f"{count:,}") for name, count in self.counts.items()]
-        lines = (f"<tr><th>{escape(name)}</th><td>{value}</td></tr>" for name, value in rows)
-        return f"<table>{''.join(lines)}</table>"
+        import deep_ranking  # what shows it lies above; it is asked for by its public name
+
+        return str(deep_ranking.show(self)._repr_html_())
 
 
 def measure_retrieval(
     queries: NDArray[Any],
-    query_labels: Sequence[Any] | NDArray[Any],
+    query_labels: Labels,
     gallery: NDArray[Any],
-    gallery_labels: Sequence[Any] | NDArray[Any],
+    gallery_labels: Labels,
     leave_out: NDArray[np.integer] | None = None,
     at: Sequence[int] = (1, 10),
     voters: Sequence[int] = (1, 30),
@@ -77,9 +75,7 @@ def measure_retrieval(
     Example:
         >>> vectors = np.array([[0.0], [0.1], [1.0], [1.1]])
         >>> labels = ["cat", "cat", "dog", "dog"]
-        >>> found = measure_retrieval(
-        ...     vectors, labels, vectors, labels, leave_out=np.arange(4), at=[1, 2], voters=[1]
-        ... )
+        >>> found = measure_retrieval(vectors, labels, vectors, labels, np.arange(4), at=[1, 2], voters=[1])
         >>> {name: estimate.value for name, estimate in found.metrics.items()}
         {'precision@1': 1.0, 'precision@2': 0.5, 'recall@1': 1.0, 'recall@2': 1.0, 'r_precision': 1.0,
          'map@r': 1.0, 'mean_reciprocal_rank': 1.0, 'knn_accuracy@1': 1.0}
@@ -96,8 +92,23 @@ def measure_retrieval(
         raise DeepRankingError(
             "no query has another image of its class in the gallery; expected the same class names in both"
         )
-    blocks, numbers = [], {"at": at, "voters": voters}
-    for rows, found in search.blocks(max(*at, *voters, int(relevant.max()))):
+    scores = _scores(search, query_classes, gallery_classes, relevant, {"at": at, "voters": voters})
+    metrics = bootstrap({name: score[measured] for name, score in scores.items()}, seed=seed)
+    found = int(measured.sum())
+    counts = {"queries": found, "lonely": len(measured) - found, "gallery": len(search.gallery)}
+    return Measurement(metrics, counts)
+
+
+def _scores(
+    search: NeighbourSearch,
+    query_classes: NDArray[np.intp],
+    gallery_classes: NDArray[np.intp],
+    relevant: NDArray[np.intp],
+    numbers: dict[str, Sequence[int]],
+) -> dict[str, NDArray[np.float64]]:
+    """Return each metric's scores of all queries; those of one with nothing to find mean nothing."""
+    blocks = []
+    for rows, found in search.blocks(max([*numbers["at"], *numbers["voters"], int(relevant.max())])):
         classes, wanted = gallery_classes[found.indices], query_classes[rows]
         ranking = Ranking(classes == wanted[:, None], classes, wanted, np.maximum(relevant[rows], 1))
         block: dict[str, NDArray[Any]] = {"hits": np.any(ranking.hits, axis=1)}
@@ -105,25 +116,19 @@ def measure_retrieval(
             block |= metric.scores(ranking, numbers)
         blocks.append(block)
     scores = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-    deeper = np.flatnonzero(measured & ~scores.pop("hits"))
+    deeper = np.flatnonzero((relevant > 0) & ~scores.pop("hits"))
     targets = [_nearest_of_class(search, row, gallery_classes == query_classes[row]) for row in deeper]
     ranks = search.ranks(deeper, np.array(targets, np.intp))
     for metric in registered("retrieval"):
         if metric.beyond:
             scores[metric.name][deeper] = metric.beyond(ranks)
-    metrics = bootstrap({name: score[measured] for name, score in scores.items()}, seed=seed)
-    counts = {
-        "queries": int(measured.sum()),
-        "lonely": int((~measured).sum()),
-        "gallery": len(search.gallery),
-    }
-    return Measurement(metrics, counts)
+    return scores
 
 
 def measure_triplets(
     vectors: NDArray[Any],
     triplets: NDArray[np.integer],
-    groups: Sequence[Any] | NDArray[Any] | None = None,
+    groups: Labels | None = None,
     top: int = 30,
     seed: int = 0,
 ) -> Measurement:
@@ -155,12 +160,13 @@ def measure_triplets(
     distances = triplet_distances(vectors, triplets)
     clusters = np.asarray(triplets)[:, 0]
     counts = {"triplets": len(clusters), "ties": int(distances.tied.sum())}
+    needs = ["triplets"]
     if groups is not None:
-        groups = np.asarray(groups)
+        needs, groups = ["triplets", "groups"], np.asarray(groups)
     ranked = Ranked(np.asarray(vectors), np.asarray(triplets), groups, similarity_precision(distances))
     scores: dict[str, NDArray[Any]] = {}
     totals: list[str] = []
-    for metric in registered("triplets") + (registered("groups") if groups is not None else []):
+    for metric in registered(*needs):
         own = metric.scores(ranked, {"top": (top,)})
         scores |= own
         totals += own if metric.total else []
@@ -175,9 +181,7 @@ def measure_triplets(
 
 
 def _classes(
-    query_labels: Sequence[Any] | NDArray[Any],
-    gallery_labels: Sequence[Any] | NDArray[Any],
-    search: NeighbourSearch,
+    query_labels: Labels, gallery_labels: Labels, search: NeighbourSearch
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the labels as numbers from 0, the same in both."""
     expected = ((len(search.queries),), (len(search.gallery),))
@@ -202,11 +206,12 @@ def table(results: Mapping[str, Measurement]) -> str:
                   model
         recall@1  50.0% (25.0 to 100.0)
     """
-    names = list(dict.fromkeys(name for measured in results.values() for name in measured.metrics))
     rows = [["", *results]]
-    for name in names:
+    for name in dict.fromkeys(name for measured in results.values() for name in measured.metrics):
         rows.append([name, *(readable(name, measured.metrics[name]) for measured in results.values())])
+    return _aligned(rows)
+
+
+def _aligned(rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

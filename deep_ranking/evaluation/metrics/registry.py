@@ -77,25 +77,19 @@ class Metric:
 
     def __post_init__(self) -> None:
         named = isinstance(self.name, str) and re.fullmatch("[a-z][a-z0-9_@]*K?", self.name)
-        expect(
-            "name",
-            bool(named) and not _NUMBER.search(self.name),
-            "letters, figures, _ and @, a K and no number at the end",
-            self.name,
-        )
+        sound = bool(named) and not _NUMBER.search(self.name)
+        expect("name", sound, "letters, figures, _ and @, a K and no number at the end", self.name)
         expect("needs", self.needs in _NEEDS, f"one of {', '.join(_NEEDS)}", self.needs)
         expect("score", callable(self.score), "a function", self.score)
         if self.name.endswith("K") and not self.numbers:
             object.__setattr__(self, "numbers", "at" if self.needs == "retrieval" else "top")
 
-    def named(self, k: int | None) -> str:
-        """Return the name with its number."""
-        return self.name if k is None else self.name.removesuffix("K") + str(k)
-
     def scores(self, found: Ranking | Ranked, numbers: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
         """Return the scores by name, for each K of the argument that this metric takes its K from."""
-        wanted = [(k, (k,)) for k in numbers[self.numbers]] if self.numbers else [(None, ())]
-        return {self.named(k): np.asarray(self.score(found, *given), np.float64) for k, given in wanted}
+        if not self.numbers:
+            return {self.name: np.asarray(self.score(found), np.float64)}
+        stem, ks = self.name.removesuffix("K"), numbers[self.numbers]
+        return {f"{stem}{k}": np.asarray(self.score(found, k), np.float64) for k in ks}
 
 
 _NEEDS = ("triplets", "groups", "retrieval")
@@ -133,11 +127,6 @@ def registered(*needs: str) -> list[Metric]:
     return [metric for need in needs or _NEEDS for metric in _METRICS.values() if metric.needs == need]
 
 
-def metric_names() -> list[str]:
-    """Return what can be asked for."""
-    return [metric.name for metric in registered()]
-
-
 def find(name: str) -> tuple[Metric, int | None]:
     """Return the metric that a name with a number means, and the number.
 
@@ -152,9 +141,8 @@ def find(name: str) -> tuple[Metric, int | None]:
     number = _NUMBER.search(name)
     metric = _METRICS.get(_NUMBER.sub("K", name.replace("K", "?")))  # a K is no number
     if metric is None:
-        raise DeepRankingError(
-            f"{name}: expected a metric of {', '.join(metric_names())}, with a number for K"
-        )
+        names = ", ".join(metric.name for metric in registered())
+        raise DeepRankingError(f"{name}: expected a metric of {names}, with a number for K")
     return metric, int(number[0]) if number else None
 
 

@@ -80,9 +80,8 @@ def checked_triplets(triplets: NDArray[np.integer], images: int) -> NDArray[np.i
             f"found {triplets.dtype} of shape {triplets.shape}"
         )
     if triplets.min() < 0 or triplets.max() >= images:
-        raise DeepRankingError(
-            f"expected triplets of rows 0 to {images - 1}, found {triplets.min()} to {triplets.max()}"
-        )
+        found = f"{triplets.min()} to {triplets.max()}"
+        raise DeepRankingError(f"expected triplets of rows 0 to {images - 1}, found {found}")
     return triplets
 
 
@@ -126,12 +125,12 @@ def _at_top(ranked: Ranked, k: int) -> NDArray[np.int8]:
             f"expected one group for each of {len(vectors)} images and K of at least 1, "
             f"found groups of shape {groups.shape} and K = {k}"
         )
-    names, group = np.unique(groups, return_inverse=True)
     in_top = np.zeros(len(triplets), bool)
-    triplet_group = group[triplets[:, 0]]
-    for name in range(len(names)):
-        rows, members = np.flatnonzero(triplet_group == name), np.flatnonzero(group == name)
-        if len(rows) and len(members) > 1:
+    _, group = np.unique(groups, return_inverse=True)
+    of_triplet = group[triplets[:, 0]]
+    for number in np.unique(of_triplet):
+        rows, members = np.flatnonzero(of_triplet == number), np.flatnonzero(group == number)
+        if len(members) > 1:
             in_top[rows] = _in_top(vectors, triplets[rows], members, min(k, len(members) - 1))
     return np.where(in_top, np.where(right, 1, -1), 0).astype(np.int8)
 
@@ -141,9 +140,8 @@ def _in_top(
 ) -> NDArray[np.bool_]:
     """Return whether a triplet's positive or negative is among the k members nearest to its query."""
     queries, query = np.unique(triplets[:, 0], return_inverse=True)
-    search = NeighbourSearch(
-        vectors[queries], vectors[members], leave_out=np.asarray(np.searchsorted(members, queries))
-    )
+    own = np.asarray(np.searchsorted(members, queries))
+    search = NeighbourSearch(vectors[queries], vectors[members], leave_out=own)
     result = np.zeros(len(triplets), bool)
     for block, found in search.blocks(k):
         here = np.isin(query, block)
@@ -152,15 +150,13 @@ def _in_top(
     return result
 
 
-register_metric(
+for _metric in (
     Metric(
         "similarity_precision",
         lambda ranked: ranked.right,
         "1 where the positive is strictly nearer than the negative; a tie is wrong, and ties are counted",
         needs="triplets",
-    )
-)
-register_metric(
+    ),
     Metric(
         "score_at_top_K",
         _at_top,
@@ -169,5 +165,6 @@ register_metric(
         needs="groups",
         total=True,
         counted="triplets_in_top_K",
-    )
-)
+    ),
+):
+    register_metric(_metric)

@@ -4,19 +4,16 @@ A feature is one file with one contract, `feature.Feature`; the embedding of any
 of vectors (`vectors.py`).
 """
 
-from deep_ranking.door import lazy_names
+from deep_ranking.door import lazy_names, names_by_module
 
 _NAMES = {
-    "FEATURES": "features",
-    "Feature": "feature",
-    "CodebookFeature": "feature",
-    "WaveletSignature": "wavelet",
-    "LabHistogram": "color",
-    "SiftWords": "sift",
-    "FisherVector": "fisher",
-    "Hog": "hog",
-    "TextonPyramid": "texton",
-    "extract_features": "extract:extract",
-    "Cache": "extract",
+    "feature": "Feature CodebookFeature",
+    "wavelet": "WaveletSignature",
+    "color": "LabHistogram",
+    "sift": "SiftWords",
+    "fisher": "FisherVector",
+    "hog": "Hog",
+    "texton": "TextonPyramid",
+    "extract": "FEATURES Cache extract:extract_features",
 }
-__getattr__, __dir__, __all__ = lazy_names(__name__, _NAMES)
+__getattr__, __dir__, __all__ = lazy_names(__name__, names_by_module(_NAMES))

@@ -1,4 +1,4 @@
-"""Computing a feature of many images: in parallel, with progress, each content once, wherever it lies."""
+"""The features by name; computing one of many images: in parallel, each content once, wherever it lies."""
 
 import hashlib
 import os
@@ -9,10 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.extras.handmade.color import LabHistogram
 from deep_ranking.extras.handmade.feature import Feature
+from deep_ranking.extras.handmade.fisher import FisherVector
+from deep_ranking.extras.handmade.hog import Hog
+from deep_ranking.extras.handmade.sift import SiftWords
+from deep_ranking.extras.handmade.texton import TextonPyramid
+from deep_ranking.extras.handmade.wavelet import WaveletSignature
 from deep_ranking.files import read_array, written_whole
 from deep_ranking.images.decode import ImageError, read_image
 from deep_ranking.progress import progress
+
+FEATURES: dict[str, type[Feature]] = {
+    kind.name: kind for kind in (WaveletSignature, LabHistogram, SiftWords, FisherVector, Hog, TextonPyramid)
+}
+"""The features by name, in the order of the paper's Table 1."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Cache:
             np.save(temporary, array, allow_pickle=False)
 
     def _path(self, key: str) -> Path:
-        return Path(os.fspath(self.folder)) / key[:2] / f"{key[2:]}.npy"
+        return Path(self.folder) / key[:2] / f"{key[2:]}.npy"
 
 
 def extract(

@@ -136,15 +136,15 @@ class CodebookFeature(Feature):
             DeepRankingError: the file is no codebook, or one of other settings.
             OSError: the file cannot be read.
         """
-        arrays = read_arrays(path)
+        arrays, name = read_arrays(path), os.fspath(path)
         if "settings" not in arrays:
+            found = ", ".join(arrays) or "no arrays"
             raise DeepRankingError(
-                f"{os.fspath(path)}: expected a codebook as CodebookFeature.save writes it; "
-                f"found {', '.join(arrays) or 'no arrays'}"
+                f"{name}: expected a codebook as CodebookFeature.save writes it; found {found}"
             )
         if str(arrays.pop("settings")) != super().fingerprint():
             raise DeepRankingError(
-                f"{os.fspath(path)}: the codebook of another feature, or of other settings than {self}; "
+                f"{name}: the codebook of another feature, or of other settings than {self}; "
                 "give its own, or learn one"
             )
         return replace(self, codebook=arrays)

@@ -32,19 +32,16 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from deep_ranking.cli.shared import warn_of_skipped
-    from deep_ranking.errors import DeepRankingError
+    from deep_ranking.errors import DeepRankingError, expect
     from deep_ranking.extras.handmade import FEATURES, CodebookFeature
     from deep_ranking.extras.handmade.extract import Cache, extract
     from deep_ranking.files import check_writable
     from deep_ranking.images.find import find_images
     from deep_ranking.vectors import Embeddings, write_embeddings
 
-    if args.feature not in FEATURES:
-        raise DeepRankingError(f"--feature: expected one of {', '.join(FEATURES)}, found {args.feature!r}")
-    if args.seed < 0:
-        raise DeepRankingError(f"--seed: expected 0 or more, found {args.seed}")
-    if args.output:
-        check_writable(args.output)
+    expect("--feature", args.feature in FEATURES, f"one of {', '.join(FEATURES)}", args.feature)
+    expect("--seed", args.seed >= 0, "0 or more", args.seed)
+    check_writable(args.output)
     skipped: list[str] = []
     images = find_images(args.dataset, on_skip=skipped.append)
     if not images:

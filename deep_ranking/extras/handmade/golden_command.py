@@ -11,13 +11,8 @@ import json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("--triplets", default="triplets.txt", help="rated triplets (default: triplets.txt)")
-    parser.add_argument(
-        "--features",
-        nargs="+",
-        required=True,
-        metavar="NAME=FILE",
-        help="embeddings files, of hand-made features or of any network, each under a name",
-    )
+    named = "embeddings files, of hand-made features or of any network, each under a name"
+    parser.add_argument("--features", nargs="+", required=True, metavar="NAME=FILE", help=named)
     parser.add_argument("--output", default="golden.json", help="the weights (default: golden.json)")
     parser.add_argument("--folds", type=int, default=5, help="of the cross-validation (default: 5)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -51,12 +46,8 @@ def run(args: argparse.Namespace) -> None:
         embeddings = read_embeddings(path)
         features[name] = embeddings.vectors[embeddings.rows(names)]
 
-    contents = np.array(
-        [
-            hashlib.sha256(b"".join(v.tobytes() for v in image)).hexdigest()
-            for image in zip(*features.values(), strict=True)
-        ]
-    )
+    described = [b"".join(v.tobytes() for v in image) for image in zip(*features.values(), strict=True)]
+    contents = np.array([hashlib.sha256(vectors).hexdigest() for vectors in described])
     text_queries = np.array([str(PurePosixPath(name).parent) for name in names])
     groups = independent_groups(rows, text_queries, contents)
     right = np.zeros(len(rows), bool)
