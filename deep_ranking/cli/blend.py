@@ -11,6 +11,12 @@ import json
 
 from deep_ranking.cli import shared
 
+EXAMPLES = {
+    "--dataset photos --triplets rated.txt --model mine.h5": "from what `ratings export` wrote",
+    "--dataset human --triplets human/triplets.txt": "from triplets with a folder a text query",
+}
+MAIN = ("dataset", "triplets", "model", "backbone", "weights")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
@@ -19,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--dataset", default="dataset", help="root of the images (default: dataset)")
     add("--triplets", default="triplets.txt", help="rated triplets (default: triplets.txt)")
-    shared.add_model(parser, "what is written: .h5 or .keras")
+    shared.add_model(parser, "what is written: .h5 or .keras", written=True)
     shared.add_settings(parser, LearnSettings)
     shared.add_json(parser, "the results as JSON")
 

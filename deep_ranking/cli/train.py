@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EXAMPLES = {
+    "": "the paper's network from dataset/ and triplets.txt, into deepranking.h5",
+    "--dataset photos --backbone mobilenetv2 --image_size 128": "smaller and faster, for a processor",
+    "--resume": "go on where a run was stopped",
+}
+MAIN = ("dataset", "triplets", "model", "backbone", "epochs")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags; those without a default leave the choice to the preset."""
@@ -34,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from deep_ranking.training.settings import RunOptions, TrainingSettings
 
     training_data.add_arguments(parser)
-    shared.add_model(parser, ".h5 or .keras")
+    shared.add_model(parser, ".h5 or .keras", written=True)
 
     network = parser.add_argument_group("network")
     about = "paper, or the blog's layers and settings"

@@ -127,6 +127,19 @@ img { width: 100%; height: 10rem; object-fit: contain; display: block; }
 """
 
 
+def pictures_page(pictures: Pictures, title: str) -> Iterator[str]:
+    """Yield the parts of an HTML page of pictures, for where there is no notebook."""
+    yield f"{_head(title)}{pictures._repr_html_()}\n</body>\n</html>\n"
+
+
+def _head(title: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>\n"
+    )
+
+
 def duplicates_page(groups: Iterable[Group], within: float, folder: str) -> Iterator[str]:
     """Yield the parts of an HTML page, each picture inside it as a small JPEG.
 
@@ -136,11 +149,8 @@ def duplicates_page(groups: Iterable[Group], within: float, folder: str) -> Iter
         folder: that the images' paths are relative to.
     """
     yield (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Near-duplicates</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>Near-duplicates</h1>\n"
-        f"<p>Images joined by distances of {within:g} or less, each with its distance to the first of its"
-        " group. Nothing was deleted.</p>\n"
+        f"{_head('Near-duplicates')}<p>Images joined by distances of {within:g} or less, each with its "
+        "distance to the first of its group. Nothing was deleted.</p>\n"
     )
     number = 0
     for number, group in enumerate(groups, 1):
@@ -151,7 +161,7 @@ def duplicates_page(groups: Iterable[Group], within: float, folder: str) -> Iter
             copy = ' <span class="copy">exact copy</span>' if image.path in group.copies else ""
             yield (
                 f'<li><div class="picture">{picture}</div>'
-                f'<div class="words">{name}<div>{image.distance:.4f}{copy}</div></div></li>\n'
+                f'<div class="words">{name}<div>{image.distance:.6f}{copy}</div></div></li>\n'
             )
         yield "</ul>\n"
     if not number:

@@ -243,6 +243,14 @@ class Index:
         named = [os.fsdecode(query) for query in queries if isinstance(query, str | os.PathLike)]
         return Results(hits, self.metadata.get("images", ""), named)
 
+    def vectors(self, queries: Query) -> np.ndarray:
+        """Return the vectors of one query or of several, as `search` takes them, (n, dimension) float32.
+
+        Raises:
+            DeepRankingError: as by `search`.
+        """
+        return np.stack([self._resolve(query)[0] for query in several(queries)])
+
     def search_batch(
         self,
         queries: Sequence[Sequence[float]] | np.ndarray,

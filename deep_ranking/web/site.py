@@ -12,12 +12,13 @@ from fastapi import Depends, Request
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.store import ratings_file
 from deep_ranking.search import Index
+from deep_ranking.search.measure import PairDistances
 from deep_ranking.search.stores.registry import folder_of
 from deep_ranking.settings import POSITIVE, Check, at_least, setting
 from deep_ranking.settings import Settings as CheckedSettings
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import CurrentGallery, Gallery, shown
-from deep_ranking.web.map import OncePerVersion, PairDistances, make_map
+from deep_ranking.web.map import OncePerVersion, make_map
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.thumbnails import Thumbnails
 from deep_ranking.web.uploads import Uploads

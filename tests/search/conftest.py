@@ -52,6 +52,8 @@ def no_network(monkeypatch):
     module.Model = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
     monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
     monkeypatch.setattr("deep_ranking.cli.shared.import_keras", lambda: None)
+    for check in ("model", "model_of_index"):
+        monkeypatch.setattr(f"deep_ranking.cli.checks.{check}", lambda *_, **__: None)
 
 
 @pytest.fixture(params=STORES)
