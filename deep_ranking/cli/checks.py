@@ -1,5 +1,7 @@
 """What is wrong with a path or a model file, told before anything slow is imported."""
 
+import os
+import struct
 import zipfile
 from pathlib import Path
 
@@ -8,7 +10,12 @@ from deep_ranking.errors import DeepRankingError, reason
 STORE = "store.sqlite"
 """The file that makes a folder an index (`search.stores.local.FILE_NAME`, without what that imports)."""
 
+WEIGHTS_VARIABLE = "DEEP_RANKING_WEIGHTS"
+"""Names the pretrained model's weights (`embedding.model.WEIGHTS_VARIABLE`)."""
+
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_LOW_RESOLUTION = struct.pack("<4Q", 8, 8, 3, 96)
+"""The shape of what a file of the blog's weights has and a backbone has not, as HDF5 writes it."""
 _KINDS = {
     b"\xff\xd8\xff": "a JPEG image",
     b"\x89PNG": "a PNG image",
@@ -110,14 +117,30 @@ def model_of_index(path: str, fingerprint: str, index: str, remembered: bool) ->
         )
 
 
-def weights(path: str) -> None:
-    """Raise DeepRankingError unless this is a file of weights, by how it begins."""
+def weights(path: str, source: str = "--weights", words: str = "") -> None:
+    """Raise DeepRankingError unless a file that `source` names is one of weights, by how it begins."""
     if not Path(path).is_file():
-        raise DeepRankingError(f"--weights {path}: expected a file of weights, found no such file")
+        raise DeepRankingError(f"{source} {path}: expected {words}a file of weights, found no such file")
     with Path(path).open("rb") as file:
         start = file.read(16)
     if not start.startswith((_HDF5, b"PK\3\4")):
-        raise DeepRankingError(f"--weights {path}: expected a file of weights (.h5), found {_kind(start)}")
+        raise DeepRankingError(f"{source} {path}: expected a file of weights (.h5), found {_kind(start)}")
+
+
+def starting_weights(given: str | None) -> None:
+    """Raise DeepRankingError unless this is a word for weights, or a file of them."""
+    if given not in (None, "imagenet", "none"):
+        weights(str(given), words="imagenet, none, or ")
+
+
+def network(model_file: str | None, weights_file: str | None) -> None:
+    """Raise DeepRankingError unless what is given of a model, or the pretrained one's weights, may be so."""
+    if model_file is not None:
+        model(model_file)
+    elif weights_file is not None:
+        weights(weights_file)
+    elif in_variable := os.environ.get(WEIGHTS_VARIABLE):
+        weights(in_variable, f"{WEIGHTS_VARIABLE}:")
 
 
 def _wrong_kind(path: Path) -> str:
@@ -136,16 +159,8 @@ def _wrong_kind(path: Path) -> str:
     import mmap
 
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data.find(b"model_config") >= 0:
-            return ""
-    from deep_ranking.network import hdf5
-
-    try:
-        with hdf5.opened(path) as weights:
-            whole = hdf5.is_whole_network(weights)
-    except Exception:  # of a damaged file h5py raises nearly anything
-        return "a damaged HDF5 file"
-    return "" if whole else "HDF5 without a network in it (weights alone go to --weights)"
+        known = any(data.find(sign) >= 0 for sign in (b"model_config", _LOW_RESOLUTION))
+    return "" if known else "HDF5 without a network in it (weights alone go to --weights)"
 
 
 def _kind(start: bytes) -> str:

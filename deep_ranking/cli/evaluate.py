@@ -106,9 +106,9 @@ def _check(args: argparse.Namespace) -> None:
             raise DeepRankingError(f"{file}: expected {what}, found none")
     if not args.embeddings and not args.model and Path(shared.MODEL).is_file():
         args.model = shared.MODEL
-    if args.model:
-        checks.model(args.model)
-    elif not args.embeddings:
+    if args.model or not args.embeddings:
+        checks.network(args.model, args.weights)
+    if not args.model and not args.embeddings:
         shared.tell(args, f"no {shared.MODEL} here, nor --model: by the pretrained network")
 
 

@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.progress import progress
 
     place, folder = _places(args)
+    checks.network(args.model, args.weights)
     report = None
     if args.model or folder or not args.measure:
         index, _ = _indexed(args, place, folder)
@@ -127,8 +128,7 @@ def _make(args: argparse.Namespace) -> "tuple[str, Model]":
     add_arguments(parser)
     own = {name: getattr(args, name) for name in ("model", "weights", "quiet")}
     args = argparse.Namespace(**{**vars(parser.parse_args([])), **own, "images": args.place})
-    if args.model:
-        checks.model(args.model)
+    checks.network(args.model, args.weights)
     place = _beside(args.images)
     if not args.quiet:
         print(f"{args.images}: no index yet; making {place}", file=sys.stderr)
@@ -236,8 +236,6 @@ def _prepare(args: argparse.Namespace, remembered: dict[str, str], folder: str) 
 def _embedder(args: argparse.Namespace, remembered: dict[str, str]) -> "Model":
     """Load what embeds: the model that is given, the one that the index is of, or the pretrained one."""
     path = shared.model_of(remembered["name"], remembered, args.model) if remembered else args.model
-    if path is not None:
-        checks.model(path)
     if not args.quiet:
         shared.import_keras()
         _tell_engine(args.engine, args.precision)

@@ -5,7 +5,7 @@ Flags and places may come in any order.
 
 import argparse
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from deep_ranking.errors import DeepRankingError
@@ -18,17 +18,21 @@ class UsageError(DeepRankingError):
     """What was typed lacks something, or has too much of it; the exit status is `USAGE`."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a question after the nearest known word; "" where none is near.
+def nearest(word: str, known: Collection[str]) -> str:
+    """Return a question after the known word that is nearest, or that begins most alike; "" where none is.
 
     Example:
-        >>> nearest("serach", ["search", "serve"]), nearest("x", ["search"])
-        ("; did you mean 'search'?", '')
+        >>> nearest("serach", ["search", "serve"]), nearest("--inptu", ["--input_directory", "--gzip"])
+        ("; did you mean 'search'?", "; did you mean '--input_directory'?")
+        >>> nearest("x", ["search"])
+        ''
     """
     import difflib
 
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    bare = word.lstrip("-")
+    found = {name.lstrip("-")[: len(bare)]: name for name in known} | {n.lstrip("-"): n for n in known}
+    near = difflib.get_close_matches(bare, found, 1)
+    return f"; did you mean {found[near[0]]!r}?" if near else ""
 
 
 class Parser(argparse.ArgumentParser):

@@ -35,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export, or count."""
+    place = args.index or args.place
+    if place is None or (args.index and args.place):
+        raise UsageError("expected one place: ratings summary photos, or --index photos.index")
+    checks.index(place)
     from deep_ranking.ratings import RatingStore, tally
     from deep_ranking.ratings.export import within
     from deep_ranking.ratings.store import ratings_file
@@ -42,10 +46,6 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.search.stores.registry import place_name
     from deep_ranking.triplets import write_triplets
 
-    place = args.index or args.place
-    if place is None or (args.index and args.place):
-        raise UsageError("expected one place: ratings summary photos, or --index photos.index")
-    checks.index(place)
     expect("min_raters", args.min_raters >= 1, "1 or more", args.min_raters)
     path = ratings_file(place, args.ratings)
     with Index.open(place) as index:

@@ -62,12 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Sample and write."""
+    args.input_directory = shared.one_folder(args.folder, args.input_directory, "--input_directory")
+    checks.folder(args.input_directory)
     from deep_ranking.files import check_writable
     from deep_ranking.images.find import find_classes
     from deep_ranking.triplets.uniform import UniformSampler, split_images
 
-    args.input_directory = shared.one_folder(args.folder, args.input_directory, "--input_directory")
-    checks.folder(args.input_directory)
     _refuse_what_has_no_effect(args)
     skipped: list[str] = []
     classes = find_classes(args.input_directory, on_skip=skipped.append)
@@ -103,6 +103,9 @@ def run(args: argparse.Namespace) -> None:
                 f"{file['path']}: {file['triplets']:,} triplets over {file['images']:,} images "
                 f"of {file['classes']} classes"
             )
+        which = [f"--triplets {shared.typed(written[0]['path'])}"]
+        which += [f"--validation_triplets {shared.typed(file['path'])}" for file in written[1:]]
+        shared.tell_next(args, " ".join(["train --dataset", shared.typed(args.input_directory), *which]))
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:

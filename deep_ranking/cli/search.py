@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> None:
     """Search, and print or show the hits."""
     from deep_ranking.cli.index import place_of
 
+    if args.model or args.weights:
+        checks.network(args.model, args.weights)
     # Where the place is a flag, all that stands alone is images.
     alone = [args.place] if args.index is not None and args.place is not None else []
     if alone:

@@ -40,8 +40,7 @@ def run(args: argparse.Namespace) -> None:
     """Load, and serve until interrupted."""
     from deep_ranking.cli.index import place_of
 
-    if args.model:
-        checks.model(args.model)
+    checks.network(args.model, args.weights)
     place, made = place_of(args, "serve")
     from deep_ranking.search.stores.registry import place_name
     from deep_ranking.web import Settings, create_app
@@ -51,13 +50,15 @@ def run(args: argparse.Namespace) -> None:
     app = create_app(settings, made or _embedder(args, place))
 
     def started(address: str) -> None:
-        print(f"serving {place_name(args.index or args.place)} at {address} (Ctrl-C ends it)", flush=True)
+        asked = args.place or f"--index {args.index}"
+        name = place_name(args.index or args.place)
+        print(f"serving {name} at {address} (Ctrl-C ends it)", flush=True)
+        if not args.quiet:
+            print(f"next: deep-ranking ratings export {asked}  (what is rated there)", flush=True)
         if args.open:
             import webbrowser
 
             webbrowser.open(address)
-        asked = args.place or f"--index {args.index}"
-        shared.tell_next(args, f"ratings export {asked}")
 
     try:
         serve(app, args.host, args.port, started)

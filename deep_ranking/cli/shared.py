@@ -143,6 +143,12 @@ def tell_next(args: argparse.Namespace, *commands: str) -> None:
         tell(args, f"{' ' * 5 if number else 'next:'} deep-ranking {command}")
 
 
+def tell_model(args: argparse.Namespace, model: str, images: str) -> None:
+    """Say what may be typed next with a model that was written."""
+    model, images = typed(model), typed(images)
+    tell_next(args, f"similarity --model {model} IMAGE IMAGE", f"index {images} --model {model}")
+
+
 def tell(args: argparse.Namespace, line: str) -> None:
     """Say something on standard error; not with `--json` or `--quiet`."""
     if not args.quiet and not getattr(args, "json", False):
@@ -226,11 +232,9 @@ def load_model(
     Raises:
         DeepRankingError: as by `checks.model`, `import_keras` and `Model.load`.
     """
-    if path is not None:
-        checks.model(path)
-    elif weights is not None:
-        checks.weights(weights)
-        os.environ["DEEP_RANKING_WEIGHTS"] = weights
+    checks.network(path, weights)
+    if path is None and weights is not None:
+        os.environ[checks.WEIGHTS_VARIABLE] = weights
     import_keras()
     from deep_ranking.embedding import Model
 

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
             f"expected two images: similarity a.jpg b.jpg, or --image1 and --image2; found {len(images)}"
         )
     checks.images(images)
+    checks.network(args.model, args.weights)
     model = args.model or (shared.MODEL if args.index is None and Path(shared.MODEL).is_file() else None)
     place = args.index
     if place is not None:

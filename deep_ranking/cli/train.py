@@ -18,7 +18,7 @@ from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import INTERRUPTED, shared, training_data
+from deep_ranking.cli import INTERRUPTED, checks, shared, training_data
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def run_processes(work: Callable[[argparse.Namespace], None], args: argparse.Nam
 
 
 def _train(args: argparse.Namespace) -> None:
+    checks.starting_weights(args.weights)
     # The data first: what is missing is said before Keras has taken its seconds.
     data, validation = training_data.read(args)
     evaluation = training_data.evaluation(args, validation)
@@ -174,6 +175,7 @@ def _print(args: argparse.Namespace, trained: "Trained", epochs: int, learned_fr
         after = f", before training {untrained:.2%}" if epochs else ""
         precision = best["val_similarity_precision"]
         print(f"validation: similarity precision {precision:.2%} (epoch {best['epoch']}){after}")
+    shared.tell_model(args, args.model, args.dataset)
 
 
 def _settings(args: argparse.Namespace) -> "TrainingSettings":

@@ -33,11 +33,6 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         yield file
 
 
-def is_whole_network(file: h5py.File) -> bool:
-    """Tell by the low-resolution convolutions whether weights are of a whole network, not a backbone."""
-    return bool(file.visititems(lambda _, item: getattr(item, "shape", None) == (8, 8, 3, 96) or None))
-
-
 def _endless(path: str | os.PathLike[str]) -> bool:
     """Tell whether HDF5 would walk a heap of the file for ever, as it does at free space of size 0."""
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

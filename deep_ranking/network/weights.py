@@ -12,7 +12,6 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import ModelFileError, load_network, untrusted
-from deep_ranking.network.hdf5 import is_whole_network
 from deep_ranking.network.network import NetworkSettings
 
 
@@ -91,7 +90,9 @@ def _kind(path: Path) -> str:
     with untrusted(path, "an HDF5 file of a model or of weights") as file:
         if "model_config" in file.attrs:
             return "model"
-        return "whole" if is_whole_network(file) else "backbone"
+        # The low-resolution convolutions tell a whole network from a backbone.
+        found = file.visititems(lambda _, item: getattr(item, "shape", None) == (8, 8, 3, 96) or None)
+        return "whole" if found else "backbone"
 
 
 def _load_imagenet(network: keras.Model, settings: NetworkSettings) -> None:
