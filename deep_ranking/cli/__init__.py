@@ -110,7 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command is None:
         parser.exit(USAGE, parser.format_help())
     if command not in COMMANDS:
-        parser.error(f"{command!r}: no such command{nearest(command, COMMANDS)}")
+        folder = f"; for that folder: deep-ranking index {command}" if os.path.isdir(command) else ""  # noqa: PTH112
+        parser.error(f"{command!r}: no such command{folder or nearest(command, COMMANDS)}")
     return run_command(command, argv[1:], prog=f"deep-ranking {command}")
 
 

@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
 
         page = duplicates_page(progress(groups, "drawing", "groups"), args.within, folder)
         shared.write_page(page, args.html, "duplicates", args.open)
+        if args.html:
+            print(args.html)
     asked = args.place or f"--index {args.index}"
     more = [] if args.open or args.html or not groups else [f"duplicates {asked} --open"]
     shared.tell_next(args, *more, f"serve {asked}")

@@ -60,14 +60,14 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse, after a look for flags that there are not: they explain what else seems to be missing."""
-        if not self._subparsers and args is not None:
+        if args is not None:
             self._refuse_unknown(args)
         return super().parse_known_args(args, namespace)
 
     def _refuse_unknown(self, args: Sequence[str]) -> None:
         flags = self._option_string_actions
         for word in args:
-            if word == "--":
+            if word == "--" or (self._subparsers and not word.startswith("-")):  # what follows is another's
                 return
             name = word.partition("=")[0]
             is_flag = re.match("--?[^-0-9. ][^ ]*$", name)  # as argparse has it: no number, no blank

@@ -109,3 +109,5 @@ def _show(hits: "Results", args: argparse.Namespace) -> None:
 
     page = pictures_page(show(hits, first=max(1, len(hits))), "Search")
     shared.write_page(page, args.html, "search", args.open)
+    if args.html:
+        shared.tell(args, f"as pictures: {args.html}")

@@ -157,7 +157,7 @@ def tell(args: argparse.Namespace, line: str) -> None:
 
 
 def write_page(parts: Iterable[str], path: str | None, name: str, shown: bool) -> None:
-    """Write a page of HTML, print where it is if that was asked for, and show it in the browser.
+    """Write a page of HTML, and show it in the browser if that is wanted.
 
     Args:
         parts: of the page.
@@ -173,8 +173,6 @@ def write_page(parts: Iterable[str], path: str | None, name: str, shown: bool) -
     if path is None:
         number, path = tempfile.mkstemp(".html", f"deep-ranking-{name}-")
         os.close(number)
-    else:
-        print(path)
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
         file.writelines(parts)
     if shown:
