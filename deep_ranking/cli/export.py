@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     if Path(args.output).suffix != (ending := ENDINGS[args.format]):
         wanted = f"a name that ends in {ending}" if ending else "the name of a folder, without an ending"
         raise DeepRankingError(f"{args.output}: expected {wanted} for the format {args.format}")
-    cosine = shared.load_model(model).export(args.output, args.format)
+    cosine = shared.embedding_model(model).export(args.output, args.format)
     if args.json:
         print(json.dumps({"output": args.output, "format": args.format, "cosine": cosine}))
     else:

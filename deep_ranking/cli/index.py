@@ -239,7 +239,7 @@ def _embedder(args: argparse.Namespace, remembered: dict[str, str]) -> "Model":
     if not args.quiet:
         shared.import_keras()
         _tell_engine(args.engine, args.precision)
-    return shared.load_model(path, args.engine, args.precision, args.weights)
+    return shared.embedding_model(path, args.engine, args.precision, args.weights)
 
 
 def _tell_engine(engine: str, precision: str) -> None:

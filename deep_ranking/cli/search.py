@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
 def _load(args: argparse.Namespace, index: "Index", queries: list[str]) -> "Model":
     checks.images([query for query in queries if Path(query).is_file()])
     path = shared.model_of(index.store.name, index.metadata, args.model)
-    return shared.load_model(path, weights=args.weights)
+    return shared.embedding_model(path, weights=args.weights)
 
 
 def _show(hits: "Results", args: argparse.Namespace) -> None:

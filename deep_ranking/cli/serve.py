@@ -77,4 +77,4 @@ def _embedder(args: argparse.Namespace, place: str) -> "Model | None":
         where = f" ({remembered} is not there)" if remembered else ""
         print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
         return None
-    return shared.load_model(shared.model_of(name, metadata, args.model), weights=args.weights)
+    return shared.embedding_model(shared.model_of(name, metadata, args.model), weights=args.weights)

@@ -217,7 +217,7 @@ def add_engine(parser: Flags) -> None:
     )
 
 
-def load_model(
+def embedding_model(
     path: str | None, engine: str = "keras", precision: str = "float32", weights: str | None = None
 ) -> "Model":
     """Import Keras quietly, and load a model; None: the pretrained one.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from deep_ranking.cli import checks, shared
 from deep_ranking.cli.parser import UsageError
+from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         checks.index(place)
     elif model is None:
         place = next(filter(None, map(_index_above, images)), None)
-    distance, closer, name = _among(args, place, images) if place else _alone(args, model, images)
+    distance, closer, name = _measured(args, place, model, images)
     if args.json:
         share = {} if closer is None else {"closer_than": closer, "index": name}
         print(json.dumps({"image1": images[0], "image2": images[1], "distance": distance, **share}))
@@ -59,11 +60,11 @@ def run(args: argparse.Namespace) -> None:
     if closer is not None and not args.quiet:
         shared.tell(args, f"closer than {closer:.1%} of the pairs of images in {name}")
     print(f"{distance:.6f}")
-    if place is None:
+    if not name:
         shared.tell(args, "0 is the same image, 2 the opposite; an index of your folder says what is near:")
         shared.tell_next(args, "index FOLDER")
     else:
-        shared.tell_next(args, f"search {shared.typed(place)} {shared.typed(images[0])}")
+        shared.tell_next(args, f"search {shared.typed(name)} {shared.typed(images[0])}")
 
 
 def _index_above(image: str) -> str | None:
@@ -71,19 +72,32 @@ def _index_above(image: str) -> str | None:
     return next(filter(None, (checks.index_of(str(f)) for f in Path(image).absolute().parents)), None)
 
 
+def _measured(
+    args: argparse.Namespace, place: str | None, model: str | None, images: list[str]
+) -> tuple[float, float | None, str]:
+    """Return the distance and, of an index, the share of its pairs that are farther apart, and its name."""
+    if place is not None:
+        try:
+            return _among(args, place, images)
+        except DeepRankingError as error:
+            if args.index is not None:
+                raise
+            shared.tell(args, f"without the index of the folder: {error}")  # nobody asked for it
+    return _alone(args, model, images)
+
+
 def _alone(args: argparse.Namespace, model: str | None, images: list[str]) -> tuple[float, None, str]:
-    network = shared.load_model(model, weights=args.weights)
+    network = shared.embedding_model(model, weights=args.weights)
     return _apart(*map(network.embed_image, images)), None, ""
 
 
 def _among(args: argparse.Namespace, place: str, images: list[str]) -> tuple[float, float | None, str]:
-    """Return the distance by what an index is of, the share of its pairs that are farther, and its name."""
     from deep_ranking.search.index import Index
     from deep_ranking.search.measure import PairDistances
 
     with Index.open(place) as index:
         name = index.store.name
-        index.embedder = lambda: shared.load_model(
+        index.embedder = lambda: shared.embedding_model(
             shared.model_of(name, index.metadata, args.model), weights=args.weights
         )
         distance = _apart(*index.vectors(images))

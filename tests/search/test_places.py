@@ -140,8 +140,8 @@ def test_similarity_says_what_the_distance_means_among_the_images_of_its_folder(
     assert len(typed.loaded) == loaded
 
 
-def test_of_many_images_pairs_are_a_sample(seed=3):
-    rows = np.random.default_rng(seed).standard_normal((300, 4)).astype(np.float32)
+def test_of_many_images_pairs_are_a_sample():
+    rows = np.random.default_rng(3).standard_normal((300, 4)).astype(np.float32)
     everything, some = PairDistances(rows), PairDistances(rows, most=2_000)
     assert len(some.distances) == 2_000 < len(everything.distances) == 300 * 299 // 2
     for distance in (0.5, 1, 2, 3):
@@ -211,6 +211,12 @@ def test_a_model_that_was_moved_or_changed_is_told_with_what_to_do(tmp_path, mon
     assert changed in error("serve photos.index --port 0")
     (tmp_path / "m.h5").unlink()
     for line in ("search photos.index new.png", "similarity new.png new.png --index photos.index"):
-        assert "which is not there any more; if it was moved, say where it is with --model FILE" in error(
-            line
-        )
+        assert "not there any more; if it was moved, say where it is with --model FILE" in error(line)
+    # Where the index was not asked for, the distance is that of the network that needs none.
+    Path("photos").mkdir()
+    write_image(Path("photos/new.png"), "new")
+    monkeypatch.setattr("deep_ranking.cli.similarity._alone", lambda *_: (0.25, None, ""))
+    assert main(["similarity", "new.png", "photos/new.png"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "0.250000\n"
+    assert "photos.index: made with the model" in printed.err
