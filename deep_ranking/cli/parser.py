@@ -14,6 +14,9 @@ USAGE = 2
 """The exit status where a command, a flag or its value is none."""
 
 
+_LONGEST = 56  # characters of an example that is explained on its own line
+
+
 class UsageError(DeepRankingError):
     """What was typed lacks something, or has too much of it; the exit status is `USAGE`."""
 
@@ -86,8 +89,11 @@ class Parser(argparse.ArgumentParser):
         formatter = self._get_formatter()
         command = f"python {self.prog}" if self.prog.endswith(".py") else self.prog
         typed = {f"{command} {rest}".strip(): about for rest, about in self.examples.items()}
-        width = min(max(map(len, typed), default=0), 60)
-        formatter.add_text("\n".join(f"  {line:<{width}}   {about}" for line, about in typed.items()))
+        width = max((len(line) for line in typed if len(line) <= _LONGEST), default=0)
+        below = f"\n{' ' * (width + 4)}"
+        formatter.add_text(
+            "\n".join(f"  {t:<{width}}{below if len(t) > width else '  '}{a}" for t, a in typed.items())
+        )
         formatter.add_text(self.description)
         first = [a for a in self._actions if not a.option_strings or a.dest in self.main]
         groups: list[tuple[str | None, str | None, list[argparse.Action]]]
