@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = {
-    "photos": "a folder of one sub-folder a class: does an image find the others of its class?",
+    "photos": "one sub-folder a class: do its images find each other?",
     "photos --triplets rated.txt": "how many triplets are ranked right",
     "--model deepranking.h5 --gallery dataset --queries held_out": "a model of your own",
 }

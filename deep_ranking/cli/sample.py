@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EXAMPLES = {
-    "dataset": "the folder dataset, one sub-folder a class, into triplets.txt",
+    "dataset": "one sub-folder a class, into triplets.txt",
     "dataset --validation_split 0.2": "and validation_triplets.txt of images that are held out",
     "dataset --method importance": "drawn by relevance, as in the paper",
 }

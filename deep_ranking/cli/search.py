@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deep_ranking.search.options import Results
 
 EXAMPLES = {
-    "photos new.jpg": "the ten images of the folder photos that are nearest to new.jpg",
+    "photos new.jpg": "the ten images of photos that are nearest",
     "photos new.jpg --open": "the same as pictures, in the browser",
     "photos.index a.jpg b.jpg --top 30": "near to both, in an index that is there",
 }
