@@ -52,7 +52,7 @@ class Connection(H11Protocol):
 
     So long may a header take to arrive, and each part of an answer, some ten kilobytes, to be taken; the body
     is timed where it is read (`safety.LimitedBody`). Of more connections than `most`, that one is closed
-    whose client has kept the server waiting for the longest, so that nobody shuts others out by doing nothing.
+    whose client has kept the server waiting for longest, so that nobody shuts others out by doing nothing.
 
     Attributes:
         seconds, most: set by `limited`.
