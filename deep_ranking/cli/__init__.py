@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType, ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from deep_ranking import __version__
 from deep_ranking.cli.parser import USAGE, Parser, UsageError, nearest
@@ -58,6 +59,8 @@ EXAMPLES = {
 }
 
 DONE, FAILED = 0, 1
+_MOMENT = 0.05  # seconds
+
 INTERRUPTED, TERMINATED = 130, 143  # 128 and the number of the signal, as a shell reports them
 
 STATUSES = {
@@ -118,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     """Parse `argv` for one command, run it, and turn its errors into a message and an exit status."""
     try:
-        with warnings.catch_warnings(), _sigterm_raises():
+        with warnings.catch_warnings(), _stopped_by_signals():
             warnings.showwarning = partial(_show_warning, prog)
             warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is not the user's concern
             _run(command, argv, prog)
@@ -180,21 +183,54 @@ def _show_warning(prog: str, message: Warning | str, *where: object) -> None:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated` in the block, in the main thread, where nobody else has taken it."""
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
+def _stopped_by_signals() -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise `KeyboardInterrupt` and `Terminated` in the block, between its imports.
+
+    Libraries catch whatever is raised while they are imported, to do without a part of themselves. So a
+    signal that comes then is sent again every moment, until it can be obeyed. In other threads nothing
+    changes, nor for a signal that somebody else has taken.
+    """
+    around, again = _imports(sys._getframe()), dict[int, threading.Timer]()
+    ours: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = {number: handler for number, handler in ours.items() if signal.getsignal(number) is handler}
+
+    def send(number: int) -> None:
+        del again[number]
+        if hasattr(signal, "pthread_kill"):  # wakes the thread too, where it waits for something
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
+        else:
+            signal.raise_signal(number)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        if _imports(frame) > around:
+            if number not in again:
+                again[number] = threading.Timer(_MOMENT, send, (number,))
+                again[number].daemon = True
+                again[number].start()
+            return
+        forget()
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    def forget() -> None:
+        for timer in again.values():
+            timer.cancel()
+
+    if threading.current_thread() is not threading.main_thread():
+        ours = {}
+    for number in ours:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        forget()
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+
+
+def _imports(frame: FrameType | None) -> int:
+    """Return how many imports are under way where a frame stands."""
+    files = (at.f_code.co_filename for at, _ in traceback.walk_stack(frame))
+    return sum(file == "<frozen importlib._bootstrap>" for file in files)
 
 
 def _report_stop(prog: str, stop: KeyboardInterrupt) -> int:

@@ -5,8 +5,11 @@ import importlib
 import logging
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -288,6 +291,31 @@ def warn_of_skipped(files: Sequence[str]) -> None:
         logger.warning("%d files are no images and were left out, the first: %s", len(files), files[0])
 
 
+@contextmanager
+def signals_noted() -> Iterator[None]:
+    """Note SIGINT and SIGTERM in the block, and obey them right after it.
+
+    For imports: what a signal raises in the midst of one may be caught there, or leave half a library.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    # Where a signal ends the process by itself, or is ignored, nobody can swallow it.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in taken:
+        signal.signal(number, lambda number, frame: noted.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+        if noted:
+            signal.raise_signal(noted[0])
+
+
+@signals_noted()
 def import_keras(*more: str) -> None:
     """Import Keras with standard error put aside; errors still come as exceptions.
 

@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_limits
 from deep_ranking import __version__
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
+from deep_ranking.web.connections import LONGEST_HEADER, limited
 from deep_ranking.web.routes import images, pages, ratings, search
 from deep_ranking.web.safety import Guard
 from deep_ranking.web.site import ImageEmbedder, Settings, Site
 
-_MOST_CONNECTIONS = 512
 _PROBLEM = {"model": schema.Problem, "content": {problems.MEDIA_TYPE: {}}, "description": "A problem."}
 
 
@@ -88,7 +88,8 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
         ws="none",
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        http=limited(app.state.site.settings.request_seconds),
+        h11_max_incomplete_event_size=LONGEST_HEADER,
         timeout_graceful_shutdown=3,
     )
     # Requests are served side by side, a thread each; BLAS's own threads would only wait for each other.

@@ -41,6 +41,11 @@ class Problem(HTTPException):
         self.kind = kind
 
 
+def busy() -> Problem:
+    """Return what is told where there is no room or no time now."""
+    return Problem(503, "The server is busy; try again in a moment.", headers={"Retry-After": "5"})
+
+
 def response(problem: Problem) -> Response:
     """Return a problem as JSON."""
     content = {

@@ -35,6 +35,7 @@ class Settings(CheckedSettings):
         host: address that the server listens on. On 127.0.0.1 it answers requests to this machine's own names
             only.
         max_upload_bytes: largest upload.
+        bytes_together: of all uploads whose work has not ended; and of all answers that are not taken yet.
         max_uploads: uploads kept in memory; the oldest is forgotten first.
         request_seconds: time in which a request has to arrive and to be answered.
         thumbnail_bytes: size of the cache of thumbnails.
@@ -48,6 +49,7 @@ class Settings(CheckedSettings):
     ratings: str | os.PathLike[str] | None = None
     host: str = setting("127.0.0.1", check=Check(bool, "an address"))
     max_upload_bytes: int = setting(32 << 20, check=POSITIVE)
+    bytes_together: int = setting(128 << 20, check=POSITIVE)
     max_uploads: int = setting(64, check=POSITIVE)
     request_seconds: float = setting(30.0, check=POSITIVE)
     thumbnail_bytes: int = setting(1 << 30, check=POSITIVE)
@@ -108,7 +110,8 @@ class Site:
         self.started = time.monotonic()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and begin no work any more."""
+        self.workers.stop()
         self._gallery.close()
         self.ratings.close()
         self.thumbnails.close()

@@ -79,7 +79,9 @@ async def receive_file(request: Request, most: int) -> bytes:
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise Problem(400, f"The upload is damaged ({error.message}); send it again.") from None
+        raise parser.problem or Problem(
+            400, f"The upload is damaged ({error.message}); send it again."
+        ) from None
     try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
@@ -93,19 +95,28 @@ async def receive_file(request: Request, most: int) -> bytes:
 
 
 class _Parser(MultiPartParser):
-    """Starlette's parser, which keeps files up to `spool_max_size` in memory, and here misses no end."""
+    """Starlette's parser, which keeps files up to `spool_max_size` in memory, and here misses no end.
+
+    Attributes:
+        problem: for which the rest is not received; what came is forgotten.
+    """
 
     def __init__(self, request: Request, spool_max_size: int):
         super().__init__(request.headers, self._whole(request), max_files=1, max_fields=8)
         self.spool_max_size = spool_max_size
         self._ended = False
+        self.problem: Problem | None = None
 
     def on_end(self) -> None:
         self._ended = True
 
     async def _whole(self, request: Request) -> AsyncGenerator[bytes, None]:
-        async for chunk in request.stream():
-            yield chunk
+        try:
+            async for chunk in request.stream():
+                yield chunk
+        except Problem as problem:
+            self.problem = problem
+            raise MultiPartException(problem.detail) from None
         if not self._ended:
             raise MultiPartException("it is cut off")
 
