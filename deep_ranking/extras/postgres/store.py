@@ -16,7 +16,7 @@ from deep_ranking.extras.postgres.server import PostgresURL, connect, explained,
 from deep_ranking.extras.postgres.snapshot import PostgresSnapshot
 from deep_ranking.files import as_text, path_key
 from deep_ranking.search.image import Image
-from deep_ranking.search.store import Contents, IndexExistsError, Store
+from deep_ranking.search.store import Contents, IndexExistsError, Store, new_mark
 
 if TYPE_CHECKING:
     import psycopg
@@ -38,6 +38,7 @@ _TABLES = (
 _COUNT_CHANGE = (
     "UPDATE meta SET value = (convert_from(value, 'UTF8')::bigint + 1)::text::bytea WHERE key = 'version'"
 )
+_VERSION = "SELECT value FROM meta WHERE key IN ('version', 'state') ORDER BY key DESC"
 
 
 class PostgresStore(Store):
@@ -90,7 +91,7 @@ class PostgresStore(Store):
             database.execute(f'CREATE SCHEMA IF NOT EXISTS "{url.index}"')
             for table in _TABLES:
                 database.execute(table.format(dimension=dimension))
-            _put_metadata(database, {**metadata, "version": "0", "layout": LAYOUT})
+            _put_metadata(database, {**metadata, "version": "0", "state": new_mark(), "layout": LAYOUT})
         return cls(place)
 
     @classmethod
@@ -110,9 +111,9 @@ class PostgresStore(Store):
         if self._database is not None:
             self._database.close()
 
-    def version(self) -> int:
-        """Return the number of changes made so far; equal versions mean equal content."""
-        return int(self.rows("SELECT value FROM meta WHERE key = 'version'")[0][0])
+    def version(self) -> str:
+        """Return the number of changes made so far, and the random mark of the last one."""
+        return "-".join(as_text(value) for (value,) in self.rows(_VERSION))
 
     def snapshot(self) -> PostgresSnapshot:
         """Return what a search sees: whatever is there when it comes."""
@@ -168,8 +169,9 @@ class PostgresStore(Store):
                 put,
             )
             _put_metadata(database, metadata or {})
-            if removed or put:
+            if removed or put or vectors:
                 cursor.execute(_COUNT_CHANGE)
+                _put_metadata(database, {"state": new_mark()})
         self.metadata.update(metadata or {})
         return int(removed)
 
