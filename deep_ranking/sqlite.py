@@ -41,7 +41,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def connect_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
     """Open an SQLite file, also where it or its folder may only be read; tell whether it is so.
 
-    Write-ahead mode keeps two more files beside it. Where they cannot be made and are not there, nobody writes
+    Write-ahead mode keeps two more files beside it. Where they neither are nor can be made, nobody writes
     here, and SQLite is told that the file stays as it is (`immutable`).
     """
     try:

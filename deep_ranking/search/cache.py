@@ -16,7 +16,9 @@ from deep_ranking.files import may_not_write, written_whole
 T = TypeVar("T")
 
 _MARK = b"deep-ranking"
-_TRAILER = len(_MARK) + 4
+TRAILER = len(_MARK) + 4
+"""Bytes that a seal adds."""
+
 _BLOCK = 1 << 16
 _ATTEMPTS = 5
 
@@ -105,9 +107,9 @@ def seal(path: Path) -> None:
 
 def is_sealed(path: Path) -> bool:
     """Tell whether a file is there and every byte is as it was sealed; reads it at the memory's speed."""
-    if not path.is_file() or path.stat().st_size < _TRAILER:
+    if not path.is_file() or path.stat().st_size < TRAILER:
         return False
-    length = path.stat().st_size - _TRAILER
+    length = path.stat().st_size - TRAILER
     with path.open("rb") as file:
         file.seek(length)
         trailer = file.read()

@@ -33,7 +33,9 @@ MAPPED_BYTES = 128 << 20
 """A larger matrix is mapped. A smaller one is read: in huge pages a product takes a quarter less time, which
 is lost once the matrix is so large that the memory, not the page table, sets the pace."""
 
-_BEGIN_ANEW = "delete the folder and index again"
+_BEGIN_ANEW = (  # a log is of the very file that it was written for; ratings are in other files of the folder
+    f"delete {FILE_NAME} with any {FILE_NAME}-* beside it, then put it back from a backup or index again"
+)
 _BLOCK = 4096
 
 _METADATA = {
@@ -77,8 +79,7 @@ class LocalStore(Store):
                 self._database.close()
                 found = "an unfinished one" if schema == 0 else f"layout {schema}"
                 raise DeepRankingError(
-                    f"{self.path}: expected an index of layout {SCHEMA}, found {found}; "
-                    "delete the folder and index again"
+                    f"{self.path}: expected an index of layout {SCHEMA}, found {found}; {_BEGIN_ANEW}"
                 )
             if not has_schema(self._database, _TABLES):
                 self._database.close()
@@ -148,10 +149,7 @@ class LocalStore(Store):
 
     def version(self) -> str:
         """Return the number of changes made so far, and the random mark of the last one."""
-        with self._lock:
-            if self._read_only and self._place != place_on_disk(self.path, unchanged=True):
-                self._database.close()  # it was changed from elsewhere, which SQLite was told not to expect
-                self._open()
+        self._follow()
         query = "SELECT key, CAST(value AS TEXT) FROM meta WHERE key IN ('version', 'state')"
         found = {"version": "", "state": self._unmarked, **dict(self._rows(query))}
         for name, value in found.items():  # damage may hide what was there when it was opened
@@ -163,6 +161,14 @@ class LocalStore(Store):
         self._database, self._read_only = connect_to_read(self.path)
         self._place = place_on_disk(self.path, unchanged=self._read_only)
         self._unmarked = new_mark()
+
+    def _follow(self) -> None:
+        """Open a file that may only be read anew if it was changed, which SQLite was told not to expect."""
+        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
+            changed = self._read_only and self._place != place_on_disk(self.path, unchanged=True)
+            if changed and not self._database.in_transaction:
+                self._database.close()
+                self._open()
 
     def caches(self, version: str) -> Caches:
         """Return the folder of what is made of the store's rows, at a version."""
@@ -233,11 +239,14 @@ class LocalStore(Store):
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        self._follow()
         with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             self._database.execute(begin)
             try:
                 check_there(self.path, self._place)
                 yield self._database
+                if self._read_only:  # where nothing locks it, it may have been changed under the reader
+                    check_there(self.path, self._place)
             except BaseException:
                 self._database.execute("ROLLBACK")
                 raise
