@@ -262,7 +262,7 @@ def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
 
 
 def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> None:
-    from deep_ranking.search.measure import WANTED_RECALL
+    from deep_ranking.search.approximate import PROMISED
 
     print(f"{'search':<12}{'probe':>6}{'recall@10':>11}{'ms a query':>12}")
     for m in measured:
@@ -270,4 +270,4 @@ def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> N
         print(f"{name:<12}{probe:>6}{m.recall:>11.3f}{m.milliseconds:>12.3f}")
     flags = f"--approximate {best.approximate} --probe {best.probe}"
     flags = flags if best.approximate else "exact (no flags)"
-    print(f"recommended, the fastest with recall@10 of {WANTED_RECALL} or more: {flags}")
+    print(f"recommended, the fastest with recall@10 of {PROMISED} or more: {flags}")

@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.image import Image
+from deep_ranking.search.image import Image, file_hash
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
     EmbedderOrMaker,
@@ -283,6 +284,13 @@ class Index:
     def check_model(self, fingerprint: str, dimension: int) -> None:
         """Raise DeepRankingError unless the index was made with the model of this fingerprint."""
         if fingerprint != self.metadata["fingerprint"] or dimension != self.dimension:
+            model = self.metadata.get("model", "")
+            if Path(model).is_file() and file_hash(model).hex() == fingerprint:
+                raise DeepRankingError(
+                    f"{self.store.name}: made with {model} as it was before it was trained anew; distances "
+                    "by the old and by the new one cannot be compared: index the images at another place, "
+                    "or put the old model back"
+                )
             raise DeepRankingError(
                 f"{self.store.name}: made with the model {self.metadata['fingerprint']}"
                 f" ({self.dimension} coordinates), found the model {fingerprint} ({dimension} coordinates);"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.search.approximate import NEIGHBOURS, SAMPLE, Kind, recall_curve
+from deep_ranking.search.approximate import NEIGHBOURS, PROMISED, SAMPLE, Kind, recall_curve
+from deep_ranking.search.copies import Copies
 from deep_ranking.search.exact import pair_distances
 from deep_ranking.search.options import Options
 from deep_ranking.search.snapshot import Snapshot
 
-WANTED_RECALL = 0.95
 _TIMED = 50
 
 PAIRS = 100_000
@@ -32,22 +32,25 @@ class Measurement:
 def measure(snapshot: Snapshot, seed: int = 0) -> Iterator[Measurement]:
     """Yield a measurement of the exact search, and of each approximate one for growing probes.
 
-    The queries are a sample of the indexed vectors, each left out of its own neighbours. The structures are
-    built if they are not there yet.
+    The queries are a sample of the distinct vectors, each left out of its own neighbours with all its copies,
+    which any search finds. The structures are built if they are not there yet.
 
     Raises:
-        DeepRankingError: fewer than 20 images, of which nothing can be learned.
+        DeepRankingError: fewer than 20 images that differ, of which nothing can be learned.
         MissingExtraError: FAISS is not installed.
     """
-    total = len(snapshot.images)
-    if total < 20:
-        raise DeepRankingError(f"expected 20 images or more to measure on, found {total}")
-    sample = np.random.default_rng(seed).choice(total, min(SAMPLE, total), replace=False)
-    contents = [snapshot.images[row].hash for row in sample]
-    queries = np.ascontiguousarray(snapshot.matrix[sample])
+    copies, images = Copies.of(snapshot.matrix), snapshot.images
+    if copies.count < 20:
+        raise DeepRankingError(
+            f"expected 20 images or more to measure on, found {copies.count} that are not copies of others"
+        )
+    sample = np.random.default_rng(seed).choice(copies.count, min(SAMPLE, copies.count), replace=False)
+    groups = [copies.rows(place, len(images)) for place in sample[:, None]]
+    contents = [{images[row].hash for row in group} for group in groups]
+    queries = np.ascontiguousarray(snapshot.matrix[[group[0] for group in groups]])
 
     def search(number: int, options: Options) -> np.ndarray:
-        hits = snapshot.search(queries[number, None], NEIGHBOURS, options, {contents[number]})[0]
+        hits = snapshot.search(queries[number, None], NEIGHBOURS, options, contents[number])[0]
         return np.array([hit.distance for hit in hits])
 
     def search_all(options: Options) -> list[np.ndarray]:
@@ -68,7 +71,7 @@ def measure(snapshot: Snapshot, seed: int = 0) -> Iterator[Measurement]:
             yield measured(Options(approximate=kind, probe=probe), recall)
 
 
-def recommend(measurements: Sequence[Measurement], recall: float = WANTED_RECALL) -> Measurement:
+def recommend(measurements: Sequence[Measurement], recall: float = PROMISED) -> Measurement:
     """Return the fastest measurement with at least this recall.
 
     Example:

@@ -1,222 +1,307 @@
-"""A folder is enough: commands without flags, and what they say to type next."""
+"""Places as they are given: schemas, poolers, folders to read only; handles closed, and places moved."""
 
-import json
-import sys
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import PixelEmbedder, write_image
+from samples import vectors_like_embeddings
 
-from deep_ranking.cli import main
-from deep_ranking.search import Index
-from deep_ranking.search.measure import PairDistances
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.search import Index, Options
+from deep_ranking.sqlite import StoreError
+
+VECTORS = vectors_like_embeddings(60, 6)
+PATHS = [f"{number:02}.jpg" for number in range(len(VECTORS))]
+READING = [{}, {"approximate": "hnsw"}, {"approximate": "clustered", "probe": 1000}, {"bottom": True}]
+
+
+def fill(place):
+    with Index.create(place, 6, "test") as index:
+        index.add(PATHS, VECTORS, ["even", "odd"] * 30)
+    return place
+
+
+# Handles.
+
+
+@pytest.mark.usefixtures("store")
+def test_a_closed_index_says_that_it_was_closed(new_place, request):
+    index = Index.create(new_place(), 6, "test")
+    index.add(PATHS, VECTORS)
+    index.close()
+    if request.getfixturevalue("store") in ("memory", "sharded"):  # which hold nothing, or start anew
+        assert len(index) == 60
+        index.close()
+        return
+    for ask in (
+        lambda: len(index),
+        lambda: index.search(VECTORS[0]),
+        lambda: index.add(["a"], VECTORS[:1]),
+        lambda: index.remove(["a"]),
+        lambda: index.store.known([b"x"]),
+        lambda: index.store.version(),
+        lambda: index.store.sweep(),
+    ):
+        with pytest.raises(DeepRankingError, match="it was closed here; open it again") as told:
+            ask()
+        assert not {"damaged", "delete", "drop"} & set(str(told.value).replace(";", "").split())
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted", "replaced"])
+def test_a_folder_that_was_moved_while_it_was_open_is_told(tmp_path, how):
+    fill(tmp_path / "index")
+    with Index.open(tmp_path / "index") as index:
+        if how == "moved":
+            (tmp_path / "index").rename(tmp_path / "elsewhere")
+        else:
+            shutil.rmtree(tmp_path / "index")
+        if how == "replaced":
+            fill(tmp_path / "index")
+        with pytest.raises(StoreError, match="deleted or replaced while it was open"):
+            index.add(["a"], VECTORS[:1])
+    if how == "moved":
+        with Index.open(tmp_path / "elsewhere") as index:
+            assert len(index) == 60
+
+
+def test_a_model_that_was_trained_anew_is_told_from_another(tmp_path):
+    model = tmp_path / "m.h5"
+    model.write_bytes(b"new")
+    with Index.create(tmp_path / "index", 6, "old", {"model": str(model)}) as index:
+        with pytest.raises(DeepRankingError, match=r"made with .*m\.h5 as it was before it was trained anew"):
+            index.check_model("11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437", 6)
+        with pytest.raises(DeepRankingError, match=r"made with the model old .* found the model other"):
+            index.check_model("other", 6)
+
+
+# Folders that may only be read.
+
+
+@contextlib.contextmanager
+def as_reader():
+    """Run what is inside as somebody who may not write what the tests make; root may write anything."""
+    if os.geteuid():
+        yield
+        return
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 @pytest.fixture
-def typed(tmp_path, no_network, monkeypatch, capsys):
-    """Give a function that runs a command beside a flat folder of 20 images, and gives what it printed."""
-    for i in range(20):
-        write_image(tmp_path / "photos" / f"{i:02}.png", str(i))
-    write_image(tmp_path / "photos/copy.png", "4")
-    write_image(tmp_path / "new.png", "new")
-    monkeypatch.chdir(tmp_path)
-    loaded = []
-    model = sys.modules["deep_ranking.embedding"].Model
-    model.pretrained = lambda *engine: loaded.append(engine) or PixelEmbedder()
+def sealed():
+    """Make an index in a folder that may only be read; give it, and what lets it be written for a while."""
+    if os.name == "nt":
+        pytest.skip("folders are not protected by their mode there")
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name) / "index"
 
-    def run(line, status=0):
-        assert main(line.split()) == status, capsys.readouterr().err
-        return capsys.readouterr()
+        @contextlib.contextmanager
+        def written():
+            for path in (folder, *folder.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            yield
+            for path in (folder, *folder.rglob("*")):
+                path.chmod(0o555 if path.is_dir() else 0o444)
 
-    run.loaded = loaded
-    return run
-
-
-def test_one_command_from_a_flat_folder_to_the_nearest_images(typed):
-    printed = typed("search photos new.png --top 3")
-    lines = printed.out.splitlines()
-    assert len(lines) == 3
-    assert len(typed.loaded) == 1  # for the images and for the query
-    assert "photos: no index yet; making photos.index\n" in printed.err
-    assert "21 images in the index: 20 embedded, 0 renamed, 1 reused" in printed.err
-    assert printed.err.endswith(
-        "next: deep-ranking search photos new.png --open\n"
-        "      deep-ranking duplicates photos\n"
-        "      deep-ranking serve photos\n"
-    )
-    distances = [float(line.split()[0]) for line in lines]
-    assert distances == sorted(distances)
-    again = typed("search photos new.png --top 3")
-    assert again.out == printed.out
-    assert "making" not in again.err
+        Path(name).chmod(0o755)
+        fill(folder)
+        with written():
+            pass
+        yield folder, written
+        with written():
+            pass
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "search photos new.png --top 3 --json",
-        "search --top 3 photos --json new.png",
-        "search photos --image new.png --top 3 --json",
-        "search photos.index new.png --top 3 --json",
-        "search --index photos.index new.png --top 3 --json",
-        "search --index photos --image new.png --top 3 --json",
-        "search --store photos/ --top 3 new.png --json",
+def listing(folder):
+    return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_an_index_that_may_only_be_read_is_searched_and_left_alone(sealed, cached):
+    folder, written = sealed
+    pytest.importorskip("faiss")
+    with written(), Index.open(folder) as index:
+        right = [index.search(VECTORS[7], 5, **options) for options in READING]
+        assert index.search("07.jpg", 1)[0].distance == 0
+        if not cached:
+            shutil.rmtree(folder / "cache")
+    before = listing(folder)
+    with as_reader():
+        assert Index.exists(folder)
+        with Index.open(folder) as index:
+            assert [index.search(VECTORS[7], 5, **options) for options in READING] == right
+            assert index.search("07.jpg", 1)[0].distance == 0
+            index.refresh()
+            for write in (lambda: index.add(["a"], VECTORS[:1]), lambda: index.remove(PATHS[:1])):
+                with pytest.raises(StoreError, match="it may only be read here"):
+                    write()
+            assert len(index) == 60
+    assert listing(folder) == before
+
+
+def test_a_reader_follows_what_the_owner_changes(sealed):
+    folder, written = sealed
+    with as_reader(), contextlib.ExitStack() as opened:
+        index = opened.enter_context(Index.open(folder))
+        assert len(index) == 60
+        os.seteuid(0) if os.getuid() == 0 else None
+        with written(), Index.open(folder) as owner:
+            owner.remove(PATHS[:10])
+        os.seteuid(65534) if os.getuid() == 0 else None
+        assert len(index) == 60
+        index.refresh()
+        assert len(index) == 50
+        assert index.search(VECTORS[0], 1)[0].path not in PATHS[:10]
+
+
+def test_a_reader_sees_what_is_in_the_log_of_one_who_writes_now(sealed):
+    folder, written = sealed
+    with written(), Index.open(folder) as owner:
+        owner.add(["new.jpg"], VECTORS[:1] + 3)
+        with as_reader(), Index.open(folder) as index:
+            assert index.search(VECTORS[0] + 3, 1)[0].path == "new.jpg"
+
+
+def test_a_log_that_cannot_be_used_is_told_and_not_passed_over(sealed):
+    folder, written = sealed
+    with written():
+        database = sqlite3.connect(folder / "store.sqlite", isolation_level=None)
+        database.execute("INSERT INTO meta VALUES ('later', 'x')")
+        log = (folder / "store.sqlite-wal").read_bytes()
+        database.close()
+        (folder / "store.sqlite-wal").write_bytes(log)
+    with as_reader(), pytest.raises(StoreError, match=r"last changes are in store\.sqlite-wal"):
+        Index.open(folder)
+
+
+def test_an_index_without_a_mark_is_read_too(sealed):
+    folder, written = sealed
+    with written(), contextlib.closing(sqlite3.connect(folder / "store.sqlite")) as database:
+        database.execute("DELETE FROM meta WHERE key = 'state'")
+        database.commit()
+    with as_reader(), Index.open(folder) as index:
+        assert index.search(VECTORS[3], 1)[0].path == "03.jpg"
+        assert index.store.version() == index.store.version()
+
+
+# PostgreSQL as it is given.
+
+
+@pytest.fixture
+def given(postgres):
+    """Give a function that runs SQL as the administrator of a new database, and the URL for a plain user."""
+    psycopg = pytest.importorskip("psycopg")
+    name = f"given_{os.urandom(4).hex()}"
+    with psycopg.connect(postgres, autocommit=True) as database:
+        database.execute(f"CREATE DATABASE {name}")
+        database.execute(f"CREATE ROLE {name} LOGIN")
+    address = postgres.replace("/postgres?", f"/{name}?")
+
+    def run(*statements):
+        with psycopg.connect(address, autocommit=True) as database:
+            for statement in statements:
+                database.execute(statement.format(user=name))
+
+    yield run, address.replace("//postgres:", f"//{name}:")
+    with psycopg.connect(postgres, autocommit=True) as database:
+        database.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        database.execute(f"DROP ROLE {name}")
+
+
+GIVEN = {
+    "schema and extension": ["CREATE EXTENSION vector", "CREATE SCHEMA deep_ranking AUTHORIZATION {user}"],
+    "extension in a schema of its own": [
+        'CREATE SCHEMA "its tools"',
+        'CREATE EXTENSION vector SCHEMA "its tools"',
+        'GRANT USAGE ON SCHEMA "its tools" TO {user}',
+        "CREATE SCHEMA deep_ranking AUTHORIZATION {user}",
     ],
-)
-def test_places_and_flags_mean_the_same_in_any_order(typed, line):
-    typed("index photos --quiet")
-    wanted = Index.open("photos.index", PixelEmbedder()).search("new.png", k=3)
-    printed = typed(line)
-    found = json.loads(printed.out)
-    assert [hit["path"] for hit in found["hits"]] == [hit.path for hit in wanted]
-    assert found["query"] == ["new.png"]
-    assert printed.err == ""
-
-
-def test_an_index_says_where_it_is_and_what_comes_next_and_is_brought_up_to_date_by_either_name(typed):
-    printed = typed("index photos")
-    assert printed.out == (
-        "21 images in the index: 20 embedded, 0 renamed, 1 reused, 0 removed, 0 unchanged, 0 skipped\n"
-    )
-    assert printed.err.endswith(
-        "the index is photos.index\n"
-        "next: deep-ranking search photos IMAGE --open\n"
-        "      deep-ranking duplicates photos\n"
-        "      deep-ranking serve photos\n"
-    )
-    write_image(Path("photos/more.png"), "more")
-    for line in ("index photos", "index photos.index", "index --index photos.index", "index --images photos"):
-        assert "22 images in the index: " in typed(line).out
-    assert "22 embedded" not in typed("index photos").out
-    elsewhere = typed("index photos --index other")
-    assert "next: deep-ranking search other IMAGE --open\n" in elsewhere.err
-    assert json.loads(typed("index other --images photos --json").out)["unchanged"] == 22
-
-
-def test_duplicates_makes_the_index_that_it_needs_and_says_nothing_more_if_quiet(typed):
-    printed = typed("duplicates photos --within 0 --quiet")
-    assert "1 group of 2 images within 0\n" in printed.out
-    assert printed.err.count("\n") == 1  # how many there are in the index
-    assert typed("duplicates photos --within 0").err.endswith(
-        "next: deep-ranking duplicates photos --open\n      deep-ranking serve photos\n"
-    )
-
-
-def test_serve_embeds_uploads_by_what_made_the_index(typed, monkeypatch):
-    pytest.importorskip("fastapi")
-    from deep_ranking.web import app
-
-    served = []
-    monkeypatch.setattr(app, "serve", lambda app, host, port, started: (served.append(app), started("there")))
-    for line, loaded in (("serve photos", 1), ("serve photos", 2), ("serve --index photos.index", 3)):
-        printed = typed(line)
-        assert len(typed.loaded) == loaded
-        assert isinstance(served[-1].state.site.embedder, PixelEmbedder)
-        served[-1].state.site.close()
-    assert printed.out == (
-        "serving photos.index at there (Ctrl-C ends it)\n"
-        "next: deep-ranking ratings export --index photos.index  (what is rated there)\n"
-    )
-
-
-def test_similarity_says_what_the_distance_means_among_the_images_of_its_folder(typed):
-    typed("index photos --quiet")
-    with Index.open("photos", PixelEmbedder()) as index:
-        pairs = PairDistances(index.snapshot.matrix)
-        one, other = index.vectors(["photos/00.png", "new.png"])
-    distance = float(np.linalg.norm(one - other))
-    share = np.mean([apart > distance for apart in pairs.distances])
-    assert 0 < share < 1
-    for line in ("similarity photos/00.png new.png", "similarity new.png photos/00.png --index photos"):
-        printed = typed(line)
-        assert printed.out == f"{distance:.6f}\n"
-        assert f"closer than {share:.1%} of the pairs of images in " in printed.err
-    told = json.loads(typed("similarity --image1 photos/00.png --image2 new.png --json").out)
-    assert told["closer_than"] == pytest.approx(share)
-    assert told["distance"] == pytest.approx(distance)
-    loaded = len(typed.loaded)
-    assert typed("similarity photos/00.png photos/01.png").out  # both are in the index
-    assert len(typed.loaded) == loaded
-
-
-def test_of_many_images_pairs_are_a_sample():
-    rows = np.random.default_rng(3).standard_normal((300, 4)).astype(np.float32)
-    everything, some = PairDistances(rows), PairDistances(rows, most=2_000)
-    assert len(some.distances) == 2_000 < len(everything.distances) == 300 * 299 // 2
-    for distance in (0.5, 1, 2, 3):
-        assert some.closer_than(distance) == pytest.approx(everything.closer_than(distance), abs=0.04)
-
-
-def test_hits_and_groups_are_shown_as_pictures_in_the_browser(typed, monkeypatch, tmp_path):
-    opened = []
-    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    typed("search photos new.png --top 3 --open")
-    typed("duplicates photos --within 0 --open --quiet")
-    hits, groups = (Path(address.removeprefix("file://")).read_text() for address in opened)
-    assert hits.count("data:image/jpeg;base64,") == 4  # and the query
-    assert groups.count("data:image/jpeg;base64,") == 2
-    assert "http" not in hits
-    monkeypatch.setattr("webbrowser.open", lambda address: False)
-    assert "to be opened in a browser: file://" in typed("search photos new.png --open").err
-    assert "as pictures: hits.html" in typed("search photos new.png --html hits.html").err
-    assert Path("hits.html").read_text().count("data:image/jpeg;base64,") == 11
-
-
-@pytest.mark.parametrize(
-    ("line", "status", "message"),
-    [
-        ("search", 2, "expected a place: search photos, or --index photos.index; found none"),
-        ("search photos", 2, "expected an image to look for: search PLACE IMAGE, found none"),
-        ("search photos none.png", 1, "none.png: no such image"),
-        ("duplicates", 2, "expected a place"),
-        ("duplicates photos --index photos.index", 2, "expected one place, found two"),
-        ("serve", 2, "expected a place"),
-        ("index", 2, "expected a folder of images: index photos; found none"),
-        ("index new.png", 1, "new.png: expected a folder of images, found a file"),
-        ("ratings summary", 2, "expected one place"),
-        ("similarity new.png", 2, "expected two images"),
-        ("similarity new.png new.png new.png", 2, "expected two images"),
-        ("sample photos --input_directory photos", 2, "expected one folder, found two"),
-        ("search postgres://localhost:1/x new.png", 1, "postgres"),
+    "the right to make schemas": ["CREATE EXTENSION vector", "GRANT CREATE ON DATABASE {user} TO {user}"],
+    "no search path": [
+        "CREATE EXTENSION vector",
+        "CREATE SCHEMA deep_ranking AUTHORIZATION {user}",
+        "ALTER ROLE {user} SET search_path = ''",
     ],
-)
-def test_what_is_missing_is_said_and_nothing_is_made(typed, line, status, message):
-    error = typed(line, status).err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not Path("photos.index").exists()
+}
 
 
-def test_a_word_that_is_a_folder_leads_to_its_index(typed, capsys):
-    with pytest.raises(SystemExit):
-        main(["photos"])
-    assert "'photos': no such command; for that folder: deep-ranking index photos" in capsys.readouterr().err
+@pytest.mark.parametrize("statements", GIVEN.values(), ids=GIVEN)
+def test_what_an_administrator_gives_is_taken(given, statements):
+    run, place = given
+    run(*statements)
+    assert not Index.exists(place)
+    fill(place)
+    with Index.open(place) as index:
+        for options in ({}, {"approximate": "hnsw"}, {"label": "odd"}):
+            assert index.search(VECTORS[7], 1, **options)[0].path == "07.jpg"
+        assert index.remove(PATHS[:3]) == 3
 
 
-def test_a_model_that_was_moved_or_changed_is_told_with_what_to_do(tmp_path, monkeypatch, capsys):
-    write_image(tmp_path / "new.png", "new")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "m.h5").write_bytes(b"\x89HDF\r\n\x1a\n model_config")
-    Index.create("photos.index", 12, "f" * 64, {"model": str(tmp_path / "m.h5")}).add(["a"], [np.ones(12)])
+REFUSED = {
+    "nothing": (
+        [],
+        "expected a database with pgvector, found none, and this user may not .*CREATE EXTENSION",
+    ),
+    "the extension alone": (
+        ["CREATE EXTENSION vector"],
+        "expected the schema deep_ranking, found none, and this user may not make it "
+        r'\(permission denied for database .*CREATE SCHEMA "deep_ranking" AUTHORIZATION "given_',
+    ),
+    "another's schema": (
+        [
+            "CREATE EXTENSION vector",
+            "CREATE SCHEMA deep_ranking",
+            "GRANT USAGE ON SCHEMA deep_ranking TO {user}",
+        ],
+        r"refused \(permission denied for schema deep_ranking\); let its owner GRANT it to this user",
+    ),
+}
 
-    def error(line):
-        assert main(line.split()) == 1
-        return capsys.readouterr().err
 
-    changed = "photos.index: made with another model (ffffffffffff) than "
-    for line in ("search photos.index new.png", "similarity new.png new.png --index photos.index"):
-        assert changed in error(line)
-    assert changed in error("serve photos.index --port 0")
-    (tmp_path / "m.h5").unlink()
-    for line in ("search photos.index new.png", "similarity new.png new.png --index photos.index"):
-        assert "not there any more; if it was moved, say where it is with --model FILE" in error(line)
-    # Where the index was not asked for, the distance is that of the network that needs none.
-    Path("photos").mkdir()
-    write_image(Path("photos/new.png"), "new")
-    monkeypatch.setattr("deep_ranking.cli.similarity._alone", lambda *_: (0.25, None, ""))
-    assert main(["similarity", "new.png", "photos/new.png"]) == 0
-    printed = capsys.readouterr()
-    assert printed.out == "0.250000\n"
-    assert "photos.index: made with the model" in printed.err
+@pytest.mark.parametrize(("statements", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_lacking_is_named(given, statements, message):
+    run, place = given
+    run(*statements)
+    with pytest.raises(DeepRankingError, match=message):
+        Index.create(place, 6, "test")
+    assert not Index.exists(place)
+
+
+def test_a_database_that_is_not_there_is_told_from_a_server_that_is_down(postgres):
+    for place, advice in (
+        (postgres.replace("/postgres?", "/nowhere?"), "look at the names of user and database"),
+        ("postgresql://localhost:1/photos", "is the server up"),
+    ):
+        with pytest.raises(DeepRankingError, match=f"cannot be used now .*; {advice}"):
+            Index.open(place)
+
+
+def test_behind_a_pooler_in_transaction_mode(pooled_places, postgres):
+    """No transaction finds what another left in its session, nor leaves there what confuses others."""
+    psycopg = pytest.importorskip("psycopg")
+    places = [fill(pooled_places()) for _ in range(2)]
+    with Index.open(places[0]) as one, Index.open(places[1]) as two:
+        two.remove(PATHS[:30])
+        for number in range(40, 60):
+            for index in (one, two):
+                options = Options(
+                    approximate="hnsw" if number % 2 else None, probe=16 + number if number % 2 else None
+                )
+                assert index.search(VECTORS[number], 1, options)[0].path == PATHS[number]
+        two.refresh()
+        assert (len(one), len(two)) == (60, 30)
+        assert np.array_equal(two.snapshot.matrix, VECTORS[30:])
+    pool = places[0].partition("&index=")[0]
+    for _ in range(4):
+        with psycopg.connect(pool, autocommit=True) as database:
+            assert "pooled" not in database.execute("SHOW search_path").fetchone()[0]
