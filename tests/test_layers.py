@@ -27,6 +27,7 @@ PICTURE = """
     images*  network*  ranking*
     embedding*  web
     training*  blend*
+    description*
     reporting
     display
     cli*

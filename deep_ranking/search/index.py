@@ -41,7 +41,8 @@ class Index:
     Args:
         store: the open store; use `Index.from_folder`, `Index.open` or `Index.create`.
         embedder: embeds the images that are not in the index: a loaded model (or anything else that does), or
-            a function that loads it when there is such an image. It may be set later.
+            a function that loads it when there is such an image. It may be set later; None takes the
+            description or the model file that the index remembers, if it does.
 
     Attributes:
         report: what `from_folder` did; None otherwise.
@@ -69,7 +70,11 @@ class Index:
 
     @classmethod
     def from_folder(
-        cls, folder: Place, model: EmbedderOrMaker, place: Place | None = None, quiet: bool = False
+        cls,
+        folder: Place,
+        model: EmbedderOrMaker | None = None,
+        place: Place | None = None,
+        quiet: bool = False,
     ) -> "Index":
         """Make the index of a folder of images, or bring it up to date, and open it.
 
@@ -78,7 +83,8 @@ class Index:
 
         Args:
             folder: of the images; those in folders below it are taken too.
-            model: embeds them.
+            model: embeds them. None takes what the index remembers; a new one, a `Description` fitted on
+                these images.
             place: of the index, a folder or the URL of a store; by default beside the folder of images, under
                 its name and `.index`: `photos.index` for `photos`.
             quiet: no progress.
@@ -88,7 +94,7 @@ class Index:
         """
         from deep_ranking.search.folder import index_folder
 
-        return index_folder(cls, folder, made(model), place, quiet)
+        return index_folder(cls, folder, None if model is None else made(model), place, quiet)
 
     @classmethod
     def open(cls, path: Place, embedder: EmbedderOrMaker | None = None) -> "Index":
@@ -312,10 +318,14 @@ class Index:
 
     def _embed(self, name: str, image: str | bytes) -> np.ndarray:
         if self.embedder is None:
-            raise DeepRankingError(
-                f"{name}: not in the index, and the index was opened without an embedder to embed it; "
-                "pass the model when it is opened"
-            )
+            if not {"description", "model"} & set(self.metadata):
+                raise DeepRankingError(
+                    f"{name}: not in the index, and the index was opened without an embedder to embed it; "
+                    "pass the model when it is opened"
+                )
+            import deep_ranking  # what embeds lies above; it is asked for by its public name
+
+            self.embedder = deep_ranking.embedder_of(self.metadata)
         self.embedder = made(self.embedder)
         self.check_model(self.embedder.fingerprint, self.embedder.dimension)
         vectors, failures = self.embedder.embed([image], quiet=True)
