@@ -14,6 +14,7 @@ from deep_ranking.settings import ENGINES, Settings
 
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model
+    from deep_ranking.images.find import Found
 
 logger = logging.getLogger(__name__)
 
@@ -128,22 +129,40 @@ def load_model(path: str, engine: str = "keras", precision: str = "float32") -> 
     return Model.load(path, engine, precision)
 
 
-def classes_below(folder: str, root: str = "") -> dict[str, list[str]]:
-    """Return class name -> its images, as `os.path.join(root, image)` opens them; warn of what is no image.
+def add_exclude(parser: Flags) -> None:
+    """Add `--exclude`, which every command that reads a folder has."""
+    about = (
+        "leave out what has such a name or path, as 'raw', '*_thumb.jpg' or '2019/*'; may be given again. "
+        "Always left out: hidden files, and what a NAS or a system puts there (@eaDir, $RECYCLE.BIN, ...)"
+    )
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=about)
+
+
+def add_class_folders(parser: Flags) -> None:
+    """Add `--exclude` and `--splits_are_classes`, of the commands whose classes are folders."""
+    add_exclude(parser)
+    about = "folders named train, val and test are classes, though each holds the same folders"
+    parser.add_argument("--splits_are_classes", action="store_true", help=about)
+
+
+def classes_below(
+    folder: str, root: str = "", exclude: Sequence[str] = (), splits_are_classes: bool = False
+) -> dict[str, list[str]]:
+    """Return class name -> its images, as `os.path.join(root, image)` opens them; tell what was left out.
 
     Raises:
         DeepRankingError: the folder is missing, or no sub-folder holds an image.
     """
-    from deep_ranking.images.find import find_classes
+    from deep_ranking.images.find import look_into
 
-    skipped: list[str] = []
-    classes = find_classes(folder, on_skip=skipped.append)
-    if skipped:
-        logger.warning("%s: %d files left out, no image of a class: %s", folder, len(skipped), skipped[0])
-    return {
-        name: [relative_name(os.path.join(folder, image), root) for image in images]  # noqa: PTH118
-        for name, images in classes.items()
-    }
+    found = look_into(folder, exclude)
+    try:
+        classes = found.classes(splits_are_classes)
+    finally:
+        tell_left_out(found)
+    below = relative_name(found.folder, root)
+    prefix = "" if below == os.curdir else f"{below.rstrip('/')}/"
+    return {name: [prefix + image for image in images] for name, images in classes.items()}
 
 
 def relative_name(path: str, root: str) -> str:
@@ -151,10 +170,33 @@ def relative_name(path: str, root: str) -> str:
     return os.path.relpath(path, root).replace(os.sep, "/") if root else path
 
 
-def warn_of_skipped(files: Sequence[str]) -> None:
-    """Say how many files are no images, if any, and name the first."""
-    if files:
-        logger.warning("%d files are no images and were left out, the first: %s", len(files), files[0])
+def tell_left_out(found: "Found") -> None:
+    """Say which files of a folder were left out, in a table by reason with the first names, if any were.
+
+    Hidden files are counted there, but are no reason for a table: they are meant to be passed over.
+    """
+    from deep_ranking.images.find import HIDDEN
+
+    by_reason = found.by_reason()
+    if by_reason.keys() <= {HIDDEN}:
+        return
+    rows = [(f"{len(paths):,}", why, names_of(paths)) for why, paths in by_reason.items()]
+    wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))
+    lines = "".join(f"\n  {count:>{wide}}  {why:<{wider}}  {names}" for count, why, names in rows)
+    total = len(found.left_out)
+    told = f"{found.folder}: {len(found.images):,} images; {total:,} left out:{lines}"
+    logger.warning("%s", told)
+
+
+def names_of(paths: Sequence[str], first: int = 3) -> str:
+    """Return the first of some paths for people to read, each in one piece on one line."""
+    shown = (path if path.isprintable() else repr(path)[1:-1] for path in paths[:first])
+    return ", ".join(shown) + ", ..." * (len(paths) > first)
+
+
+def left_out_counts(found: "Found") -> dict[str, dict[str, Any]]:
+    """Return what was left out as it stands in JSON: for each reason a count and the first names."""
+    return {why: {"count": len(paths), "first": paths[:3]} for why, paths in found.by_reason().items()}
 
 
 def import_keras(*more: str) -> None:
