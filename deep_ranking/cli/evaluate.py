@@ -120,7 +120,7 @@ def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterat
 
     from deep_ranking.vectors import Embeddings, write_embeddings
 
-    model = shared.load_model(args.model, args.engine, args.precision)
+    model = shared.embedding_model(args.model, args.engine, args.precision)
     from deep_ranking.embedding.baselines import systems
 
     paths = [os.path.join(root, image) for image in images]  # noqa: PTH118 - kept as the triplets have it

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export and say how near the result is."""
-    cosine = shared.load_model(args.model).export(args.output, args.format)
+    cosine = shared.embedding_model(args.model).export(args.output, args.format)
     if args.json:
         print(json.dumps({"output": args.output, "format": args.format, "cosine": cosine}))
     else:

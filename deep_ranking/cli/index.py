@@ -111,7 +111,7 @@ def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
     if not args.quiet:
         shared.import_keras()
         _tell_engine(args.engine, args.precision)
-    embedder = shared.load_model(model, args.engine, args.precision)
+    embedder = shared.embedding_model(model, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
         for path in others:

@@ -61,4 +61,4 @@ def run(args: argparse.Namespace) -> None:
 def _load(model: str | None) -> "Model":
     if not model:
         raise DeepRankingError("the image is not in the index; expected --model to embed it, found none")
-    return shared.load_model(model)
+    return shared.embedding_model(model)

@@ -63,4 +63,4 @@ def _embedder(index: str, model: str | None) -> "Model | None":
             print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
             return None
         model = remembered
-    return shared.load_model(model)
+    return shared.embedding_model(model)

@@ -121,7 +121,7 @@ def add_engine(parser: Flags) -> None:
     )
 
 
-def load_model(path: str, engine: str = "keras", precision: str = "float32") -> "Model":
+def embedding_model(path: str, engine: str = "keras", precision: str = "float32") -> "Model":
     """Import Keras quietly, and load a model; raises as `import_keras` and `Model.load` do."""
     import_keras()
     from deep_ranking.embedding import Model

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     for path in (args.image1, args.image2):
         read_size(path)  # what is wrong with an image is said before Keras has taken its seconds
 
-    model = shared.load_model(args.model)
+    model = shared.embedding_model(args.model)
     import numpy as np
 
     distance = float(np.linalg.norm(model.embed_image(args.image1) - model.embed_image(args.image2)))
