@@ -28,6 +28,7 @@ from deep_ranking.triplets.relevance import LabelRelevance as LabelRelevance
 from deep_ranking.triplets.relevance import PairRelevance as PairRelevance
 from deep_ranking.images.find import find_images as find_images
 from deep_ranking.images.find import find_classes as find_classes
+from deep_ranking.images.find import look_into as look_into
 from deep_ranking.images.decode import read_image as read_image
 from deep_ranking.images.decode import ImageError as ImageError
 from deep_ranking.images.loader import load_batches as load_image_batches
@@ -140,23 +141,23 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "read_triplets", "write_triplets", "write_triplet_blocks", "Triplets", "LabelledImages",
 "split_images", "UniformSampler", "ClassBatches", "ImportanceSampler", "ImportanceSettings",
 "OnlineSampler", "OnlineTriplets", "Relevance", "FeatureRelevance", "HierarchyRelevance",
-"LabelRelevance", "PairRelevance", "find_images", "find_classes", "read_image", "ImageError",
-"load_image_batches", "ImageCache", "Augmentation", "AUGMENTATIONS", "ImageDataGenerator",
-"TripletBatches", "LabelledBatches", "BatchStream", "NetworkSettings", "BACKBONES", "build_network",
-"average_mirror", "paper_paths", "blog_paths", "LabColour", "ColourHistogram", "save_network",
-"load_network", "ModelFileError", "load_weights", "TripletHingeLoss", "MinedTripletLoss",
-"ProxyLoss", "Proxies", "Distance", "DISTANCES", "register_distance", "ranking_metrics",
-"mining_metrics", "train", "Trained", "TrainingSettings", "RunOptions", "build_training_model",
-"CachedActivations", "Blend", "BlendSettings", "Descriptions", "Learned", "learn", "ranked_right",
-"text_query_groups", "LearnSettings", "GoldenFeature", "independent_groups", "group_folds", "Index",
-"Options", "Hit", "Results", "update_index", "IndexUpdate", "Store", "Embedder", "register_store",
-"IndexedImage", "Group", "find_duplicates", "page_image_id", "Metric", "register_metric",
-"Measurement", "Estimate", "bootstrap", "nearest_neighbours", "measure_retrieval",
-"measure_triplets", "triplet_distances", "similarity_precision", "score_at_top", "Evaluation",
-"evaluate", "TripletTask", "RetrievalTask", "sample_classes", "results_table", "checked_triplets",
-"Embeddings", "read_embeddings", "write_embeddings", "RatingStore", "choose_question",
-"tally_ratings", "show", "LiveCurves", "draw_curves", "report", "embedding_map", "draw_chart",
-"CHART_COLOURS", "DemoSettings", "draw_demo", "appearance_distances", "read_relevance",
-"within_class_triplets", "Appearance", "prepare_tiny_imagenet", "prepare_human_triplets",
-"DeepRankingError", "MissingExtraError", "expect", "import_keras", "COMMANDS", "run_command",
-"written_whole", "progress_bar"]
+"LabelRelevance", "PairRelevance", "find_images", "find_classes", "look_into", "read_image",
+"ImageError", "load_image_batches", "ImageCache", "Augmentation", "AUGMENTATIONS",
+"ImageDataGenerator", "TripletBatches", "LabelledBatches", "BatchStream", "NetworkSettings",
+"BACKBONES", "build_network", "average_mirror", "paper_paths", "blog_paths", "LabColour",
+"ColourHistogram", "save_network", "load_network", "ModelFileError", "load_weights",
+"TripletHingeLoss", "MinedTripletLoss", "ProxyLoss", "Proxies", "Distance", "DISTANCES",
+"register_distance", "ranking_metrics", "mining_metrics", "train", "Trained", "TrainingSettings",
+"RunOptions", "build_training_model", "CachedActivations", "Blend", "BlendSettings", "Descriptions",
+"Learned", "learn", "ranked_right", "text_query_groups", "LearnSettings", "GoldenFeature",
+"independent_groups", "group_folds", "Index", "Options", "Hit", "Results", "update_index",
+"IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage", "Group", "find_duplicates",
+"page_image_id", "Metric", "register_metric", "Measurement", "Estimate", "bootstrap",
+"nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
+"similarity_precision", "score_at_top", "Evaluation", "evaluate", "TripletTask", "RetrievalTask",
+"sample_classes", "results_table", "checked_triplets", "Embeddings", "read_embeddings",
+"write_embeddings", "RatingStore", "choose_question", "tally_ratings", "show", "LiveCurves",
+"draw_curves", "report", "embedding_map", "draw_chart", "CHART_COLOURS", "DemoSettings",
+"draw_demo", "appearance_distances", "read_relevance", "within_class_triplets", "Appearance",
+"prepare_tiny_imagenet", "prepare_human_triplets", "DeepRankingError", "MissingExtraError",
+"expect", "import_keras", "COMMANDS", "run_command", "written_whole", "progress_bar"]

@@ -107,7 +107,9 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
         table = replace(table, images=[shared.relative_name(image, root) for image in table.images])
         triplets = TripletTask.of_table(table, classes)
     if all(folders):
-        gallery, queries = (shared.classes_below(folder, root, args.exclude, args.splits_are_classes) for folder in folders)
+        gallery, queries = (
+            shared.classes_below(folder, root, args.exclude, args.splits_are_classes) for folder in folders
+        )
         retrieval = RetrievalTask(queries, gallery)
     elif not table or any(len(images) > 1 for images in classes.values()):
         retrieval = RetrievalTask(classes, classes)

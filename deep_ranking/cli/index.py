@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_store(parser, "the index; made if missing")
     add = parser.add_argument
     add("--model", metavar="FILE", help="the network that embeds (an index remembers its own)")
-    add("--images", metavar="DIR", help="the folder to follow (an index remembers its own)")
+    about = "the folder to follow, or several; beside those that an index has (it remembers them)"
+    add("--images", nargs="+", metavar="DIR", help=about)
+    about = "none (default); folders: the first folder of each path; or a CSV or TSV file of paths and labels"
+    add("--labels", metavar="none|folders|FILE", help=about)
+    shared.add_exclude(parser, "an index remembers them")
+    about = (
+        "drop images whose folder is not there or is empty; else they are kept, since a disk may be missing"
+    )
+    add("--forget_missing", action="store_true", help=about)
     shared.add_engine(parser)
     for _, way in _other_ways():
         way.add_arguments(parser)
@@ -84,43 +93,65 @@ def _update(args: argparse.Namespace) -> "Index":
     if Index.exists(args.index):
         with Index.open(args.index) as index:
             remembered = dict(index.metadata)
-    model, folder = args.model or remembered.get("model"), args.images or remembered.get("images")
-    if not model or not folder:
-        found = "--model" if model else "--images" if folder else "neither"
+    model = args.model or remembered.get("model")
+    folders = args.images or [remembered[name] for name in ("images",) if name in remembered]
+    if not model or not folders:
+        found = "--model" if model else "--images" if folders else "neither"
         needed = "expected --model and --images, which a new index needs"
         raise DeepRankingError(f"{place_name(args.index)}: {needed}; found only {found}")
     prepare = _prepare
     for flag, way in _other_ways():
         if getattr(args, flag) is None:
-            way.check_unused(args, folder)
+            way.check_unused(args, folders[0])
         else:
-            prepare = way.prepare
-    embedder, update, others = prepare(args, model, folder)
-    return indexed(Index, args.index, embedder, update, others, {"model": str(Path(model).resolve())})
+            prepare = partial(_prepare_otherwise, way, flag, remembered)
+    embedder, update, unread = prepare(args, model, folders)
+    return indexed(Index, args.index, embedder, update, unread, {"model": str(Path(model).resolve())})
 
 
-def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
-    """Return the embedder, what updates an index, and the files that are no images."""
-    from deep_ranking.images.find import find_images
+def _prepare_otherwise(
+    way: ModuleType,
+    flag: str,
+    remembered: dict[str, str],
+    args: argparse.Namespace,
+    model: str,
+    folders: list[str],
+) -> Any:
+    """Return what `_prepare` does, of a way that reads one folder, as a whole."""
+    several = len(folders) > 1 or len(json.loads(remembered.get("folders", "[]"))) > 1
+    if several or args.exclude or args.labels or args.forget_missing:
+        raise DeepRankingError(
+            f"--{flag}: it reads one folder, without --exclude, --labels and --forget_missing"
+        )
+    return way.prepare(args, model, folders[0])
+
+
+def _prepare(args: argparse.Namespace, model: str, folders: list[str]) -> Any:
+    """Return the embedder, what updates an index, and why other files of the folders are not read."""
+    from deep_ranking.search.folder import follow
     from deep_ranking.search.image import CONTAINERS
-    from deep_ranking.search.update import require_images, update_index
+    from deep_ranking.search.index import Index
 
-    others: list[str] = []
-    paths = find_images(folder, on_skip=others.append)
-    require_images(folder, paths)
+    exclude = args.exclude or None  # as remembered
+    how = {"exclude": exclude, "labels": args.labels, "forget_missing": args.forget_missing}
+    following = follow(Index, args.index, args.images or (), **how)
+    for note in following.notes:
+        print(note, file=sys.stderr)
+    found = following.found
+    shared.tell_left_out(found)
     if not args.quiet:
         shared.import_keras()
         _tell_engine(args.engine, args.precision)
     embedder = shared.embedding_model(model, args.engine, args.precision)
 
     def update(index: "Index") -> "Report":
-        for path in others:
+        for path in found.left_out:
             if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
                 held = f"{index.store.name}: holds images of {path}"
                 raise DeepRankingError(f"{held}, which --ray reads; add --ray local, or an address")
-        return update_index(index, folder, paths, embedder)
+        return following.update(index, embedder)
 
-    return embedder, update, others
+    return embedder, update, found.unread
 
 
 def _tell_engine(engine: str, precision: str) -> None:
@@ -136,8 +167,13 @@ def _tell_engine(engine: str, precision: str) -> None:
 
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
     for path, error in sorted(report.skipped.items()):
-        print(f"skipped {path}: {error}", file=sys.stderr)
-    counts = ", ".join(f"{value:,} {name}" for name, value in asdict(report).items() if name != "skipped")
+        if error not in report.left_out:  # those are told before
+            print(f"skipped {path}: {error}", file=sys.stderr)
+    if report.missing:
+        told = f"kept {len(report.missing):,} images whose folders are not there now, or empty"
+        print(f"{told}: {shared.names_of(report.missing)}; --forget_missing drops them", file=sys.stderr)
+    figures = {name: value for name, value in asdict(report).items() if isinstance(value, int)}
+    counts = ", ".join(f"{value:,} {name}" for name, value in figures.items())
     told = f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped"
     print(told, file=sys.stderr if to_stderr else sys.stdout)
 

@@ -89,9 +89,8 @@ def run(args: argparse.Namespace) -> None:
         )
     written = [_write(args, folder / name, sampler, *drawn[name]) for name, sampler in samplers.items()]
     if args.json:
-        left_out = shared.left_out_counts(found)
-        skipped = len(found.left_out)
-        print(json.dumps({"files": written, "seed": args.seed, "skipped_files": skipped, "left_out": left_out}))
+        told = {"files": written, "seed": args.seed, "skipped_files": len(found.left_out)}
+        print(json.dumps(told | {"left_out": found.counts()}))
     else:
         for file in written:
             print(

@@ -129,11 +129,12 @@ def embedding_model(path: str, engine: str = "keras", precision: str = "float32"
     return Model.load(path, engine, precision)
 
 
-def add_exclude(parser: Flags) -> None:
+def add_exclude(parser: Flags, more: str = "") -> None:
     """Add `--exclude`, which every command that reads a folder has."""
     about = (
-        "leave out what has such a name or path, as 'raw', '*_thumb.jpg' or '2019/*'; may be given again. "
-        "Always left out: hidden files, and what a NAS or a system puts there (@eaDir, $RECYCLE.BIN, ...)"
+        "leave out what has such a name or path, as 'raw', '*_thumb.jpg' or '2019/*'; may be given again"
+        f"{more and f' ({more})'}. Always left out: hidden files, and what a NAS or a system puts there "
+        "(@eaDir, $RECYCLE.BIN, ...)"
     )
     parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=about)
 
@@ -192,11 +193,6 @@ def names_of(paths: Sequence[str], first: int = 3) -> str:
     """Return the first of some paths for people to read, each in one piece on one line."""
     shown = (path if path.isprintable() else repr(path)[1:-1] for path in paths[:first])
     return ", ".join(shown) + ", ..." * (len(paths) > first)
-
-
-def left_out_counts(found: "Found") -> dict[str, dict[str, Any]]:
-    """Return what was left out as it stands in JSON: for each reason a count and the first names."""
-    return {why: {"count": len(paths), "first": paths[:3]} for why, paths in found.by_reason().items()}
 
 
 def import_keras(*more: str) -> None:

@@ -226,7 +226,9 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
             raise DeepRankingError(f"{', '.join(given)}: no effect {why}; change one of the two")
 
 
-def _classes(args: argparse.Namespace, validation: "Triplets | None") -> tuple[dict[str, list[str]], list[str]]:
+def _classes(
+    args: argparse.Namespace, validation: "Triplets | None"
+) -> tuple[dict[str, list[str]], list[str]]:
     """Return the classes of a folder without the images of the validation, and all images with them."""
     folder = args.dataset
     classes = shared.classes_below(folder, folder, args.exclude, args.splits_are_classes)

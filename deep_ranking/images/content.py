@@ -18,10 +18,14 @@ RAW = "camera's raw file, not read; export it as JPEG"
 _CUT = 12  # bytes at the end that are looked at
 _LARGE = 24 << 20  # bytes; a smaller file of too many pixels is told when it is decoded
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PN": b"IEND\xaeB`\x82", b"GIF": b";"}
-_RAW_ENDINGS = frozenset(  # of cameras whose files begin as a TIFF file does
-    ".3fr .arw .cr2 .dcr .dng .erf .fff .iiq .k25 .kdc .mef .mos .nef .nrw .orf .pef .rw2 .rwl .sr2 .srf .srw".split()
-)
-_CONTAINER_ENDINGS = {".tar": "tar file of images, which --ray reads", ".parquet": "Parquet file, which --ray reads"}
+_RAW_ENDINGS = {  # of cameras whose files begin as a TIFF file does
+    ".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef", ".mos", ".nef",
+    ".nrw", ".orf", ".pef", ".rw2", ".rwl", ".sr2", ".srf", ".srw",
+}  # fmt: skip
+_CONTAINER_ENDINGS = {
+    ".tar": "tar file of images, which --ray reads",
+    ".parquet": "Parquet file, which --ray reads",
+}
 _OTHERS = [
     (re.compile(pattern, re.DOTALL), told)
     for pattern, told in (

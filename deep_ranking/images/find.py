@@ -4,13 +4,14 @@ import errno
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
+from typing import Any
 
 from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.files import as_on_disk, composed
 from deep_ranking.images.content import BROKEN_LINK, NO_IMAGE, SPECIAL, why_no_image, why_not_opened
 from deep_ranking.search.image import is_named_as_image
 
@@ -22,9 +23,10 @@ ALWAYS_EXCLUDED = (
 
 HIDDEN = "hidden"
 OUTSIDE = "in no folder, so of no class"
+SECOND_LINK = "linked folder that is taken under its own name or another link"
 _BY_DESIGN = HIDDEN, "excluded by"
 
-SPLITS = frozenset("train training val valid validation dev test testing".split())
+SPLITS = frozenset(["train", "training", "val", "valid", "validation", "dev", "test", "testing"])
 
 
 @dataclass
@@ -44,12 +46,20 @@ class Found:
 
     @property
     def unread(self) -> dict[str, str]:
-        """What somebody may have meant to be read: not what is hidden, excluded, or named as something else."""
+        """What was meant to be read, as it seems: not what is hidden, excluded or named as something else."""
         return {
             path: why
             for path, why in self.left_out.items()
             if not why.startswith(_BY_DESIGN) and (why != NO_IMAGE or is_named_as_image(path))
         }
+
+    def passes_over(self, path: str) -> bool:
+        """Tell whether a path is left out although it is there: by name, by content or as a second link."""
+        if path in self.left_out:
+            return True
+        parts = path.split("/")
+        above = ("/".join(parts[:number]) + "/" for number in range(1, len(parts)))
+        return any(self.left_out.get(folder, "").startswith((*_BY_DESIGN, SECOND_LINK)) for folder in above)
 
     def by_reason(self) -> dict[str, list[str]]:
         """Return the sorted paths that were left out for each reason, the most frequent first."""
@@ -57,6 +67,10 @@ class Found:
         for path in sorted(self.left_out):
             paths.setdefault(self.left_out[path], []).append(path)
         return dict(sorted(paths.items(), key=lambda reason: -len(reason[1])))
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """Return what was left out as it stands in JSON: for each reason a count and the first names."""
+        return {why: {"count": len(paths), "first": paths[:3]} for why, paths in self.by_reason().items()}
 
     def classes(self, splits_are_classes: bool = False) -> dict[str, list[str]]:
         """Return the images of each class: a class is a folder directly below, its images all those in it.
@@ -93,8 +107,8 @@ def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = ()) -> Fo
 
     Args:
         folder: where to look.
-        exclude: patterns as in a shell (`*`, `?`, `[...]`), each compared with the path relative to the folder
-            and with every name of it, beside `ALWAYS_EXCLUDED`; the case of letters counts.
+        exclude: patterns as in a shell (`*`, `?`, `[...]`), each compared with the path relative to the
+            folder and with every name of it, beside `ALWAYS_EXCLUDED`; the case of letters counts.
 
     Raises:
         DeepRankingError: the folder is missing, or is not a folder, or a pattern is empty.
@@ -121,7 +135,7 @@ class _Walk:
         self.known: dict[tuple[int, int], str] = {}
 
     def below(self, folder: str, prefix: str, as_link: bool) -> None:
-        """Take what is in a folder and below; `prefix` is its path relative to the root, with `/` at the end."""
+        """Take what is in a folder and below; `prefix` is its path from the root, with `/` at the end."""
         waiting = [(folder, prefix)]
         while waiting:
             directory, prefix = waiting.pop()
@@ -189,7 +203,7 @@ class _Walk:
         known = self.known.setdefault(here, prefix.rstrip("/"))
         if known == prefix.rstrip("/"):
             return True
-        self.found.left_out[prefix] = "linked folder that is taken under its own name or another link"
+        self.found.left_out[prefix] = SECOND_LINK
         return False
 
 
@@ -202,7 +216,8 @@ def _excluder(patterns: Iterable[str]) -> Callable[[str, str], str | None]:
     """Return what tells, of a path and its last name, by which pattern it is excluded; None: by none."""
     own = list(patterns)
     for pattern in own:
-        expect("--exclude", isinstance(pattern, str) and pattern.strip("/"), "a pattern of names", pattern)
+        named = isinstance(pattern, str) and bool(pattern.strip("/"))
+        expect("--exclude", named, "a pattern of names", pattern)
     always = frozenset(ALWAYS_EXCLUDED)
     told = {pattern: re.compile(translate(composed(pattern.rstrip("/")))) for pattern in own}
 
@@ -215,29 +230,6 @@ def _excluder(patterns: Iterable[str]) -> Callable[[str, str], str | None]:
         return None
 
     return excluded
-
-
-def composed(name: str) -> str:
-    """Return a name in the one form (NFC) in which two that look alike are equal.
-
-    Example:
-        >>> composed("Cafe\\u0301") == "Caf\\u00e9"
-        True
-    """
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
-
-
-def as_on_disk(path: str) -> str:
-    """Return a path as it is spelled on the disk, if there it has another Unicode form than it was typed in."""
-    if path.isascii() or os.path.lexists(path):
-        return path
-    parent, name = os.path.split(path.rstrip(os.sep))
-    parent = as_on_disk(parent) if parent else parent
-    try:
-        names = sorted(entry for entry in os.listdir(parent or ".") if composed(entry) == composed(name))  # noqa: PTH208
-    except OSError:
-        return path
-    return os.path.join(parent, names[0]) if names else path  # noqa: PTH118
 
 
 def find_images(
@@ -315,7 +307,7 @@ def _no_classes(found: Found) -> str:
     if not found.images:
         return f"expected one sub-folder a class with images in it, found none; {how}"
     return (
-        f"expected one sub-folder a class with images in it, found {len(found.images):,} images in no folder. "
+        f"expected one sub-folder a class with images in it, found {len(found.images):,} images in none. "
         f"To search them no classes are needed: deep-ranking index {found.folder}, then deep-ranking search, "
         "duplicates and serve; what is rated on the page is learned from without classes too: deep-ranking "
         f"learn. For classes, {how}"

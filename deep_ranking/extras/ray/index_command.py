@@ -35,13 +35,21 @@ def check_unused(args: argparse.Namespace, folder: str) -> None:
 
 
 def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
-    """Return the embedder, what updates an index, and a list that it fills with files that are no images."""
+    """Return the embedder, what updates an index, and what it fills: why other files are no images."""
     from deep_ranking.extras.ray.ray_cluster import join_cluster
     from deep_ranking.extras.ray.shards import ShardFolder, publish
     from deep_ranking.extras.ray.update import SHARD_SIZE, update_on_cluster
+    from deep_ranking.images.content import why_no_image
+    from deep_ranking.search.image import is_named_as_image
     from deep_ranking.search.stores.registry import folder_of
 
-    others: list[str] = []
+    others: dict[str, str] = {}
+
+    def skip(path: str) -> None:
+        if is_named_as_image(path):
+            why = None if "://" in folder else why_no_image(os.path.join(folder, path))  # noqa: PTH118
+            others[path] = why or "named as an image, but its content is none"
+
     beside = folder_of(args.index)
     if not args.shards and beside is None:
         raise DeepRankingError("expected --shards, a folder or URL for what the workers write, found none")
@@ -66,7 +74,7 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
             shards,
             args.ray_workers,
             SHARD_SIZE if args.shard_size is None else args.shard_size,
-            others.append,
+            skip,
             args.quiet,
         )
 
