@@ -105,8 +105,8 @@ def _update(args: argparse.Namespace) -> "Index":
             way.check_unused(args, folders[0])
         else:
             prepare = partial(_prepare_otherwise, way, flag, remembered)
-    embedder, update, unread = prepare(args, model, folders)
-    return indexed(Index, args.index, embedder, update, unread, {"model": str(Path(model).resolve())})
+    embedder, update = prepare(args, model, folders)
+    return indexed(Index, args.index, embedder, update, {"model": str(Path(model).resolve())})
 
 
 def _prepare_otherwise(
@@ -118,16 +118,24 @@ def _prepare_otherwise(
     folders: list[str],
 ) -> Any:
     """Return what `_prepare` does, of a way that reads one folder, as a whole."""
+    from deep_ranking.search.labels import checked_rule
+
     several = len(folders) > 1 or len(json.loads(remembered.get("folders", "[]"))) > 1
-    if several or args.exclude or args.labels or args.forget_missing:
-        raise DeepRankingError(
-            f"--{flag}: it reads one folder, without --exclude, --labels and --forget_missing"
-        )
-    return way.prepare(args, model, folders[0])
+    if several or args.exclude or args.forget_missing:
+        raise DeepRankingError(f"--{flag}: it reads one folder, without --exclude and --forget_missing")
+    labels = checked_rule(args.labels) or remembered.get("labels", "folders" if remembered else "none")
+    embedder, update_otherwise = way.prepare(args, model, folders[0])
+
+    def update(index: "Index") -> "Report":
+        index.write(metadata={"labels": labels})
+        report: Report = update_otherwise(index)
+        return report
+
+    return embedder, update
 
 
 def _prepare(args: argparse.Namespace, model: str, folders: list[str]) -> Any:
-    """Return the embedder, what updates an index, and why other files of the folders are not read."""
+    """Return the embedder, and what updates an index, once the folders are looked into."""
     from deep_ranking.search.folder import follow
     from deep_ranking.search.image import CONTAINERS
     from deep_ranking.search.index import Index
@@ -151,7 +159,7 @@ def _prepare(args: argparse.Namespace, model: str, folders: list[str]) -> Any:
                 raise DeepRankingError(f"{held}, which --ray reads; add --ray local, or an address")
         return following.update(index, embedder)
 
-    return embedder, update, found.unread
+    return embedder, update
 
 
 def _tell_engine(engine: str, precision: str) -> None:

@@ -89,8 +89,7 @@ class Following:
         self._move(index)
         keep = (lambda path: False) if self._forget_missing else self._keeper(index)
         report = update_index(index, self.base, self.found.images, embedder, quiet=quiet, keep=keep)
-        report.left_out = self.found.counts()
-        return report
+        return told(report, self.found)
 
     def _look(self, given: Sequence[str | os.PathLike[str]], exclude: list[str]) -> dict[str, Found]:
         """Look into the folders given and those remembered; one of these may be gone."""
@@ -206,6 +205,13 @@ class Following:
         )
 
 
+def told(report: Report, found: Found) -> Report:
+    """Return a report that tells too what else the folder holds, and why it is not read."""
+    report.skipped = {**found.unread, **report.skipped}
+    report.left_out = found.counts()
+    return report
+
+
 def _remembered(metadata: Mapping[str, str]) -> list[str]:
     """Return the absolute paths of the folders that an index follows; none where its images are at a URL."""
     base = metadata.get("images")
@@ -274,7 +280,7 @@ def index_folder(
     def update(index: "Index") -> Report:
         return following.update(index, embedder, quiet)
 
-    return indexed(kind, place, embedder, update, following.found.unread)
+    return indexed(kind, place, embedder, update)
 
 
 def follow(
@@ -299,7 +305,6 @@ def indexed(
     place: Place,
     embedder: Embedder,
     update: "Callable[[Index], Report]",
-    unread: Mapping[str, str],
     metadata: Mapping[str, str] | None = None,
 ) -> "Index":
     """Open the index at a place, or make it for this model, and update it; the report is the index's.
@@ -309,8 +314,6 @@ def indexed(
         place: of the index.
         embedder: of the index's model.
         update: brings the index up to date, if it is of the embedder's model.
-        unread: why other files of the folder are not read, known once `update` has run; they are reported
-            as skipped.
         metadata: to keep with the index.
 
     Raises:
@@ -320,14 +323,12 @@ def indexed(
         raise DeepRankingError("expected a model that has a fingerprint, found one without; save and load it")
     index = _open_or_create(kind, place, embedder, metadata)
     try:
-        report = update(index)
-        report.skipped = {**unread, **report.skipped}
+        index.report = update(index)
         index.write(metadata=metadata)
         index.snapshot.warm()
     except BaseException:
         index.close()
         raise
-    index.report = report
     return index
 
 

@@ -308,7 +308,8 @@ class Index:
         if isinstance(found, np.ndarray):
             return found, None
         name, image, content = found
-        content = self.snapshot.content(name) if content is None else content
+        if content is None:
+            content = self.snapshot.content(name) or self.snapshot.content(self.snapshot.spelled(name))
         if content is None:
             raise DeepRankingError(f"{name}: expected an image file or a path in the index, found neither")
         vector = self.snapshot.vector(content)

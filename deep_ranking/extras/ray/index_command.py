@@ -35,20 +35,20 @@ def check_unused(args: argparse.Namespace, folder: str) -> None:
 
 
 def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
-    """Return the embedder, what updates an index, and what it fills: why other files are no images."""
+    """Return the embedder, and what updates an index."""
     from deep_ranking.extras.ray.ray_cluster import join_cluster
     from deep_ranking.extras.ray.shards import ShardFolder, publish
     from deep_ranking.extras.ray.update import SHARD_SIZE, update_on_cluster
-    from deep_ranking.images.content import why_no_image
-    from deep_ranking.search.image import is_named_as_image
+    from deep_ranking.images.content import NO_IMAGE, why_no_image
+    from deep_ranking.images.find import Found
+    from deep_ranking.search.folder import told
     from deep_ranking.search.stores.registry import folder_of
 
-    others: dict[str, str] = {}
+    found = Found(folder)
 
     def skip(path: str) -> None:
-        if is_named_as_image(path):
-            why = None if "://" in folder else why_no_image(os.path.join(folder, path))  # noqa: PTH118
-            others[path] = why or "named as an image, but its content is none"
+        why = None if "://" in folder else why_no_image(os.path.join(folder, path))  # noqa: PTH118
+        found.left_out[path] = why or NO_IMAGE
 
     beside = folder_of(args.index)
     if not args.shards and beside is None:
@@ -66,7 +66,7 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
 
     def update(index: "Index") -> "Report":
         index.check_model(embedder.fingerprint, embedder.dimension)
-        return update_on_cluster(
+        report = update_on_cluster(
             index,
             folder,
             make_embedder,
@@ -77,5 +77,6 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
             skip,
             args.quiet,
         )
+        return told(report, found)
 
-    return embedder, update, others
+    return embedder, update
