@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deep_ranking.cli import checks, shared
 
 if TYPE_CHECKING:
-    from deep_ranking.embedding import Model
+    from deep_ranking.embedding.encoder import Encoder
 
 EXAMPLES = {
     "photos --open": "the folder photos, in the browser",
@@ -67,14 +67,14 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _embedder(args: argparse.Namespace, place: str) -> "Model | None":
+def _embedder(args: argparse.Namespace, place: str) -> "Encoder | None":
     from deep_ranking.search.index import Index
 
     with Index.open(place) as index:
         name, metadata = index.store.name, dict(index.metadata)
     remembered = metadata.get("model")
-    if not args.model and remembered != shared.PRETRAINED and not Path(remembered or "").is_file():
+    if not args.model and "description" not in metadata and not Path(remembered or "").is_file():
         where = f" ({remembered} is not there)" if remembered else ""
         print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
         return None
-    return shared.embedding_model(shared.model_of(name, metadata, args.model), weights=args.weights)
+    return shared.embedder_of(args, name, metadata)
