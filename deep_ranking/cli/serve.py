@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "the address to listen on (default: 127.0.0.1, this machine alone)"
     add("--host", default="127.0.0.1", help=about)
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    about = "the address that people type, where a proxy stands before it: https://images.example/similar"
+    add("--public_url", metavar="URL", help=about)
+    about = "how many uploads are kept in memory (default: 64)"
+    add("--max_uploads", type=int, default=64, metavar="N", help=about)
+    about = "after which an upload is forgotten (default: 60)"
+    add("--upload_minutes", type=float, default=60.0, metavar="M", help=about)
     shared.add_seed(parser, "of the questions")
     add("--open", action="store_true", help="open the page in the browser")
 
@@ -35,11 +41,13 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.web import Settings, create_app
     from deep_ranking.web.app import serve
 
-    settings = Settings(index=args.index, ratings=args.ratings, host=args.host, seed=args.seed)
+    names = ("index", "ratings", "host", "public_url", "max_uploads", "upload_minutes", "seed")
+    settings = Settings(**{name: getattr(args, name) for name in names})
     app = create_app(settings, _embedder(args.index, args.model))
 
     def started(address: str) -> None:
-        print(f"serving {place_name(args.index)} at {address} (Ctrl-C ends it)", flush=True)
+        shown = f", for people {settings.public.address}" if settings.public else ""
+        print(f"serving {place_name(args.index)} at {address}{shown} (Ctrl-C ends it)", flush=True)
         if args.open:
             import webbrowser
 
