@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     app = create_app(settings, _embedder(args.index, args.model))
 
     def started(address: str) -> None:
-        shown = f", for people {settings.public.address}" if settings.public else ""
+        shown = f" as {settings.public.address}" if settings.public else ""
         print(f"serving {place_name(args.index)} at {address}{shown} (Ctrl-C ends it)", flush=True)
         if args.open:
             import webbrowser
