@@ -10,25 +10,40 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import checks, shared
+from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
+    from deep_ranking.embedding import Model
     from deep_ranking.search.index import Index
     from deep_ranking.search.measure import Measurement
     from deep_ranking.search.update import Report
 
+EXAMPLES = {
+    "photos": "the folder photos, into photos.index; nothing to train",
+    "photos.index": "an index that is there, brought up to date",
+    "photos --model deepranking.h5": "by a model of your own",
+}
+MAIN = ("model", "index", "images", "engine")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `index`."""
-    shared.add_store(parser, "the index; made if missing")
+    about = "a folder of images; or an index that is there, to bring it up to date"
+    parser.add_argument("place", nargs="?", metavar="PLACE", help=about)
+    shared.add_store(parser, "where the index is, made if missing (default: beside the folder of images)")
     add = parser.add_argument
-    add("--model", metavar="FILE", help="the network that embeds (an index remembers its own)")
-    add("--images", metavar="DIR", help="the folder to follow (an index remembers its own)")
+    about = "the network that embeds (default: one that needs no training; an index remembers its own)"
+    add("--model", metavar="FILE", help=about)
+    add("--images", metavar="DIR", help="the folder to follow, by a flag (an index remembers its own)")
+    add = parser.add_argument_group("how").add_argument
+    shared.add_weights(parser)
     shared.add_engine(parser)
     for _, way in _other_ways():
         way.add_arguments(parser)
@@ -39,24 +54,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Index, and measure if asked."""
     from deep_ranking.progress import progress
-    from deep_ranking.search.index import Index
-    from deep_ranking.search.measure import measure, recommend
 
-    if args.model or args.images or not args.measure:
-        try:
-            index = _update(args)
-        except KeyboardInterrupt as stop:
-            stop.add_note("the same command goes on where this one was")
-            raise
-    else:
-        index = Index.open(args.index)
-    with index:
+    place, folder = _places(args)
+    checks.network(args.model, args.weights)
+    report = None
+    if args.model or folder or not args.measure:
+        index, _ = _indexed(args, place, folder)
         report = index.report
+    else:
+        checks.index(place)
+        from deep_ranking.search.index import Index
+
+        index = Index.open(place)
+    with index:
         result = {"index": index.store.name, "count": len(index)}
         if report:
             result |= asdict(report)
             _print_report(report, len(index), to_stderr=args.json)
         if args.measure:
+            from deep_ranking.search.measure import measure, recommend
+
             measured = list(progress(measure(index.snapshot), "measuring", "settings"))
             best = recommend(measured)
             result |= {"measurements": [asdict(m) for m in measured], "recommended": asdict(best)}
@@ -66,6 +83,96 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(result))
     if report and not result["count"]:
         raise DeepRankingError(f"none of {len(report.skipped)} images could be read; the index is empty")
+    shared.tell(args, f"the index is {result['index']}")
+    asked = shared.typed(_asked(args, place))
+    shared.tell_next(args, f"search {asked} IMAGE --open", f"duplicates {asked}", f"serve {asked}")
+
+
+def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Model | None]":
+    """Return the place of the index that is there, or is made now of a folder of images.
+
+    Args:
+        args: with `place` or `index`.
+        command: as it is typed, for the error where neither is given.
+
+    Returns:
+        The place, and what embedded the images if the index was made now.
+
+    Raises:
+        UsageError: no place.
+        DeepRankingError: there is no index, nor a folder of images to make one of.
+    """
+    if args.place is None and args.index is None:
+        raise UsageError(f"expected a place: {command} photos, or --index photos.index; found none")
+    if args.index is not None:
+        if args.place is not None:
+            raise UsageError(f"expected one place, found two: {args.place} and --index {args.index}")
+        checks.index(args.index)
+        return args.index, None
+    if found := checks.index_of(args.place):
+        return found, None
+    checks.folder(args.place)
+    return _make(args)
+
+
+def _make(args: argparse.Namespace) -> "tuple[str, Model]":
+    """Make the index beside a folder of images, for a command that reads it.
+
+    Args:
+        args: of that command: `place`, the folder; `model`, `weights` and `quiet`.
+
+    Returns:
+        The place of the index, and what embedded it.
+    """
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    own = {name: getattr(args, name) for name in ("model", "weights", "quiet")}
+    args = argparse.Namespace(**{**vars(parser.parse_args([])), **own, "images": args.place})
+    checks.network(args.model, args.weights)
+    place = _beside(args.images)
+    if not args.quiet:
+        print(f"{args.images}: no index yet; making {place}", file=sys.stderr)
+    index, embedder = _indexed(args, place, args.images)
+    with index:
+        assert index.report is not None  # since it was updated
+        _print_report(index.report, len(index), to_stderr=True)
+    return place, embedder
+
+
+def _places(args: argparse.Namespace) -> tuple[str, str | None]:
+    """Return the place of the index, and the folder of images if one is given."""
+    given, index, folder = args.place, args.index, args.images
+    if given is not None:
+        is_index = folder is not None or checks.is_address(given) or (Path(given) / checks.STORE).is_file()
+        if is_index and index is None:
+            index = given
+        elif folder is None:
+            folder = given
+        else:
+            raise UsageError(f"expected one place, found {given} beside --index and --images")
+    if index is None and folder is None:
+        raise UsageError("expected a folder of images: index photos; found none")
+    return index or _beside(folder), folder
+
+
+def _beside(folder: str) -> str:
+    checks.folder(folder)
+    path = Path(folder)
+    return f"{path if path.name not in ('', '..') else path.resolve()}.index"
+
+
+def _asked(args: argparse.Namespace, place: str) -> str:
+    """Return what stands for the index in other commands: the folder of images where it lies beside that."""
+    folder = args.place or args.images
+    return folder if folder and checks.index_of(folder) == place else place
+
+
+def _indexed(args: argparse.Namespace, place: str, folder: str | None) -> "tuple[Index, Model]":
+    try:
+        return _update(args, place, folder)
+    except KeyboardInterrupt as stop:
+        stop.add_note("the same command goes on where this one was")
+        raise
 
 
 def _other_ways() -> Iterator[tuple[str, ModuleType]]:
@@ -75,31 +182,37 @@ def _other_ways() -> Iterator[tuple[str, ModuleType]]:
         yield flag, extras.load(entry)
 
 
-def _update(args: argparse.Namespace) -> "Index":
+def _update(args: argparse.Namespace, place: str, folder: str | None) -> "tuple[Index, Model]":
+    if folder:
+        checks.folder(folder)
     from deep_ranking.search.folder import indexed
     from deep_ranking.search.index import Index
     from deep_ranking.search.stores.registry import place_name
 
     remembered = {}
-    if Index.exists(args.index):
-        with Index.open(args.index) as index:
-            remembered = dict(index.metadata)
-    model, folder = args.model or remembered.get("model"), args.images or remembered.get("images")
-    if not model or not folder:
-        found = "--model" if model else "--images" if folder else "neither"
-        needed = "expected --model and --images, which a new index needs"
-        raise DeepRankingError(f"{place_name(args.index)}: {needed}; found only {found}")
-    prepare = _prepare
+    if Index.exists(place):
+        with Index.open(place) as index:
+            remembered = {**index.metadata, "name": index.store.name}
+    folder = folder or remembered.get("images")
+    if not folder:
+        name = shared.typed(place_name(place))
+        told = "expected a folder of images, which a new index needs"
+        raise DeepRankingError(f"{place_name(place)}: {told}: deep-ranking index FOLDER --index {name}")
+    model = args.model or remembered.get("model", shared.PRETRAINED)
+    prepare = partial(_prepare, args, remembered, folder)
     for flag, way in _other_ways():
         if getattr(args, flag) is None:
             way.check_unused(args, folder)
+        elif model == shared.PRETRAINED:
+            raise DeepRankingError(f"--{flag}: expected --model FILE, which the workers load, found none")
         else:
-            prepare = way.prepare
-    embedder, update, others = prepare(args, model, folder)
-    return indexed(Index, args.index, embedder, update, others, {"model": str(Path(model).resolve())})
+            prepare = partial(way.prepare, args, model, folder)
+    embedder, update, others = prepare()
+    model = model if model == shared.PRETRAINED else str(Path(model).resolve())
+    return indexed(Index, place, embedder, update, others, {"model": model}), embedder
 
 
-def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
+def _prepare(args: argparse.Namespace, remembered: dict[str, str], folder: str) -> Any:
     """Return the embedder, what updates an index, and the files that are no images."""
     from deep_ranking.images.find import find_images
     from deep_ranking.search.image import CONTAINERS
@@ -108,10 +221,7 @@ def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
     others: list[str] = []
     paths = find_images(folder, on_skip=others.append)
     require_images(folder, paths)
-    if not args.quiet:
-        shared.import_keras()
-        _tell_engine(args.engine, args.precision)
-    embedder = shared.embedding_model(model, args.engine, args.precision)
+    embedder = _embedder(args, remembered)
 
     def update(index: "Index") -> "Report":
         for path in others:
@@ -121,6 +231,15 @@ def _prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
         return update_index(index, folder, paths, embedder)
 
     return embedder, update, others
+
+
+def _embedder(args: argparse.Namespace, remembered: dict[str, str]) -> "Model":
+    """Load what embeds: the model that is given, the one that the index is of, or the pretrained one."""
+    path = shared.model_of(remembered["name"], remembered, args.model) if remembered else args.model
+    if not args.quiet:
+        shared.import_keras()
+        _tell_engine(args.engine, args.precision)
+    return shared.embedding_model(path, args.engine, args.precision, args.weights)
 
 
 def _tell_engine(engine: str, precision: str) -> None:
@@ -143,7 +262,7 @@ def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
 
 
 def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> None:
-    from deep_ranking.search.measure import WANTED_RECALL
+    from deep_ranking.search.approximate import PROMISED
 
     print(f"{'search':<12}{'probe':>6}{'recall@10':>11}{'ms a query':>12}")
     for m in measured:
@@ -151,4 +270,4 @@ def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> N
         print(f"{name:<12}{probe:>6}{m.recall:>11.3f}{m.milliseconds:>12.3f}")
     flags = f"--approximate {best.approximate} --probe {best.probe}"
     flags = flags if best.approximate else "exact (no flags)"
-    print(f"recommended, the fastest with recall@10 of {WANTED_RECALL} or more: {flags}")
+    print(f"recommended, the fastest with recall@10 of {PROMISED} or more: {flags}")

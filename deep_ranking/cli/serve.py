@@ -9,18 +9,25 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import checks, shared
 
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model
 
+EXAMPLES = {
+    "photos --open": "the folder photos, in the browser",
+    "photos.index --port 0": "an index that is there, at any free port",
+}
+MAIN = ("open", "model", "port", "ratings", "index")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `serve`."""
-    shared.add_store(parser, "the index to serve")
+    shared.add_place(parser, "what is served")
     add = parser.add_argument
     about = "the network that embeds uploads (default: the one the index remembers, if it is there)"
     add("--model", metavar="FILE", help=about)
+    shared.add_weights(parser)
     shared.add_ratings(parser, "ratings are")
     about = "the address to listen on (default: 127.0.0.1, this machine alone)"
     add("--host", default="127.0.0.1", help=about)
@@ -31,15 +38,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Load, and serve until interrupted."""
+    from deep_ranking.cli.index import place_of
+
+    checks.network(args.model, args.weights)
+    place, made = place_of(args, "serve")
     from deep_ranking.search.stores.registry import place_name
     from deep_ranking.web import Settings, create_app
     from deep_ranking.web.app import serve
 
-    settings = Settings(index=args.index, ratings=args.ratings, host=args.host, seed=args.seed)
-    app = create_app(settings, _embedder(args.index, args.model))
+    settings = Settings(index=place, ratings=args.ratings, host=args.host, seed=args.seed)
+    app = create_app(settings, made or _embedder(args, place))
 
     def started(address: str) -> None:
-        print(f"serving {place_name(args.index)} at {address} (Ctrl-C ends it)", flush=True)
+        asked = args.place or f"--index {args.index}"
+        name = place_name(args.index or args.place)
+        print(f"serving {name} at {address} (Ctrl-C ends it)", flush=True)
+        if not args.quiet:
+            print(f"next: deep-ranking ratings export {asked}  (what is rated there)", flush=True)
         if args.open:
             import webbrowser
 
@@ -52,15 +67,14 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _embedder(index: str, model: str | None) -> "Model | None":
+def _embedder(args: argparse.Namespace, place: str) -> "Model | None":
     from deep_ranking.search.index import Index
 
-    if model is None:
-        with Index.open(index) as opened:
-            remembered = opened.metadata.get("model")
-        if remembered is None or not Path(remembered).is_file():
-            where = f" ({remembered} is not there)" if remembered else ""
-            print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
-            return None
-        model = remembered
-    return shared.embedding_model(model)
+    with Index.open(place) as index:
+        name, metadata = index.store.name, dict(index.metadata)
+    remembered = metadata.get("model")
+    if not args.model and remembered != shared.PRETRAINED and not Path(remembered or "").is_file():
+        where = f" ({remembered} is not there)" if remembered else ""
+        print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
+        return None
+    return shared.embedding_model(shared.model_of(name, metadata, args.model), weights=args.weights)

@@ -1,8 +1,9 @@
 """The index of a folder of images: made, or brought up to date, by whatever embeds them."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.image import is_named_as_image
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def index_folder(
-    kind: "type[Index]", folder: str | os.PathLike[str], embedder: Embedder, place: Place | None, quiet: bool
+    kind: "type[Index]",
+    folder: str | os.PathLike[str],
+    embedder: Embedder | None,
+    place: Place | None,
+    quiet: bool,
 ) -> "Index":
     """Bring the index of a folder up to date in this process; see `Index.from_folder`."""
     import deep_ranking  # what finds images lies above; it is asked for by its public name
@@ -25,9 +30,55 @@ def index_folder(
     paths = deep_ranking.find_images(folder, others.append)
     require_images(folder, paths)
     place = index_beside(folder) if place is None else place
+    metadata: dict[str, str] = {}
+    if embedder is None:
+        embedder, metadata = default_embedder(
+            kind, place, [str(Path(folder) / path) for path in paths], quiet
+        )
+    chosen = embedder
     return indexed(
-        kind, place, embedder, lambda index: update_index(index, folder, paths, embedder, quiet=quiet), others
+        kind,
+        place,
+        chosen,
+        lambda index: update_index(index, folder, paths, chosen, quiet=quiet),
+        others,
+        metadata,
     )
+
+
+def default_embedder(
+    kind: "type[Index]", place: Place, images: Sequence[str], quiet: bool = True, **options: Any
+) -> tuple[Embedder, dict[str, str]]:
+    """Return what embeds where no model is given, and what a new index is to remember of it.
+
+    Of an index that is there, what it remembers; else a description, fitted on these images.
+
+    Args:
+        kind: the class of the index.
+        place: of the index, which need not be there.
+        images: paths that can be opened.
+        quiet: no progress.
+        options: `weights`, `engine` and `precision` of `Description.fit`, and for a new index `look`.
+
+    Raises:
+        DeepRankingError: the index remembers nothing, or another look; no image can be read.
+    """
+    import deep_ranking  # what describes lies above
+
+    if kind.exists(place):
+        with kind.open(place) as index:
+            remembered = dict(index.metadata)
+        look = options.pop("look", None)
+        embedder: Any = deep_ranking.embedder_of(remembered, **options)
+        found = getattr(embedder, "look", None)
+        if look not in (None, found):
+            raise DeepRankingError(
+                f"{os.fspath(place)}: expected an index with the look {look}, found one with "
+                f"{found or 'a model'}; delete it, or choose another place"
+            )
+        return embedder, {}
+    described = deep_ranking.Description.fit(images, quiet=quiet, **options)
+    return described, described.metadata()
 
 
 def indexed(

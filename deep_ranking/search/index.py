@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.image import Image
+from deep_ranking.search.image import Image, file_hash
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
     EmbedderOrMaker,
@@ -40,7 +41,8 @@ class Index:
     Args:
         store: the open store; use `Index.from_folder`, `Index.open` or `Index.create`.
         embedder: embeds the images that are not in the index: a loaded model (or anything else that does), or
-            a function that loads it when there is such an image. It may be set later.
+            a function that loads it when there is such an image. It may be set later; None takes the
+            description or the model file that the index remembers, if it does.
 
     Attributes:
         report: what `from_folder` did; None otherwise.
@@ -68,7 +70,11 @@ class Index:
 
     @classmethod
     def from_folder(
-        cls, folder: Place, model: EmbedderOrMaker, place: Place | None = None, quiet: bool = False
+        cls,
+        folder: Place,
+        model: EmbedderOrMaker | None = None,
+        place: Place | None = None,
+        quiet: bool = False,
     ) -> "Index":
         """Make the index of a folder of images, or bring it up to date, and open it.
 
@@ -77,7 +83,8 @@ class Index:
 
         Args:
             folder: of the images; those in folders below it are taken too.
-            model: embeds them.
+            model: embeds them. None takes what the index remembers; a new one, a `Description` fitted on
+                these images.
             place: of the index, a folder or the URL of a store; by default beside the folder of images, under
                 its name and `.index`: `photos.index` for `photos`.
             quiet: no progress.
@@ -87,7 +94,7 @@ class Index:
         """
         from deep_ranking.search.folder import index_folder
 
-        return index_folder(cls, folder, made(model), place, quiet)
+        return index_folder(cls, folder, None if model is None else made(model), place, quiet)
 
     @classmethod
     def open(cls, path: Place, embedder: EmbedderOrMaker | None = None) -> "Index":
@@ -243,6 +250,14 @@ class Index:
         named = [os.fsdecode(query) for query in queries if isinstance(query, str | os.PathLike)]
         return Results(hits, self.metadata.get("images", ""), named)
 
+    def vectors(self, queries: Query) -> np.ndarray:
+        """Return the vectors of one query or of several, as `search` takes them, (n, dimension) float32.
+
+        Raises:
+            DeepRankingError: as by `search`.
+        """
+        return np.stack([self._resolve(query)[0] for query in several(queries)])
+
     def search_batch(
         self,
         queries: Sequence[Sequence[float]] | np.ndarray,
@@ -275,6 +290,13 @@ class Index:
     def check_model(self, fingerprint: str, dimension: int) -> None:
         """Raise DeepRankingError unless the index was made with the model of this fingerprint."""
         if fingerprint != self.metadata["fingerprint"] or dimension != self.dimension:
+            model = self.metadata.get("model", "")
+            if Path(model).is_file() and file_hash(model).hex() == fingerprint:
+                raise DeepRankingError(
+                    f"{self.store.name}: made with {model} as it was before it was trained anew; distances "
+                    "by the old and by the new one cannot be compared: index the images at another place, "
+                    "or put the old model back"
+                )
             raise DeepRankingError(
                 f"{self.store.name}: made with the model {self.metadata['fingerprint']}"
                 f" ({self.dimension} coordinates), found the model {fingerprint} ({dimension} coordinates);"
@@ -296,10 +318,14 @@ class Index:
 
     def _embed(self, name: str, image: str | bytes) -> np.ndarray:
         if self.embedder is None:
-            raise DeepRankingError(
-                f"{name}: not in the index, and the index was opened without an embedder to embed it; "
-                "pass the model when it is opened"
-            )
+            if not {"description", "model"} & set(self.metadata):
+                raise DeepRankingError(
+                    f"{name}: not in the index, and the index was opened without an embedder to embed it; "
+                    "pass the model when it is opened"
+                )
+            import deep_ranking  # what embeds lies above; it is asked for by its public name
+
+            self.embedder = deep_ranking.embedder_of(self.metadata)
         self.embedder = made(self.embedder)
         self.check_model(self.embedder.fingerprint, self.embedder.dimension)
         vectors, failures = self.embedder.embed([image], quiet=True)

@@ -63,7 +63,7 @@ class Gallery:
         return len(self.ids)
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> tuple[str, str]:
         """The identity and the version of the index."""
         return self.metadata["identity"], self.snapshot.version
 
@@ -169,7 +169,7 @@ class CurrentGallery:
     def _opened(self) -> AbstractContextManager[Index]:
         return Index.open(self._place) if self._index is None else nullcontext(self._index)
 
-    def _key(self) -> tuple[str, int]:
+    def _key(self) -> tuple[str, str]:
         with self._opened() as index:
             return index.metadata["identity"], index.store.version()
 

@@ -1,10 +1,11 @@
 """What the server is told, and everything that its requests share."""
 
+import logging
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, NoReturn, Protocol, cast
 
 import numpy as np
 from fastapi import Depends, Request
@@ -12,16 +13,19 @@ from fastapi import Depends, Request
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.store import ratings_file
 from deep_ranking.search import Index
+from deep_ranking.search.measure import PairDistances
 from deep_ranking.search.stores.registry import folder_of
 from deep_ranking.settings import POSITIVE, Check, at_least, setting
 from deep_ranking.settings import Settings as CheckedSettings
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import CurrentGallery, Gallery, shown
-from deep_ranking.web.map import OncePerVersion, PairDistances, make_map
+from deep_ranking.web.map import OncePerVersion, make_map
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.thumbnails import Thumbnails
 from deep_ranking.web.uploads import Uploads
 from deep_ranking.web.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,31 @@ class ImageEmbedder(Protocol):
         """Return (dimension,) float32."""
 
 
+class _NoRatings:
+    """Stands in for the ratings where none can be kept: whatever is asked of them is refused in words."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        detail = (
+            "The index may only be read here, so it keeps no ratings; start the server with --ratings FILE."
+        )
+        raise Problem(503, detail, "ratings-unusable")
+
+
+def _ratings(settings: Settings) -> RatingStore:
+    path = ratings_file(settings.index, settings.ratings)
+    if (
+        settings.ratings is None
+        and path.parent.is_dir()
+        and not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    ):
+        logger.warning("%s: cannot be written, so nobody can rate; --ratings FILE names another place", path)
+        return cast(RatingStore, _NoRatings())
+    return RatingStore(path)
+
+
 class Site:
     """The index, the ratings, the uploads and the caches of one server.
 
@@ -97,7 +126,7 @@ class Site:
                 index.check_model(embedder.fingerprint, embedder.dimension)
         self._gallery = CurrentGallery(settings.index)
         try:
-            self.ratings = RatingStore(ratings_file(settings.index, settings.ratings))
+            self.ratings = _ratings(settings)
         except BaseException:
             self._gallery.close()
             raise

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query
 
 from deep_ranking.search import Hit
 from deep_ranking.search.exact import distances
+from deep_ranking.search.measure import PairDistances
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery, shown
-from deep_ranking.web.map import PairDistances
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.routes.images import known_labels
 from deep_ranking.web.site import At, Site, row_of
