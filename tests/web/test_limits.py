@@ -428,6 +428,18 @@ def test_searches_are_answered_while_the_map_is_computed_and_it_is_computed_once
     assert not made.begun.acquire(blocking=False)
 
 
+def test_thumbnails_are_answered_while_originals_are_read(serve, monkeypatch, embedder):
+    read = Blocked(embedder, (b"", "image/png"))
+    monkeypatch.setattr("deep_ranking.web.routes.images._read", read)
+    server = serve()
+    address = large(server)
+    asking = [server.connect(get(address, Connection="close")) for _ in range(6)]
+    assert read.begun.acquire(timeout=PATIENCE)
+    assert server.ask(address.replace("file", "thumbnail"))[0] == 200
+    read.end.set()
+    assert [parsed(everything(connection))[0] for connection in asking] == [200] * 6
+
+
 def test_searches_are_answered_while_clusters_are_made(serve, monkeypatch, embedder, tmp_path):
     with Index.create(tmp_path / "many", 12, "pixels") as index:
         index.add([f"{i:03}.jpg" for i in range(300)], np.random.default_rng(0).standard_normal((300, 12)))
