@@ -90,7 +90,7 @@ async def original(site: At, number: ImageId, if_none_match: IfNoneMatch = None)
     row, headers = row_of(gallery, number), _lasting(f'"{number}"')
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    data, kind = await site.workers("decode", _read, gallery, row)
+    data, kind = await site.workers("original", _read, gallery, row)
     return Response(data, media_type=kind, headers=headers)
 
 
