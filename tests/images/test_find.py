@@ -210,18 +210,17 @@ def test_a_folder_without_permission_is_told_and_keeps_no_one_from_the_others(fo
     assert "b/" in skipped
 
 
-def test_a_very_deep_folder(tmp_path):
+def test_a_very_deep_folder(tmp_path, monkeypatch):
     image(tmp_path / "1.png")
-    here = Path.cwd()
-    try:
-        os.chdir(tmp_path)
+    with monkeypatch.context() as here:
+        here.chdir(tmp_path)
         for _ in range(1300):
             os.mkdir("d")  # noqa: PTH102
             os.chdir("d")
+    try:
+        assert find_images(tmp_path) == ["1.png"]
     finally:
-        os.chdir(here)
-    assert find_images(tmp_path) == ["1.png"]
-    os.removedirs(str(tmp_path) + 1300 * "/d")  # pytest cannot
+        os.removedirs(str(tmp_path) + 1300 * "/d")  # pytest cannot
 
 
 def test_a_folder_typed_in_the_other_form_of_unicode_is_found(tmp_path):
