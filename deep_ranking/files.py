@@ -27,6 +27,7 @@ from deep_ranking.errors import DeepRankingError, reason
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(rf"\..*\.{_HOST}-(\d+)-[0-9a-f]{{8}}\.tmp(\..*)?", re.DOTALL)
 _LONGEST_STEM = 40  # characters, so that the whole name stays below the 255 bytes that file systems take
+_FORBIDDEN = errno.EACCES, errno.EPERM, errno.EROFS
 _FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 _TOO_LITTLE = re.compile(r"\d+ requested and \d+ written")  # how NumPy reports a full disk
 
@@ -36,6 +37,13 @@ _MOST_BYTES, _MOST_TIMES = 2**30, 100  # an archive may unpack to the first, or 
 
 class WriteError(DeepRankingError, OSError):
     """A file cannot be written; what stood under its name before still does."""
+
+
+def may_not_write(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it comes from, says that nothing may be written there, by anybody."""
+    if isinstance(error, OSError) and error.errno in _FORBIDDEN:
+        return True
+    return error is not None and may_not_write(error.__cause__)
 
 
 def composed(name: str) -> str:

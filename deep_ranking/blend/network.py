@@ -49,8 +49,13 @@ def frozen_backbone(settings: LearnSettings) -> keras.Model:
     keras.utils.set_random_seed(settings.seed)
     whole = build_network(own, backbone_rate=0.0)
     load_weights(whole, own, settings.weights)
+    return read_at(whole, READINGS[settings.backbone])
+
+
+def read_at(whole: keras.Model, readings: Mapping[str, Reading]) -> keras.Model:
+    """Return what `build_network` gave, frozen, with one output for each reading, in their order."""
     convnet = whole.get_layer("backbone")
-    taps = [convnet.get_layer(reading.layer).output for reading in READINGS[settings.backbone].values()]
+    taps = [convnet.get_layer(reading.layer).output for reading in readings.values()]
     inner = keras.Model(convnet.input, taps, name="backbone")
     inner.trainable = False
     return keras.Model(whole.input, inner(whole.get_layer("preprocessing").output), name="frozen")

@@ -13,32 +13,53 @@ from deep_ranking.cli import shared
 if TYPE_CHECKING:
     from deep_ranking.search.duplicates import Group
 
+EXAMPLES = {
+    "photos": "what is twice in the folder photos, or nearly",
+    "photos --open": "the same as pictures, in the browser",
+    "photos --within 0.2": "less alike than that, too",
+}
+MAIN = ("within", "open", "html", "json")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `duplicates`."""
-    shared.add_store(parser, "the index to look through")
+    shared.add_place(parser, "what is looked through")
     about = "images this near are alike (default: 0.1)"
     parser.add_argument("--within", type=float, default=0.1, metavar="D", help=about)
+    parser.add_argument("--open", action="store_true", help="show the groups as pictures, in the browser")
     output = parser.add_mutually_exclusive_group()
     shared.add_json(output, "the groups as JSON")
     output.add_argument("--html", metavar="FILE", help="write a page with thumbnails")
+    parser.add_argument("--model", metavar="FILE", help="the network of an index that is made now")
+    shared.add_weights(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find the groups, and print or write them."""
+    """Find the groups, and print, write or show them."""
+    from deep_ranking.cli.index import place_of
+
+    place, _ = place_of(args, "duplicates")
     from deep_ranking.search.index import Index
 
-    with Index.open(args.index) as index:
+    with Index.open(place) as index:
         groups = index.duplicates(args.within)
         folder = index.metadata.get("images", "")
     if args.json:
         found = [_as_dicts(group) for group in groups]
         print(json.dumps({"images": folder, "within": args.within, "groups": found}))
-    elif args.html:
-        _write_page(groups, args.within, folder, args.html)
-        print(args.html)
-    else:
+    elif not args.html:
         _print_table(groups, args.within)
+    if args.open or args.html:
+        from deep_ranking.display.pictures import duplicates_page
+        from deep_ranking.progress import progress
+
+        page = duplicates_page(progress(groups, "drawing", "groups"), args.within, folder)
+        shared.write_page(page, args.html, "duplicates", args.open)
+        if args.html:
+            print(args.html)
+    asked = args.place or f"--index {args.index}"
+    more = [] if args.open or args.html or not groups else [f"duplicates {asked} --open"]
+    shared.tell_next(args, *more, f"serve {asked}")
 
 
 def _as_dicts(group: "Group") -> list[dict]:
@@ -52,13 +73,3 @@ def _print_table(groups: "list[Group]", within: float) -> None:
             print(f"  {image.distance:.6f}  {'copy' if image.path in group.copies else '    '}  {image.path}")
     images = sum(len(group.images) for group in groups)
     print(f"{len(groups)} {'group' if len(groups) == 1 else 'groups'} of {images} images within {within:g}")
-
-
-def _write_page(groups: "list[Group]", within: float, folder: str, path: str) -> None:
-    from deep_ranking.display.pictures import duplicates_page
-    from deep_ranking.files import written_whole
-    from deep_ranking.progress import progress
-
-    shown = progress(groups, "drawing", "groups", len(groups))
-    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
-        file.writelines(duplicates_page(shown, within, folder))

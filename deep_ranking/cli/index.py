@@ -8,36 +8,53 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import checks, shared
+from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
+    from deep_ranking.embedding.encoder import Encoder
     from deep_ranking.search.index import Index
     from deep_ranking.search.measure import Measurement
     from deep_ranking.search.update import Report
 
+EXAMPLES = {
+    "photos": "the folder photos, into photos.index; nothing to train",
+    "photos.index": "an index that is there, brought up to date",
+    "photos --model deepranking.h5": "by a model of your own",
+}
+MAIN = ("model", "index", "images", "engine")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `index`."""
-    shared.add_store(parser, "the index; made if missing")
+    about = "folders of images; or an index that is there, to bring it up to date, and folders beside its own"
+    parser.add_argument("places", nargs="*", metavar="PLACE", help=about)
+    shared.add_store(parser, "where the index is, made if missing (default: beside the folder of images)")
     add = parser.add_argument
-    add("--model", metavar="FILE", help="the network that embeds (an index remembers its own)")
-    about = "the folder to follow, or several; beside those that an index has (it remembers them)"
-    add("--images", nargs="+", metavar="DIR", help=about)
+    about = "the network that embeds (default: one that needs no training; an index remembers its own)"
+    add("--model", metavar="FILE", help=about)
+    about = "what the default network attends to: what people call alike, what is of one class, or both"
+    add("--look", choices=("balanced", "people", "classes"), help=f"{about} (default: balanced)")
+    about = "the folders to follow, by a flag (an index remembers its own)"
+    add("--images", nargs="+", default=[], metavar="DIR", help=about)
+    add = parser.add_argument_group("which images, and their labels").add_argument
+    shared.add_exclude(parser, "an index remembers them")
     about = "none (default); folders: the first folder of each path; or a CSV or TSV file of paths and labels"
     add("--labels", metavar="none|folders|FILE", help=about)
-    shared.add_exclude(parser, "an index remembers them")
     about = (
         "drop images whose folder is not there or is empty; else they are kept, since a disk may be missing"
     )
     add("--forget_missing", action="store_true", help=about)
+    add = parser.add_argument_group("how").add_argument
+    shared.add_weights(parser)
     shared.add_engine(parser)
     for _, way in _other_ways():
         way.add_arguments(parser)
@@ -48,24 +65,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Index, and measure if asked."""
     from deep_ranking.progress import progress
-    from deep_ranking.search.index import Index
-    from deep_ranking.search.measure import measure, recommend
 
-    if args.model or args.images or not args.measure:
-        try:
-            index = _update(args)
-        except KeyboardInterrupt as stop:
-            stop.add_note("the same command goes on where this one was")
-            raise
-    else:
-        index = Index.open(args.index)
-    with index:
+    place, folders = _places(args)
+    checks.network(args.model, args.weights)
+    report = None
+    if args.model or folders or not args.measure:
+        index, _ = _indexed(args, place, folders)
         report = index.report
+    else:
+        checks.index(place)
+        from deep_ranking.search.index import Index
+
+        index = Index.open(place)
+    with index:
         result = {"index": index.store.name, "count": len(index)}
         if report:
             result |= asdict(report)
             _print_report(report, len(index), to_stderr=args.json)
         if args.measure:
+            from deep_ranking.search.measure import measure, recommend
+
             measured = list(progress(measure(index.snapshot), "measuring", "settings"))
             best = recommend(measured)
             result |= {"measurements": [asdict(m) for m in measured], "recommended": asdict(best)}
@@ -75,6 +94,95 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(result))
     if report and not result["count"]:
         raise DeepRankingError(f"none of {len(report.skipped)} images could be read; the index is empty")
+    shared.tell(args, f"the index is {result['index']}")
+    asked = shared.typed(_asked(args, place))
+    shared.tell_next(args, f"search {asked} IMAGE --open", f"duplicates {asked}", f"serve {asked}")
+
+
+def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Encoder | None]":
+    """Return the place of the index that is there, or is made now of a folder of images.
+
+    Args:
+        args: with `place` or `index`.
+        command: as it is typed, for the error where neither is given.
+
+    Returns:
+        The place, and what embedded the images if the index was made now.
+
+    Raises:
+        UsageError: no place.
+        DeepRankingError: there is no index, nor a folder of images to make one of.
+    """
+    if args.place is None and args.index is None:
+        raise UsageError(f"expected a place: {command} photos, or --index photos.index; found none")
+    if args.index is not None:
+        if args.place is not None:
+            raise UsageError(f"expected one place, found two: {args.place} and --index {args.index}")
+        checks.index(args.index)
+        return args.index, None
+    if found := checks.index_of(args.place):
+        return found, None
+    checks.folder(args.place)
+    return _make(args)
+
+
+def _make(args: argparse.Namespace) -> "tuple[str, Encoder]":
+    """Make the index beside a folder of images, for a command that reads it.
+
+    Args:
+        args: of that command: `place`, the folder; `model`, `weights` and `quiet`.
+
+    Returns:
+        The place of the index, and what embedded it.
+    """
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    own = {name: getattr(args, name) for name in ("model", "weights", "quiet")}
+    args = argparse.Namespace(**{**vars(parser.parse_args([args.place])), **own})
+    checks.network(args.model, args.weights)
+    place, folders = _places(args)
+    if not args.quiet:
+        print(f"{folders[0]}: no index yet; making {place}", file=sys.stderr)
+    index, embedder = _indexed(args, place, folders)
+    with index:
+        assert index.report is not None  # since it was updated
+        _print_report(index.report, len(index), to_stderr=True)
+    return place, embedder
+
+
+def _places(args: argparse.Namespace) -> tuple[str, list[str]]:
+    """Return the place of the index, and the folders of images that are given."""
+    given, index = list(args.places), args.index
+    if given and index is None:
+        first = given[0]
+        if args.images or checks.is_address(first) or (Path(first) / checks.STORE).is_file():
+            index = given.pop(0)
+    if given and args.images:
+        raise UsageError(f"expected one place, found {given[0]} beside --index and --images")
+    folders = given or list(args.images)
+    if index is None and not folders:
+        raise UsageError("expected a folder of images: index photos; found none")
+    return index or _beside(folders[0]), folders
+
+
+def _beside(folder: str) -> str:
+    checks.folder(folder)
+    path = Path(folder)
+    return f"{path if path.name not in ('', '..') else path.resolve()}.index"
+
+
+def _asked(args: argparse.Namespace, place: str) -> str:
+    """Return what stands for the index in other commands: the folder of images where it lies beside that."""
+    given = [*args.places, *args.images]
+    return next((folder for folder in given if checks.index_of(folder) == place), place)
+
+
+def _indexed(args: argparse.Namespace, place: str, folders: list[str]) -> "tuple[Index, Encoder]":
+    try:
+        return _update(args, place, folders)
+    except KeyboardInterrupt as stop:
+        stop.add_note("the same command goes on where this one was")
+        raise
 
 
 def _other_ways() -> Iterator[tuple[str, ModuleType]]:
@@ -84,38 +192,38 @@ def _other_ways() -> Iterator[tuple[str, ModuleType]]:
         yield flag, extras.load(entry)
 
 
-def _update(args: argparse.Namespace) -> "Index":
+def _update(args: argparse.Namespace, place: str, folders: list[str]) -> "tuple[Index, Encoder]":
+    for folder in folders:
+        checks.folder(folder)
     from deep_ranking.search.folder import indexed
     from deep_ranking.search.index import Index
     from deep_ranking.search.stores.registry import place_name
 
     remembered = {}
-    if Index.exists(args.index):
-        with Index.open(args.index) as index:
-            remembered = dict(index.metadata)
-    model = args.model or remembered.get("model")
-    folders = args.images or [remembered[name] for name in ("images",) if name in remembered]
-    if not model or not folders:
-        found = "--model" if model else "--images" if folders else "neither"
-        needed = "expected --model and --images, which a new index needs"
-        raise DeepRankingError(f"{place_name(args.index)}: {needed}; found only {found}")
+    if Index.exists(place):
+        with Index.open(place) as index:
+            remembered = {**index.metadata, "name": index.store.name}
+    if not folders and "images" not in remembered:
+        name = shared.typed(place_name(place))
+        told = "expected a folder of images, which a new index needs"
+        raise DeepRankingError(f"{place_name(place)}: {told}: deep-ranking index FOLDER --index {name}")
     prepare = _prepare
     for flag, way in _other_ways():
         if getattr(args, flag) is None:
-            way.check_unused(args, folders[0])
+            way.check_unused(args, folders[0] if folders else remembered["images"])
         else:
-            prepare = partial(_prepare_otherwise, way, flag, remembered)
-    embedder, update = prepare(args, model, folders)
-    return indexed(Index, args.index, embedder, update, {"model": str(Path(model).resolve())})
+            prepare = partial(_prepare_otherwise, way, flag)
+    embedder, update, metadata = prepare(args, place, folders, remembered)
+    return indexed(Index, place, embedder, update, metadata), embedder
 
 
 def _prepare_otherwise(
     way: ModuleType,
     flag: str,
-    remembered: dict[str, str],
     args: argparse.Namespace,
-    model: str,
+    place: str,
     folders: list[str],
+    remembered: dict[str, str],
 ) -> Any:
     """Return what `_prepare` does, of a way that reads one folder, as a whole."""
     from deep_ranking.search.labels import checked_rule
@@ -123,43 +231,57 @@ def _prepare_otherwise(
     several = len(folders) > 1 or len(json.loads(remembered.get("folders", "[]"))) > 1
     if several or args.exclude or args.forget_missing:
         raise DeepRankingError(f"--{flag}: it reads one folder, without --exclude and --forget_missing")
+    model = args.model or remembered.get("model")
+    if not model:
+        raise DeepRankingError(f"--{flag}: expected --model FILE, which the workers load, found none")
     labels = checked_rule(args.labels) or remembered.get("labels", "folders" if remembered else "none")
-    embedder, update_otherwise = way.prepare(args, model, folders[0])
+    embedder, update_otherwise = way.prepare(args, model, folders[0] if folders else remembered["images"])
 
     def update(index: "Index") -> "Report":
         index.write(metadata={"labels": labels})
         report: Report = update_otherwise(index)
         return report
 
-    return embedder, update
+    return embedder, update, {"model": str(Path(model).resolve())}
 
 
-def _prepare(args: argparse.Namespace, model: str, folders: list[str]) -> Any:
-    """Return the embedder, and what updates an index, once the folders are looked into."""
-    from deep_ranking.search.folder import follow
+def _prepare(
+    args: argparse.Namespace, place: str, folders: list[str], remembered: dict[str, str]
+) -> "tuple[Encoder, Callable[[Index], Report], dict[str, str]]":
+    """Return the embedder, what updates an index once the folders are looked into, and what it remembers."""
+    from deep_ranking.search.folder import default_embedder, follow
     from deep_ranking.search.image import CONTAINERS
     from deep_ranking.search.index import Index
 
     exclude = args.exclude or None  # as remembered
     how = {"exclude": exclude, "labels": args.labels, "forget_missing": args.forget_missing}
-    following = follow(Index, args.index, args.images or (), **how)
+    following = follow(Index, place, folders, **how)
     for note in following.notes:
         print(note, file=sys.stderr)
-    found = following.found
-    shared.tell_left_out(found)
-    if not args.quiet:
+    shared.tell_left_out(following.found)
+    embedder: Encoder
+    path = shared.model_of(remembered["name"], remembered, args.model) if remembered else args.model
+    if path is None:
+        options = {name: getattr(args, name) for name in ("look", "weights", "engine", "precision")}
         shared.import_keras()
-        _tell_engine(args.engine, args.precision)
-    embedder = shared.embedding_model(model, args.engine, args.precision)
+        embedder, metadata = default_embedder(Index, place, following.paths, args.quiet, **options)
+    else:
+        if args.look:
+            raise DeepRankingError("--look: it is of the default network; leave it out, or --model")
+        if not args.quiet:
+            shared.import_keras()
+            _tell_engine(args.engine, args.precision)
+        embedder = shared.embedding_model(path, args.engine, args.precision)
+        metadata = {"model": str(Path(path).resolve())}
 
     def update(index: "Index") -> "Report":
-        for path in found.left_out:
+        for path in following.found.left_out:
             if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
                 held = f"{index.store.name}: holds images of {path}"
                 raise DeepRankingError(f"{held}, which --ray reads; add --ray local, or an address")
         return following.update(index, embedder)
 
-    return embedder, update
+    return embedder, update, metadata
 
 
 def _tell_engine(engine: str, precision: str) -> None:
@@ -187,7 +309,7 @@ def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
 
 
 def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> None:
-    from deep_ranking.search.measure import WANTED_RECALL
+    from deep_ranking.search.approximate import PROMISED
 
     print(f"{'search':<12}{'probe':>6}{'recall@10':>11}{'ms a query':>12}")
     for m in measured:
@@ -195,4 +317,4 @@ def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> N
         print(f"{name:<12}{probe:>6}{m.recall:>11.3f}{m.milliseconds:>12.3f}")
     flags = f"--approximate {best.approximate} --probe {best.probe}"
     flags = flags if best.approximate else "exact (no flags)"
-    print(f"recommended, the fastest with recall@10 of {WANTED_RECALL} or more: {flags}")
+    print(f"recommended, the fastest with recall@10 of {PROMISED} or more: {flags}")

@@ -7,7 +7,13 @@ import argparse
 import json
 from pathlib import Path
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import checks, shared
+
+EXAMPLES = {
+    "--train dataset --test held_out": "on deepranking.h5, into report/index.html",
+    "--train dataset --test held_out --baselines": "beside the untrained network and a colour histogram",
+}
+MAIN = ("model", "train", "test", "output", "baselines")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, draw and write."""
+    model = args.model or shared.MODEL
+    for folder in (args.train, args.test):
+        checks.folder(folder)
+    checks.model(model)
     from deep_ranking.evaluation.tasks import sample_classes
 
     train, test = (
@@ -46,9 +56,10 @@ def run(args: argparse.Namespace) -> None:
 
     questions = Questions(train, test, args.seed, class_titles(args.train))
     numbers = write_report(
-        args.output, args.model, questions, args.baselines, args.quiet, args.engine, args.precision
+        args.output, model, questions, args.baselines, args.quiet, args.engine, args.precision
     )
     if args.json:
         print(json.dumps(numbers))
     else:
         print(Path(args.output) / "index.html")
+    shared.tell(args, "open it in a browser; it needs no network")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.cli import shared, training_data
+from deep_ranking.cli import checks, shared, training_data
 from deep_ranking.errors import DeepRankingError, expect
 
 if TYPE_CHECKING:
@@ -25,11 +25,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EXAMPLES = {
+    "dataset": "one sub-folder a class, into triplets.txt",
+    "dataset --validation_split 0.2": "and validation_triplets.txt of images that are held out",
+    "dataset --method importance": "drawn by relevance, as in the paper",
+}
+MAIN = ("input_directory", "output_directory", "num_pos_images", "num_neg_images", "validation_split")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
-    add("--input_directory", default="dataset", help="the folder of classes (default: dataset)")
+    add("folder", nargs="?", metavar="FOLDER", help="the folder of classes (default: dataset)")
+    add("--input_directory", metavar="DIR", help="the same by a flag")
     about = "where triplets.txt is written; made if missing (default: .)"
     add("--output_directory", default=".", help=about)
     about = "how triplets are chosen (default: uniform)"
@@ -55,6 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Sample and write."""
+    args.input_directory = shared.one_folder(args.folder, args.input_directory, "--input_directory")
+    checks.folder(args.input_directory)
     from deep_ranking.files import check_writable
     from deep_ranking.images.find import look_into
     from deep_ranking.triplets.uniform import UniformSampler, split_images
@@ -97,6 +107,9 @@ def run(args: argparse.Namespace) -> None:
                 f"{file['path']}: {file['triplets']:,} triplets over {file['images']:,} images "
                 f"of {file['classes']} classes"
             )
+        which = [f"--triplets {shared.typed(written[0]['path'])}"]
+        which += [f"--validation_triplets {shared.typed(file['path'])}" for file in written[1:]]
+        shared.tell_next(args, " ".join(["train --dataset", shared.typed(args.input_directory), *which]))
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import INTERRUPTED, shared, training_data
+from deep_ranking.cli import INTERRUPTED, checks, shared, training_data
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EXAMPLES = {
+    "": "the paper's network from dataset/ and triplets.txt, into deepranking.h5",
+    "--dataset photos --backbone mobilenetv2 --image_size 128": "smaller and faster, for a processor",
+    "--resume": "go on where a run was stopped",
+}
+MAIN = ("dataset", "triplets", "model", "backbone", "epochs")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags; those without a default leave the choice to the preset."""
@@ -34,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from deep_ranking.training.settings import RunOptions, TrainingSettings
 
     training_data.add_arguments(parser)
-    shared.add_model(parser, ".h5 or .keras")
+    shared.add_model(parser, ".h5 or .keras", written=True)
 
     network = parser.add_argument_group("network")
     about = "paper, or the blog's layers and settings"
@@ -111,6 +118,7 @@ def run_processes(work: Callable[[argparse.Namespace], None], args: argparse.Nam
 
 
 def _train(args: argparse.Namespace) -> None:
+    checks.starting_weights(args.weights)
     # The data first: what is missing is said before Keras has taken its seconds.
     data, validation = training_data.read(args)
     evaluation = training_data.evaluation(args, validation)
@@ -167,6 +175,7 @@ def _print(args: argparse.Namespace, trained: "Trained", epochs: int, learned_fr
         after = f", before training {untrained:.2%}" if epochs else ""
         precision = best["val_similarity_precision"]
         print(f"validation: similarity precision {precision:.2%} (epoch {best['epoch']}){after}")
+    shared.tell_model(args, args.model, args.dataset)
 
 
 def _settings(args: argparse.Namespace) -> "TrainingSettings":

@@ -127,6 +127,31 @@ img { width: 100%; height: 10rem; object-fit: contain; display: block; }
 """
 
 
+def pictures_page(pictures: Pictures, title: str) -> Iterator[str]:
+    """Yield the parts of an HTML page of pictures, each inside it as a small JPEG, for a browser of its own.
+
+    Args:
+        pictures: as `deep_ranking.show` gives them.
+        title: of the page.
+    """
+    yield _head(title)
+    for row in pictures.rows:
+        yield f"<h2>{_text(row.heading)}</h2>\n<ul>\n" if row.heading else "<ul>\n"
+        for name, path, lines in row.pictures:
+            # What the name says already is not said below it again.
+            yield _card(path, name, (_text(line) for line in lines if line not in name))
+        yield "</ul>\n"
+    yield f"<p>{_text(pictures.note)}</p>\n</body>\n</html>\n"
+
+
+def _head(title: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>\n"
+    )
+
+
 def duplicates_page(groups: Iterable[Group], within: float, folder: str) -> Iterator[str]:
     """Yield the parts of an HTML page, each picture inside it as a small JPEG.
 
@@ -136,31 +161,26 @@ def duplicates_page(groups: Iterable[Group], within: float, folder: str) -> Iter
         folder: that the images' paths are relative to.
     """
     yield (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Near-duplicates</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>Near-duplicates</h1>\n"
-        f"<p>Images joined by distances of {within:g} or less, each with its distance to the first of its"
-        " group. Nothing was deleted.</p>\n"
+        f"{_head('Near-duplicates')}<p>Images joined by distances of {within:g} or less, each with its "
+        "distance to the first of its group. Nothing was deleted.</p>\n"
     )
     number = 0
     for number, group in enumerate(groups, 1):
         yield f"<h2>Group {number} &middot; {len(group.images)} images</h2>\n<ul>\n"
         for image in group.images:
-            name = html.escape(image.path)
-            picture = _page_picture(Path(folder) / image.path, name)
             copy = ' <span class="copy">exact copy</span>' if image.path in group.copies else ""
-            yield (
-                f'<li><div class="picture">{picture}</div>'
-                f'<div class="words">{name}<div>{image.distance:.4f}{copy}</div></div></li>\n'
-            )
+            yield _card(Path(folder) / image.path, image.path, [f"{image.distance:.6f}{copy}"])
         yield "</ul>\n"
     if not number:
         yield "<p>There are none.</p>\n"
     yield "</body>\n</html>\n"
 
 
-def _page_picture(path: Path, name: str) -> str:
+def _card(path: str | Path | None, name: str, lines: Iterable[str]) -> str:
+    name, below = _text(name), "".join(f"<div>{line}</div>" for line in lines)
     try:
-        return f'<img loading="lazy" alt="{name}" src="{_data_uri(path, "jpeg")}">'
+        picture = f'<img loading="lazy" alt="{name}" src="{_data_uri(path, "jpeg")}">' if path else None
     except ImageError:
-        return "<p>cannot be read</p>"
+        picture = None
+    picture = picture or "<p>cannot be read</p>"
+    return f'<li><div class="picture">{picture}</div><div class="words">{name}{below}</div></li>\n'

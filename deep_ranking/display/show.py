@@ -72,7 +72,7 @@ def _hits(hits: Sequence[Hit], all_hits: Iterable, folder: str, queries: Sequenc
         for name in queries
     ]
     found = [
-        _picture(folder, hit.path, f"{hit.distance:.4f}", hit.label, PurePath(hit.path).stem) for hit in hits
+        _picture(folder, hit.path, f"{hit.distance:.6f}", hit.label, PurePath(hit.path).stem) for hit in hits
     ]
     return Pictures([Row(asked + found)], _note(hits, all_hits, "results"))
 
@@ -81,7 +81,7 @@ def _groups(groups: Sequence[Group], all_groups: Iterable, folder: str) -> Pictu
     rows = []
     for group in groups:
         pictures = [
-            _picture(folder, image.path, f"{image.distance:.4f}", "exact copy" * (image.path in group.copies))
+            _picture(folder, image.path, f"{image.distance:.6f}", "exact copy" * (image.path in group.copies))
             for image in group.images[:_MOST]
         ]
         rows.append(Row(pictures, f"{len(group.images):,} images"))

@@ -1,10 +1,16 @@
-"""What determines a network, without its weights."""
+"""What determines a network, and which file its first weights are in, without Keras."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.settings import BELOW_1, Check, Settings, at_least, setting
+
+WEIGHTS_VARIABLE = "DEEP_RANKING_WEIGHTS"
+"""Names a file of MobileNetV2's weights for where they cannot be downloaded."""
 
 LowResolution = Literal["paper", "blog", "none"]
 Preprocessing = Literal["backbone", "unit"]
@@ -60,3 +66,19 @@ class NetworkSettings(Settings):
     def blog(cls) -> "NetworkSettings":
         """Return the blog's network, layer by layer; its weights files load into it."""
         return cls(low_resolution="blog", preprocessing="unit", dropout=0.6)
+
+
+def named_weights(file: str | os.PathLike[str] | None = None) -> str | None:
+    """Return the file of MobileNetV2's weights that is given, or named in the environment; None for neither.
+
+    Raises:
+        DeepRankingError: there is no such file.
+    """
+    source, found = (
+        ("weights: ", file) if file else (f"{WEIGHTS_VARIABLE}=", os.environ.get(WEIGHTS_VARIABLE))
+    )
+    if found and not Path(found).is_file():
+        raise DeepRankingError(
+            f"{source}{os.fspath(found)}: expected a file of MobileNetV2's weights, found no such file"
+        )
+    return os.fspath(found) if found else None

@@ -81,6 +81,11 @@ class Following:
             "labels": labels,
         }
 
+    @property
+    def paths(self) -> list[str]:
+        """The images as they are opened."""
+        return [os.path.join(self.base, path) for path in self.found.images]  # noqa: PTH118 - many
+
     def update(self, index: "Index", embedder: Embedder, quiet: bool = False) -> Report:
         """Bring an index up to date.
 
@@ -272,7 +277,7 @@ def _folders_above(path: str) -> list[str]:
 def index_folder(
     kind: "type[Index]",
     folders: Sequence[str | os.PathLike[str]],
-    embedder: Embedder,
+    embedder: Embedder | None,
     place: Place | None,
     quiet: bool,
     **how: Any,
@@ -281,10 +286,11 @@ def index_folder(
     place = index_beside(folders[0]) if place is None else place
     following = follow(kind, place, folders, **how)
 
-    def update(index: "Index") -> Report:
-        return following.update(index, embedder, quiet)
-
-    return indexed(kind, place, embedder, update)
+    metadata: dict[str, str] = {}
+    if embedder is None:
+        embedder, metadata = default_embedder(kind, place, following.paths, quiet)
+    chosen = embedder
+    return indexed(kind, place, chosen, lambda index: following.update(index, chosen, quiet), metadata)
 
 
 def follow(
@@ -302,6 +308,41 @@ def follow(
         return Following(folders, **how)
     with kind.open(place) as index:
         return Following(folders, index.store.images(), dict(index.metadata), **how)
+
+
+def default_embedder(
+    kind: "type[Index]", place: Place, images: Sequence[str], quiet: bool = True, **options: Any
+) -> tuple[Any, dict[str, str]]:
+    """Return what embeds where no model is given, and what a new index is to remember of it.
+
+    Of an index that is there, what it remembers; else a description, fitted on these images.
+
+    Args:
+        kind: the class of the index.
+        place: of the index, which need not be there.
+        images: paths that can be opened.
+        quiet: no progress.
+        options: `weights`, `engine` and `precision` of `Description.fit`, and for a new index `look`.
+
+    Raises:
+        DeepRankingError: the index remembers nothing, or another look; no image can be read.
+    """
+    import deep_ranking  # what describes lies above
+
+    look = options.pop("look", None)
+    if kind.exists(place):
+        with kind.open(place) as index:
+            remembered = dict(index.metadata)
+        embedder: Any = deep_ranking.embedder_of(remembered, **options)
+        found = getattr(embedder, "look", None)
+        if look not in (None, found):
+            raise DeepRankingError(
+                f"{os.fspath(place)}: expected an index with the look {look}, found one with "
+                f"{found or 'a model'}; delete it, or choose another place"
+            )
+        return embedder, {}
+    described = deep_ranking.Description.fit(images, look or "balanced", quiet=quiet, **options)
+    return described, described.metadata()
 
 
 def indexed(

@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.image import Image
+from deep_ranking.search.image import Image, file_hash
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
     EmbedderOrMaker,
@@ -40,7 +41,8 @@ class Index:
     Args:
         store: the open store; use `Index.from_folder`, `Index.open` or `Index.create`.
         embedder: embeds the images that are not in the index: a loaded model (or anything else that does), or
-            a function that loads it when there is such an image. It may be set later.
+            a function that loads it when there is such an image. It may be set later; None takes the
+            description or the model file that the index remembers, if it does.
 
     Attributes:
         report: what `from_folder` did; None otherwise.
@@ -70,7 +72,7 @@ class Index:
     def from_folder(
         cls,
         folder: Place | Sequence[Place],
-        model: EmbedderOrMaker,
+        model: EmbedderOrMaker | None = None,
         place: Place | None = None,
         quiet: bool = False,
         *,
@@ -88,7 +90,8 @@ class Index:
             folder: of the images, or several; those in folders below are taken too. Folders that an index
                 follows already are followed on. Paths are relative to the folder, or to the nearest one
                 above several.
-            model: embeds them.
+            model: embeds them. None takes what the index remembers; a new one, a `Description` fitted on
+                these images.
             place: of the index, a folder or the URL of a store; by default beside the (first) folder of
                 images, under its name and `.index`: `photos.index` for `photos`.
             quiet: no progress.
@@ -107,7 +110,7 @@ class Index:
         folders: list[Any] = [folder] if one else list(folder)  # type: ignore[arg-type]
         expect("folder", bool(folders), "a folder of images, or several", folder)
         how = {"exclude": exclude, "labels": labels, "forget_missing": forget_missing}
-        return index_folder(cls, folders, made(model), place, quiet, **how)  # type: ignore[arg-type]
+        return index_folder(cls, folders, None if model is None else made(model), place, quiet, **how)  # type: ignore[arg-type]
 
     @classmethod
     def open(cls, path: Place, embedder: EmbedderOrMaker | None = None) -> "Index":
@@ -263,6 +266,14 @@ class Index:
         named = [os.fsdecode(query) for query in queries if isinstance(query, str | os.PathLike)]
         return Results(hits, self.metadata.get("images", ""), named)
 
+    def vectors(self, queries: Query) -> np.ndarray:
+        """Return the vectors of one query or of several, as `search` takes them, (n, dimension) float32.
+
+        Raises:
+            DeepRankingError: as by `search`.
+        """
+        return np.stack([self._resolve(query)[0] for query in several(queries)])
+
     def search_batch(
         self,
         queries: Sequence[Sequence[float]] | np.ndarray,
@@ -295,6 +306,13 @@ class Index:
     def check_model(self, fingerprint: str, dimension: int) -> None:
         """Raise DeepRankingError unless the index was made with the model of this fingerprint."""
         if fingerprint != self.metadata["fingerprint"] or dimension != self.dimension:
+            model = self.metadata.get("model", "")
+            if Path(model).is_file() and file_hash(model).hex() == fingerprint:
+                raise DeepRankingError(
+                    f"{self.store.name}: made with {model} as it was before it was trained anew; distances "
+                    "by the old and by the new one cannot be compared: index the images at another place, "
+                    "or put the old model back"
+                )
             raise DeepRankingError(
                 f"{self.store.name}: made with the model {self.metadata['fingerprint']}"
                 f" ({self.dimension} coordinates), found the model {fingerprint} ({dimension} coordinates);"
@@ -317,10 +335,14 @@ class Index:
 
     def _embed(self, name: str, image: str | bytes) -> np.ndarray:
         if self.embedder is None:
-            raise DeepRankingError(
-                f"{name}: not in the index, and the index was opened without an embedder to embed it; "
-                "pass the model when it is opened"
-            )
+            if not {"description", "model"} & set(self.metadata):
+                raise DeepRankingError(
+                    f"{name}: not in the index, and the index was opened without an embedder to embed it; "
+                    "pass the model when it is opened"
+                )
+            import deep_ranking  # what embeds lies above; it is asked for by its public name
+
+            self.embedder = deep_ranking.embedder_of(self.metadata)
         self.embedder = made(self.embedder)
         self.check_model(self.embedder.fingerprint, self.embedder.dimension)
         vectors, failures = self.embedder.embed([image], quiet=True)

@@ -63,8 +63,7 @@ class Triplets:
         path = Path(path)
         if not path.is_file():
             raise DeepRankingError(
-                f"{path}: expected a triplet file, found none; write one with: "
-                "python triplet_sampler.py --input_directory dataset --output_directory ."
+                f"{path}: expected a triplet file, found none; write one with: deep-ranking sample dataset"
             )
         if not Path(root).is_dir():
             raise DeepRankingError(

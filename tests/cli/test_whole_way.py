@@ -36,7 +36,7 @@ def test_sample_train_compare(striped_classes, tmp_path, run):
     distances = []
     for other, fresh in zip(images[1:], (False, True), strict=True):
         flags = ["--model", "deepranking.h5", "--image1", images[0], "--image2", other]
-        compared = run("similarity.py", *flags, fresh=fresh)
+        compared = run("similarity.py", *flags, "--quiet", fresh=fresh)
         assert compared.returncode == 0, compared.stderr
         assert compared.stderr == ""
         distances.append(float(compared.stdout.splitlines()[-1]))

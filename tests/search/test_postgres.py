@@ -243,7 +243,7 @@ def test_many_that_make_an_index_at_once(place):
     assert sorted(printed) == ["", "opened\n", "opened\n", "opened\n"]
     with Index.open(place) as index:
         assert len(index) == 4 * 20 + 1
-        assert index.store.version() == 4 * 20
+        assert index.store.version().partition("-")[0] == str(4 * 20)
 
 
 def test_nothing_acknowledged_is_lost_when_the_indexing_process_is_killed(place, tmp_path):

@@ -175,7 +175,7 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_n
             ["search", "--index", "{index}", "--image", "class 0/4.png", "--top", "-1"],
             "expected 1 result or more",
         ),
-        (["index", "--index", "{tmp}/new"], "expected --model and --images"),
+        (["index", "--index", "{tmp}/new"], "expected a folder of images, which a new index"),
         (
             ["index", "--index", "{tmp}/new", "--model", "m", "--images", "{tmp}/none"],
             "expected a folder of images",

@@ -9,6 +9,12 @@ import argparse
 import json
 from pathlib import Path
 
+EXAMPLES = {
+    "--dataset photos --feature color --output color.npz": "colour histograms",
+    "--dataset photos --feature sift --codebook words.npz --output sift.npz": "bags of words, and these",
+}
+MAIN = ("dataset", "feature", "output", "codebook", "cache")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""

@@ -7,6 +7,11 @@ together. The weights written are learned from all triplets.
 import argparse
 import json
 
+EXAMPLES = {
+    "--triplets triplets.txt --features color=color.npz network=vectors.npz": "two features, weighed",
+}
+MAIN = ("triplets", "features", "output", "folds")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
