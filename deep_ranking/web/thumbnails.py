@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from deep_ranking.images.decode import read_thumbnail
+from deep_ranking.images.decode import read_size, read_thumbnail
 from deep_ranking.search.image import Image
 from deep_ranking.web.problems import Problem
 
@@ -20,6 +20,10 @@ FILE_NAME = "thumbnails.sqlite"
 MEDIA_TYPE = "image/webp"
 _KEPT = 0.8  # share of the limit that is left when the oldest are removed
 _LARGEST = 1 << 30  # bytes of a file whose size the index does not know
+
+_LARGE = 16 << 20  # pixels
+_one_large = threading.Lock()
+"""Held while an image of many pixels is decoded, which may take some hundred megabytes: one at a time."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +67,10 @@ def make_thumbnail(data: bytes, size: int) -> bytes:
     Raises:
         ImageError: it cannot be decoded.
     """
+    width, height = read_size(data)
     encoded = io.BytesIO()
-    read_thumbnail(data, size).save(encoded, "WEBP", quality=80, method=2)
+    with _one_large if width * height > _LARGE else contextlib.nullcontext():
+        read_thumbnail(data, size).save(encoded, "WEBP", quality=80, method=2)
     return encoded.getvalue()
 
 

@@ -19,7 +19,7 @@ Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", 
 class Workers:
     """Kinds of work, each with a number of threads of its own.
 
-    Searches do not wait behind decoding, nor behind what is computed once of a whole index; nor do thumbnails
+    Searches do not wait behind decoding, nor behind what is computed once of a whole index; thumbnails not
     behind originals. No more images are decoded at a time than there are cores (each may take hundreds of
     megabytes). The network runs one image at a time.
 

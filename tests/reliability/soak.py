@@ -16,6 +16,7 @@ failed, or if one of their ratings is not there at the end.
 """
 
 import contextlib
+import io
 import json
 import os
 import random
@@ -119,14 +120,21 @@ def held(address: str, number: int, stop: threading.Event, data: bytes, then: by
 
 
 def watch(address: str, folder: Path, stop: threading.Event, seen: dict[str, int]) -> None:
-    """Ask for the map, and upload an image of the index to search by; count what is answered, by status."""
+    """Ask for the map, and upload an image of the index and one of 88 million pixels to search by.
+
+    What is answered is counted, by status.
+    """
+    pixels = io.BytesIO()
+    Image.new("RGB", (9400, 9400)).save(pixels, "PNG")
     while not stop.is_set():
         image = random.choice(sorted((folder / "images").rglob("[0-9n]*.png")))
         try:
-            data = image.read_bytes()
-            body = PART + data + b"\r\n--b--\r\n"
             headers = {"Content-Type": "multipart/form-data; boundary=b"}
-            for path, more in (("map", {}), ("uploads", {"data": body, "headers": headers})):
+            known, large = (
+                {"data": PART + data + b"\r\n--b--\r\n", "headers": headers}
+                for data in (image.read_bytes(), pixels.getvalue())
+            )
+            for path, more in (("map", {}), ("uploads", known), ("uploads", large)):
                 try:
                     ask(f"{address}/api/{path}", **more)
                     status = "200"
