@@ -95,7 +95,6 @@ def test_an_image_that_lacks_its_end_alone_is_damaged_only_if_it_cannot_be_read(
         (b"\0raw of a camera that is not known" + bytes(40), "a.arw", RAW),
         (b"FUJIFILMCCD-RAW " + bytes(40), "a.raf", RAW),
         (b"8BPS" + bytes(40), "a.psd", "Photoshop file, not read; export it as JPEG"),
-        (b"\xff\x0a" + bytes(40), "a.jxl", "JPEG XL, not read; export it as JPEG"),
         (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), "a.jp2", "JPEG 2000, not read; export it as JPEG"),
         (b"\0\0\0\x20ftypisom" + bytes(40), "a.mp4", "video"),
         (b"%PDF-1.7" + bytes(40), "a.jpg", "PDF document"),

@@ -256,12 +256,12 @@ def test_labels_in_both_forms_are_found_as_one(tmp_path):
 
 
 def test_the_command_says_what_it_added_kept_and_left_out(tmp_path, cards, no_network, capsys, caplog):
-    (cards[0] / "IMG_9.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    (cards[0] / "IMG_9.psd").write_bytes(b"8BPS" + bytes(40))
     (cards[0] / ".DS_Store").touch()
     index = ("index", "--index", str(tmp_path / "index"), "--model", "m.h5", "--quiet")
     assert main([*index, "--images", str(cards[0])]) == 0
     assert "4 images; 2 left out:" in caplog.text
-    assert "1  HEIC photo, not read; export it as JPEG  IMG_9.heic" in caplog.text
+    assert "1  Photoshop file, not read; export it as JPEG  IMG_9.psd" in caplog.text
     capsys.readouterr()
     assert main([*index, "--images", str(cards[1])]) == 0
     assert f"{cards[1]} is added" in capsys.readouterr().err

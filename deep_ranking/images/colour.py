@@ -1,0 +1,225 @@
+"""Colours as the file means them, turned into sRGB: embedded profiles, PNG's and AVIF's own words, HDR."""
+
+import struct
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from deep_ranking.images.forms import notice
+
+ALIKE = 2
+"""Of 255; a profile that changes no colour by more is sRGB, and costs nothing."""
+
+IGNORED = "the colour profile is damaged or of another kind of image, and was ignored"
+
+WHITE_NITS, PEAK_NITS = 203.0, 1000.0
+"""HDR's reference white (ITU-R BT.2408), shown as white; and what is taken as the brightest there is."""
+
+_D65, _DCI = (0.3127, 0.3290), (0.314, 0.351)
+_SRGB = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060, *_D65)
+_PRIMARIES = {  # x, y of red, green, blue and white, by number (ITU-T H.273, table 2)
+    1: _SRGB,
+    4: (0.67, 0.33, 0.21, 0.71, 0.14, 0.08, 0.310, 0.316),
+    5: (0.64, 0.33, 0.29, 0.60, 0.15, 0.06, *_D65),
+    6: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070, *_D65),
+    7: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070, *_D65),
+    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, *_D65),
+    11: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_DCI),
+    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_D65),
+}
+_GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}  # by number (table 3); that of video is shown as sRGB's by all viewers
+_PQ, _HLG = 16, 18
+_SPACES = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
+_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_D50 = np.array([0.9642, 1.0, 0.8249])
+
+
+class Means(NamedTuple):
+    """What a file says about its colours.
+
+    Attributes:
+        profile: an ICC profile.
+        primaries: x and y of red, green, blue and white, of an image without a profile.
+        gamma: exponent from numbers to light; None: sRGB's curve.
+        hdr: number of the curve, PQ or HLG; 0: none of them.
+    """
+
+    profile: bytes | None = None
+    primaries: tuple[float, ...] = _SRGB
+    gamma: float | None = None
+    hdr: int = 0
+
+
+def meaning(info: dict[Any, Any], code: tuple[int, int] | None) -> Means:
+    """Gather what is said of an image's colours, the strongest word first: code points, profile, gamma.
+
+    Args:
+        info: what Pillow knows of the file.
+        code: numbers of the primaries and the curve (ITU-T H.273), if the file has them.
+    """
+    profile = info.get("icc_profile") or None
+    if profile is not None and (found := _code_in(profile)) in (_PQ, _HLG):
+        code = _code_in(profile, primaries=True), found
+    if code is not None and (code[1] in (_PQ, _HLG) or profile is None):
+        primaries = _PRIMARIES.get(code[0], _SRGB)
+        return Means(None, primaries, _GAMMAS.get(code[1]), code[1] if code[1] in (_PQ, _HLG) else 0)
+    if profile is not None or "srgb" in info or not info.get("gamma"):
+        return Means(profile)
+    gamma, chromaticity = 1 / info["gamma"], info.get("chromaticity")
+    primaries = _SRGB if chromaticity is None else (*chromaticity[2:], *chromaticity[:2])
+    usual = abs(gamma - 2.2) < 0.03 and np.allclose(primaries, _SRGB, atol=2e-3)  # how sRGB is said in brief
+    return Means() if usual else Means(None, primaries, gamma)
+
+
+def to_srgb(image: Image.Image, means: Means) -> Image.Image:
+    """Turn an image of mode L, RGB or CMYK into sRGB, of mode RGB.
+
+    A grey image may have a profile of colours. One that cannot be used is ignored, and noticed.
+    """
+    if means.hdr:
+        return image.convert("RGB").filter(_tone_map(means.primaries, means.hdr))
+    if means.profile is None and means.gamma is None and means.primaries == _SRGB:
+        return image.convert("RGB")
+    try:
+        profile = means.profile or matrix_profile(means.primaries, means.gamma)
+        if image.mode == "L" and profile[16:20] == b"RGB ":
+            image = image.convert("RGB")
+        transform = transform_of(profile, image.mode)
+    except Exception:  # lcms, Pillow and NumPy each have their own
+        transform = False
+    if transform is False:
+        notice(IGNORED)
+    return transform.apply(image) if transform else image.convert("RGB")
+
+
+@lru_cache(maxsize=64)
+def transform_of(profile: bytes, mode: str) -> Any:
+    """Return what turns an image into sRGB by an ICC profile; None: it is sRGB; False: it cannot be used."""
+    if profile[16:20] != _SPACES[mode]:
+        return False
+    import io
+
+    from PIL import ImageCms
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        made = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return False
+    if mode == "CMYK":
+        return made
+    steps = np.rint(np.linspace(0, 255, 256 if mode == "L" else 11)).astype(np.uint8)
+    probe = steps[None] if mode == "L" else np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
+    image = Image.fromarray(np.ascontiguousarray(probe))
+    changed = np.asarray(made.apply(image)).astype(int) - np.asarray(image.convert("RGB"))
+    return made if np.abs(changed).max() > ALIKE else None
+
+
+def matrix_profile(primaries: tuple[float, ...], gamma: float | None) -> bytes:
+    """Write an ICC profile (version 4) of an RGB space.
+
+    Args:
+        primaries: x and y of red, green, blue and white.
+        gamma: exponent from numbers to light; None: sRGB's curve.
+
+    Raises:
+        ValueError, numpy.linalg.LinAlgError: there is no such space.
+    """
+    columns = np.nan_to_num(_to_xyz(primaries, adapt=True).T, nan=99.0)
+    if np.abs(columns).max() > 9 or not 0.1 < (gamma or 1) < 10:
+        raise ValueError("no colours")
+    shape = (0, (gamma,)) if gamma else (3, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
+    curve = b"para" + struct.pack(">IHH", 0, shape[0], 0) + _fixed(shape[1])
+    tags = {
+        name: b"XYZ \0\0\0\0" + _fixed(row)
+        for name, row in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)
+    }
+    tags |= {b"wtpt": b"XYZ \0\0\0\0" + _fixed(_D50), **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)}
+    table, body, start = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
+    for name, data in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(data))
+        body += data
+    head = struct.pack(">I4xI", start + len(body), 0x04300000) + b"mntrRGB XYZ " + bytes(12) + b"acsp"
+    head = head.ljust(68, b"\0") + _fixed(_D50)
+    return head.ljust(128, b"\0") + table + body
+
+
+def _fixed(values: Any) -> bytes:
+    return b"".join(struct.pack(">i", round(float(value) * 65536)) for value in values)
+
+
+def _to_xyz(primaries: tuple[float, ...], adapt: bool = False) -> np.ndarray:
+    """Return the matrix from linear RGB to XYZ, (3, 3), white at Y = 1; adapted to D50 if asked for."""
+    x, y = np.array(primaries[::2]), np.array(primaries[1::2])
+    columns = np.stack([x / y, np.ones(4), (1 - x - y) / y])
+    white = columns[:, 3]
+    matrix = columns[:, :3] * np.linalg.solve(columns[:, :3], white)
+    if not adapt:
+        return matrix
+    scale = np.diag(_BRADFORD @ _D50 / (_BRADFORD @ white))
+    return np.linalg.inv(_BRADFORD) @ scale @ _BRADFORD @ matrix
+
+
+@lru_cache(maxsize=8)
+def _tone_map(primaries: tuple[float, ...], curve: int, steps: int = 65) -> ImageFilter.Color3DLUT:
+    blue, green, red = np.meshgrid(*[np.linspace(0, 1, steps)] * 3, indexing="ij")
+    shown = show_hdr(np.stack([red, green, blue], -1).reshape(-1, 3), primaries, curve)
+    return ImageFilter.Color3DLUT(steps, shown.astype(np.float32).ravel(), _copy_table=False)
+
+
+def show_hdr(numbers: np.ndarray, primaries: tuple[float, ...], curve: int) -> np.ndarray:
+    """Map HDR to what a viewer shows on a screen without it.
+
+    Light is measured in reference whites; the brightest of an image's three, m, becomes m (1 + m / p^2) /
+    (1 + m) with the peak p, hue kept (extended Reinhard, as Chromium does it), then the gamut is cut to sRGB.
+
+    Args:
+        numbers: (n, 3), 0..1, as coded.
+        primaries: x and y of red, green, blue and white.
+        curve: 16 for PQ, 18 for HLG (ITU-T H.273; the formulas are ITU-R BT.2100's).
+
+    Returns:
+        (n, 3), 0..1, coded as sRGB.
+    """
+    if curve == _PQ:
+        power = numbers ** (1 / 78.84375)
+        light = np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)
+        light = 10_000 * light ** (1 / 0.1593017578125)
+    else:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        scene = np.where(numbers <= 0.5, numbers**2 / 3, (np.exp((numbers - c) / a) + b) / 12)
+        bright = scene @ _to_xyz(primaries)[1]
+        light = PEAK_NITS * scene * np.maximum(bright, 1e-9)[:, None] ** 0.2
+    light, peak = light / WHITE_NITS, PEAK_NITS / WHITE_NITS
+    most = light.max(axis=1, keepdims=True)
+    light = light * (1 + most / peak**2) / (1 + most)
+    linear = np.clip(light @ (np.linalg.inv(_to_xyz(_SRGB)) @ _to_xyz(primaries)).T, 0, 1)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _code_in(profile: bytes, primaries: bool = False) -> int:
+    """Return the number of the curve, or of the primaries, in a profile's tag cicp (ICC.1:2022); 0: none."""
+    place = profile.find(b"cicp", 128, 128 + 4 + 12 * 64)
+    if place < 0 or place + 8 > len(profile):
+        return 0
+    start = struct.unpack_from(">I", profile, place + 4)[0] + 8
+    return profile[start + (not primaries)] if start + 4 <= len(profile) else 0
+
+
+def jpeg_profile(data: bytes) -> bytes | None:
+    """Return the ICC profile of a JPEG file that has it in one piece; None: in several, or damaged."""
+    place = data.find(b"ICC_PROFILE\0")
+    if place < 4 or data[place + 12 : place + 14] != b"\1\1":
+        return None
+    return data[place + 14 : place - 2 + int.from_bytes(data[place - 2 : place], "big")]
+
+
+def code_points(kind: str | None, head: bytes) -> tuple[int, int] | None:
+    """Return the numbers of primaries and curve (ITU-T H.273) in the header of a PNG, AVIF or HEIC file."""
+    mark = b"cICP" if kind == "PNG" else b"colrnclx"
+    place = head.find(mark)
+    if place < 0 or place + len(mark) + 4 > len(head):
+        return None
+    return tuple(struct.unpack_from(">BB" if kind == "PNG" else ">HH", head, place + len(mark)))  # type: ignore[return-value]
