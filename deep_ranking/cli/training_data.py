@@ -77,6 +77,52 @@ def add_importance(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(out_of_class_ratio=None)  # the relevance decides
 
 
+def preset(args: argparse.Namespace) -> str:
+    """Return the preset that is asked for, by itself or by flags that only learning by steps has.
+
+    Raises:
+        DeepRankingError: such flags beside `--preset features`.
+    """
+    from deep_ranking.network.backbones import BACKBONES
+
+    steps = [f"--{name}" for name in _of_steps(args)]
+    known = BACKBONES.get(args.backbone or "mobilenetv2")
+    published = known is None or known.application
+    if args.preset == "features" and steps:
+        raise DeepRankingError(f"{', '.join(steps)}: no effect with --preset features; leave one of them out")
+    return str(args.preset or ("paper" if steps or not published else "features"))
+
+
+def _of_steps(args: argparse.Namespace) -> list[str]:
+    """Return the flags that are given and ask for learning by steps, without their dashes."""
+    from dataclasses import fields
+
+    from deep_ranking.training.settings import TrainingSettings
+
+    names = [field.name for field in fields(TrainingSettings) if field.metadata.get("group")]
+    names = [name for name in names if name not in ("weights", "engine", "seed", "average_mirror")]
+    names += ["low_resolution", "dropout", "triplets_per_epoch", "reservoir_capacity", "processes"]
+    given = [name for name in names if getattr(args, name) not in (None, "auto")]
+    given += [name for name in ("resume", "tensorboard") if getattr(args, name)]
+    given += ["sampling"] * (args.sampling != "file")
+    return given + ["weights"] * (args.weights == "none" or _is_whole_network(args.weights))
+
+
+def _is_whole_network(weights: str | None) -> bool:
+    """Tell whether weights are a model's, which has learned layers of its own, and not a backbone's."""
+    if weights in (None, "imagenet", "none"):
+        return False
+    if str(weights).endswith(".keras"):
+        return True
+    import h5py
+
+    try:
+        with h5py.File(weights) as file:
+            return "model_config" in file.attrs
+    except OSError:
+        return False
+
+
 def changed_importance(args: argparse.Namespace) -> list[str]:
     """Return which flags of importance sampling are not at their default, without their dashes."""
     parser = argparse.ArgumentParser()
@@ -142,7 +188,7 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Triplets | None]":
-    """Return what to learn from, and the validation triplets if there are any.
+    """Return what to learn from by `args.preset`, and the validation triplets if there are any.
 
     Images of the validation triplets are left out of class folders that are learned from.
 
@@ -155,7 +201,8 @@ def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Tri
     validation = None
     if args.validation_triplets:
         validation = Triplets.load(args.validation_triplets, args.validation_dataset or args.dataset)
-    if args.sampling == "file" and args.mining in (None, "none"):
+    by_classes = args.preset == "features" and not args.triplets
+    if args.sampling == "file" and args.mining in (None, "none") and not by_classes:
         return Triplets.load(args.triplets or "triplets.txt", args.dataset), validation
 
     classes, everything = _classes(args.dataset, validation)
@@ -214,7 +261,11 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
         (mining, ["classes_per_batch", "images_per_class", "discriminants"], "without --mining"),
         (args.mining == "proxies", ["scale", "smoothing"], "without --mining proxies"),
         (args.train_from, ["views"], "without --train_from"),
-        (args.train_from or args.discriminants, ["engine"], "without --train_from or --discriminants"),
+        (
+            args.train_from or args.discriminants or args.preset == "features",
+            ["engine"],
+            "without --train_from or --discriminants",
+        ),
         (args.validation_metrics, ["validation_images_per_class"], "without --validation_metrics"),
         (online, of_online, "without --sampling online"),
     ):

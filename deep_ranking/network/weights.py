@@ -12,7 +12,8 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import ModelFileError, load_network, untrusted
-from deep_ranking.network.network import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
+from deep_ranking.network.settings import named_weights
 
 
 class NoImageNetWeightsError(DeepRankingError):
@@ -26,7 +27,7 @@ def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) 
         network: what `build_network(settings)` gave.
         settings: its settings.
         weights: "none" leaves the random ones; "imagenet" downloads the backbone's (once; Keras keeps
-            them); anything else is the path of a file: the backbone's weights without its top
+            them), or takes the file of MobileNetV2's that DEEP_RANKING_WEIGHTS names; anything else is the path of a file: the backbone's weights without its top
             (`keras.applications` layout), a model saved here, or a weights file of the blog's code.
 
     Raises:
@@ -36,8 +37,10 @@ def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) 
     if weights == "none":
         return
     if weights == "imagenet":
-        _load_imagenet(network, settings)
-        return
+        if settings.backbone != "mobilenetv2" or not (file := named_weights()):
+            _load_imagenet(network, settings)
+            return
+        weights = file
     path = Path(weights)
     if not path.is_file():
         raise ModelFileError(f"--weights {path}: expected imagenet, none, or a file; found no such file")
@@ -46,6 +49,31 @@ def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) 
         _load_backbone(network, settings, path)
     else:
         (_copy_weights if kind == "model" else load_blog_weights)(network, path)
+
+
+def starting_network(settings: NetworkSettings, weights: str) -> keras.Model:
+    """Return what training starts from, without any layer in which nothing has been learned yet.
+
+    Args:
+        settings: of the network that is trained.
+        weights: as of `load_weights`: of a backbone's the normalized features, of a whole network that one.
+
+    Raises:
+        NoImageNetWeightsError: the weights are "none", or none can be had.
+        ModelFileError: the file is missing or holds another network's weights.
+    """
+    if weights == "none":
+        raise NoImageNetWeightsError("training started from random weights")
+    path = Path(weights)
+    if path.is_file() and (kind := _kind(path)) != "backbone":
+        if kind == "model":
+            return load_network(path)[0]
+        network = build_network(settings)
+    else:
+        settings = settings.bare
+        network = build_network(settings)
+    load_weights(network, settings, weights)
+    return network
 
 
 def load_blog_weights(network: keras.Model, path: str | os.PathLike[str]) -> None:

@@ -28,10 +28,11 @@ from deep_ranking.progress import quietly
 from deep_ranking.training import callbacks as own
 from deep_ranking.training.checkpoint import Checkpoint, Progress
 from deep_ranking.training.frozen import CachedActivations, refit_embedding
+from deep_ranking.training.kept import Verdict, learn_on_features
 from deep_ranking.training.model import Data, batches_of, build_training_model, float32_copy
 from deep_ranking.training.processes import BatchShares, Processes
 from deep_ranking.training.settings import RunOptions, TrainingSettings
-from deep_ranking.triplets.table import Triplets
+from deep_ranking.triplets.table import LabelledImages, Triplets
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,12 @@ class Trained:
     Args:
         network: the best, as it was saved. (Of several processes, those that do not write have the last.)
         history: the logs of each epoch; the first is that of the network before training, epoch 0.
+        verdict: it beside its start, on images held out; None where none were.
     """
 
     network: keras.Model
     history: History
+    verdict: Verdict | None = None
 
     @property
     def best(self) -> dict[str, float]:
@@ -81,7 +84,7 @@ def train(
     Args:
         data: what is learned from: triplets, of a file or a sampler; images with classes to mine in.
         model_path: where the network goes; ends in `.h5` or `.keras`.
-        settings: what determines the network; the defaults of `TrainingSettings` where none are given.
+        settings: what determines the network; `TrainingSettings.features()` where none are given.
         validation: what is measured before training and after each epoch.
         callbacks: more of Keras's callbacks, called last: the logs have the validation then. The model they
             see takes `[rows, images]`. Off TensorFlow each epoch is a `fit` of its own, and begins and ends
@@ -96,10 +99,33 @@ def train(
     Raises:
         DeepRankingError: settings and data do not fit, an image cannot be read, or nothing to resume.
     """
-    settings = TrainingSettings() if settings is None else settings
+    settings = TrainingSettings.features() if settings is None else settings
     with quietly(quiet):
+        if settings.on_features:
+            return _learn_on_features(data, Path(model_path), settings, RunOptions(**options))
         given = data, Path(model_path), settings, validation, evaluation, processes, RunOptions(**options)
         return Run(*given).go(callbacks, watch)
+
+
+def _learn_on_features(data: Data, path: Path, settings: TrainingSettings, options: RunOptions) -> Trained:
+    check_place(path, settings)
+    if not isinstance(data, LabelledImages):
+        raise DeepRankingError("preset features: expected images with classes")
+    size, most = (settings.network.image_size,) * 2, options.image_cache_size
+    cache = ImageCache(size, options.image_cache, most) if options.image_cache and most else None
+    network, verdict, history = learn_on_features(data, path, settings, cache, options.leave_out_broken)
+    return Trained(network, history, verdict)
+
+
+def check_place(path: Path, settings: TrainingSettings) -> None:
+    """Refuse at once a name or a place that the model cannot have."""
+    check_ending(path)
+    check_writable(path)
+    check_log(path.with_suffix(".csv"))
+    if path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
+        raise DeepRankingError(
+            f"{path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
+        )
 
 
 class Run:
@@ -157,14 +183,8 @@ class Run:
 
     def _check(self) -> None:
         """Refuse at once what cannot come to an end."""
-        path, settings = self.model_path, self.settings
-        check_ending(path)
-        check_writable(path)
-        check_log(path.with_suffix(".csv"))
-        if path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
-            raise DeepRankingError(
-                f"{path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
-            )
+        settings = self.settings
+        check_place(self.model_path, settings)
         if settings.discriminants and self.validation is not None:
             raise DeepRankingError(
                 "discriminants: the network is changed after its last epoch, so none can be chosen by "
