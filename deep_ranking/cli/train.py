@@ -125,7 +125,6 @@ def run_processes(work: Callable[[argparse.Namespace], None], args: argparse.Nam
 
 def _train(args: argparse.Namespace) -> None:
     checks.starting_weights(args.weights)
-    args.preset = training_data.preset(args)
     # The data first: what is missing is said before Keras has taken its seconds.
     data, validation = training_data.read(args)
     evaluation = training_data.evaluation(args, validation)
@@ -185,7 +184,9 @@ def _print(args: argparse.Namespace, trained: "Trained", epochs: int, learned_fr
         precision = best["val_similarity_precision"]
         print(f"validation: similarity precision {precision:.2%} (epoch {best['epoch']}){after}")
     if verdict:
-        print(f"{verdict.sentence(args.model)}\n\n{verdict.table()}")
+        print(verdict.sentence(args.model))
+        if verdict.better:
+            print(f"\n{verdict.table()}")
     shared.tell_model(args, args.model, args.dataset)
 
 
@@ -193,8 +194,8 @@ def _settings(args: argparse.Namespace) -> "TrainingSettings":
     from deep_ranking.training.model import best_precision
     from deep_ranking.training.settings import TrainingSettings
 
-    presets = {"features": TrainingSettings.features, "blog": TrainingSettings.blog, "paper": TrainingSettings}
-    settings = presets[args.preset]().changed(vars(args))
+    presets = {"features": TrainingSettings.features, "blog": TrainingSettings.blog}
+    settings = presets.get(args.preset, TrainingSettings)().changed(vars(args))
     if args.precision == "auto":
         return replace(settings, precision=best_precision(settings.network.backbone))
     return settings

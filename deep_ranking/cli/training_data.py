@@ -1,8 +1,10 @@
 """The flags that say what is learned from, and what they make: triplets, images with classes, a relevance."""
 
 import argparse
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import shared
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from deep_ranking.triplets.settings import ImportanceSettings
     from deep_ranking.triplets.table import LabelledImages, Triplets, TripletSource
 
+logger = logging.getLogger(__name__)
+
+TRIPLETS = "triplets.txt"
 TRIPLETS_AN_IMAGE = 10
 
 
@@ -188,7 +193,10 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Triplets | None]":
-    """Return what to learn from by `args.preset`, and the validation triplets if there are any.
+    """Return what to learn from, and the validation triplets if there are any; resolve `args.preset`.
+
+    On features it is learned from classes: those of triplets, where --triplets names them or triplets.txt lies
+    here beside dataset/, or the folders of --dataset.
 
     Images of the validation triplets are left out of class folders that are learned from.
 
@@ -197,13 +205,26 @@ def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Tri
     """
     from deep_ranking.triplets.table import LabelledImages, Triplets
 
+    asked, args.preset = args.preset, preset(args)
     _refuse_what_has_no_effect(args)
     validation = None
     if args.validation_triplets:
         validation = Triplets.load(args.validation_triplets, args.validation_dataset or args.dataset)
-    by_classes = args.preset == "features" and not args.triplets
-    if args.sampling == "file" and args.mining in (None, "none") and not by_classes:
-        return Triplets.load(args.triplets or "triplets.txt", args.dataset), validation
+    from_file = args.sampling == "file" and args.mining in (None, "none")
+    if args.preset == "features":
+        sampled = Path(TRIPLETS).is_file() and args.dataset == "dataset"
+        if from_file := bool(args.triplets or sampled):
+            table = Triplets.load(args.triplets or TRIPLETS, args.dataset)
+            if (labelled := LabelledImages.of_triplets(table)) is not None:
+                return labelled, validation
+            finer = f"{args.triplets or TRIPLETS}: its triplets tell more than classes"
+            if asked:
+                raise DeepRankingError(f"{finer}; learn from them by steps, with --preset paper")
+            logger.warning("%s, so they are learned from by steps, as with --preset paper", finer)
+            args.preset = "paper"
+            return table, validation
+    if from_file:
+        return Triplets.load(args.triplets or TRIPLETS, args.dataset), validation
 
     classes, everything = _classes(args.dataset, validation)
     labelled = LabelledImages.of(classes, args.dataset)

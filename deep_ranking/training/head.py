@@ -8,11 +8,10 @@ they are linear discriminants. Between those ends the images decide: s and g are
 held out, and the plain features stand beside as they are.
 
 Source: Fisher 1936, Rao 1948; the shrinkage is Friedman's, 1989; that it holds for classes never seen is
-"relevant component analysis", Bar-Hillel et al. 2003. The figures by which it was chosen: docs/experiments.md.
+"relevant component analysis", Bar-Hillel et al. 2003. docs/experiments.md has the figures behind the choices.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,10 +20,10 @@ from numpy.typing import NDArray
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics import Estimate, bootstrap
 from deep_ranking.evaluation.metrics.retrieval import map_at_r, recall_at
+from deep_ranking.training.verdict import METRICS, Verdict
 
 SHRINKAGES = (math.inf, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 GAINS = (0.0, 0.25, 0.5, 1.0, 2.0)
-METRICS = ("knn_accuracy@1", "recall@10", "map@r")
 _FOLDS = 5
 _QUERIES, _GALLERY = 1500, 8000
 """Images that are looked for, and looked for in, at most: more tell little, and take long."""
@@ -185,30 +184,22 @@ def scores(queries: Vectors, gallery: Vectors, labels: NDArray[np.integer], spli
     return np.where(relevant[:, None] > 0, np.column_stack(columns).astype(np.float64), np.nan)
 
 
-@dataclass(frozen=True)
-class Compared:
-    """The head that was chosen, beside the plain features, on images held out from learning it.
+class Chosen(NamedTuple):
+    """The head that was chosen.
 
-    Args:
+    Attributes:
         head: None where none was better than the features as they are.
         shrinkage, gain: what it was made with.
-        start: of the features, by name of the metric.
-        model: of the head; the same as `start` without one.
-        unseen_start, unseen_model: of classes that were not learned from; empty where there are too few.
-        queries: images held out.
+        verdict: it beside the plain features, on images held out from learning it.
     """
 
     head: Head | None
     shrinkage: float
     gain: float
-    start: dict[str, Estimate]
-    model: dict[str, Estimate]
-    unseen_start: dict[str, Estimate]
-    unseen_model: dict[str, Estimate]
-    queries: int
+    verdict: Verdict
 
 
-def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) -> Compared:
+def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) -> Chosen:
     """Learn the head whose shrinkage and gain do best on images and on classes that are held out.
 
     Nearest neighbour, recall@10 and MAP@R, of images of the classes learned from and of classes not learned
@@ -252,8 +243,9 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
         if span is not None:
             whole = np.eye(vectors.shape[1]) + span.T @ (head.axes - np.eye(len(span))) @ span
             head = Head(head.mean @ span, whole.astype(np.float32))
-    estimates = [_estimated(part) for part in (start[0], found[0], start[1], found[1])]
-    return Compared(head, shrinkage, gain, *estimates, len(start[0]))
+    seen, unseen = ([_estimated(part) for part in (start[i], found[i])] for i in (0, 1))
+    on = f"{len(start[0]):,} images held out in turn"
+    return Chosen(head, shrinkage, gain, Verdict(head is not None, on, seen[0], seen[1], unseen[0], unseen[1]))
 
 
 class _Trial:

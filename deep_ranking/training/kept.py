@@ -2,8 +2,8 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,64 +16,16 @@ from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import named_engine
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.log import write_log
-from deep_ranking.evaluation.metrics import Estimate, Measurement
-from deep_ranking.evaluation.metrics.measure import table
-from deep_ranking.evaluation.metrics.registry import spoken
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.file import save_network
 from deep_ranking.network.network import average_mirror, build_network
 from deep_ranking.network.weights import starting_network
-from deep_ranking.training.head import Compared, Head, choose_head
+from deep_ranking.training.head import Chosen, Head, choose_head
 from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.training.verdict import Verdict
 from deep_ranking.triplets.table import LabelledImages
 
 logger = logging.getLogger(__name__)
-
-ADVICE = (
-    "More images, and more of each class, help most; a larger --image_size or another --backbone may describe "
-    "them better"
-)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A model beside its start.
-
-    Args:
-        better: whether the model is what was written, and not the start.
-        on: what they were measured on, in words.
-        start: of the start, by name of the metric.
-        model: of the model.
-        unseen_start, unseen_model: the same of classes that were held out whole; empty where none were.
-        start_is: the start in words.
-    """
-
-    better: bool
-    on: str
-    start: Mapping[str, Estimate]
-    model: Mapping[str, Estimate]
-    unseen_start: Mapping[str, Estimate]
-    unseen_model: Mapping[str, Estimate]
-    start_is: str = "the pretrained features"
-
-    def sentence(self, path: str = "the model") -> str:
-        """Return in one sentence whether training paid; in two what to try, where it did not."""
-        if not self.better:
-            return (
-                f"No better than {self.start_is} on {self.on}, so {path} holds {self.start_is} as they were. "
-                f"{ADVICE}."
-            )
-        figures = ", ".join(
-            f"{spoken(name)} {value.value:.1%} where it was {self.start[name].value:.1%}"
-            for name, value in self.model.items()
-        )
-        return f"Better than {self.start_is} on {self.on}: {figures}."
-
-    def table(self) -> str:
-        """Return all that was measured, with 95% intervals."""
-        told = {"model": self.model, "start": self.start}
-        told |= {"model, other classes": self.unseen_model, "start, other classes": self.unseen_start}
-        return table({name: Measurement(measured, {}) for name, measured in told.items() if measured})
 
 
 def learn_on_features(
@@ -107,25 +59,17 @@ def learn_on_features(
     plain = average_mirror(start) if settings.average_mirror else start
     embedder = Model(plain, engine=named_engine(settings.engine, plain), cache=cache)
     vectors, labels = readable_features(embedder, data.images, data.labels, leave_out_broken)
-    compared = choose_head(vectors, labels, settings.seed)
+    chosen = choose_head(vectors, labels, settings.seed)
     network, network_settings = plain, settings.network.bare
-    if compared.head is not None:
+    if chosen.head is not None:
         size = settings.network.embedding_size
-        head = compared.head.reduced(vectors, size) if 0 < size < vectors.shape[1] else compared.head
+        head = chosen.head.reduced(vectors, size) if 0 < size < vectors.shape[1] else chosen.head
         network_settings = replace(network_settings, embedding_size=head.axes.shape[1])
         network = with_head(start, network_settings, head)
         network = average_mirror(network) if settings.average_mirror else network
-    verdict = Verdict(
-        compared.head is not None,
-        f"{compared.queries:,} images held out in turn",
-        compared.start,
-        compared.model,
-        compared.unseen_start,
-        compared.unseen_model,
-    )
     history = tuple(
         {"epoch": epoch} | {f"val_{name}": value.value for name, value in measured.items()}
-        for epoch, measured in enumerate((verdict.start, verdict.model))
+        for epoch, measured in enumerate((chosen.verdict.start, chosen.verdict.model))
     )
     about = {
         "version": __version__,
@@ -133,11 +77,11 @@ def learn_on_features(
         "triplets": data.description,
         "metrics": history[-1],
         "untrained": history[0],
-        "head": _described(compared),
+        "head": _described(chosen),
     }
     save_network(network, path, about)
     write_log(path.with_suffix(".csv"), history)
-    return network, verdict, history
+    return network, chosen.verdict, history
 
 
 def with_head(start: keras.Model, settings: Any, head: Head) -> keras.Model:
@@ -170,8 +114,8 @@ def readable_features(
     return vectors, labels
 
 
-def _described(compared: Compared) -> dict[str, float | None]:
-    if compared.head is None:
+def _described(chosen: Chosen) -> dict[str, float | None]:
+    if chosen.head is None:
         return {}
-    shrinkage = None if math.isinf(compared.shrinkage) else compared.shrinkage  # JSON has no infinity
-    return {"shrinkage": shrinkage, "gain": compared.gain}
+    shrinkage = None if math.isinf(chosen.shrinkage) else chosen.shrinkage  # JSON has no infinity
+    return {"shrinkage": shrinkage, "gain": chosen.gain}

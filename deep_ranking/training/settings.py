@@ -189,7 +189,9 @@ class TrainingSettings(Settings):
 
         An embedding size of 0 stands for as many numbers as the features have.
         """
-        network = NetworkSettings("mobilenetv2", embedding_size=0, low_resolution="none", fully_connected=False)
+        network = NetworkSettings(
+            "mobilenetv2", embedding_size=0, low_resolution="none", fully_connected=False
+        )
         return cls(network, epochs=0, engine="auto", on_features=True)
 
     @property
@@ -210,6 +212,7 @@ class RunOptions(Settings):
     """How a run is carried out; whatever they are, the same is learned.
 
     Args:
+        patience: epochs without more of the validation triplets ranked right, after which the run ends.
         checkpoint_steps: within an epoch; each epoch's end writes a checkpoint too.
         image_cache: a folder; None keeps the images for this run.
 
@@ -229,5 +232,8 @@ class RunOptions(Settings):
     )
     resume: bool = setting(False, "go on with a run that was stopped")
     leave_out_broken: bool = setting(False, "learn without the images that cannot be read, and name them")
+    patience: int | None = setting(
+        None, "end after so many epochs in which validation got no better (default: never)", at_least(1)
+    )
     checkpoint_steps: int = setting(200, "steps between two (default: {default})", at_least(1))
     tensorboard: str | os.PathLike[str] | None = setting(None, "write logs for TensorBoard", metavar="DIR")
