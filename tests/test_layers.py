@@ -23,7 +23,7 @@ PICTURE = """
     vectors  sqlite
     triplets  search
     evaluation  ratings
-    images.find  images.decode  images.cache  images.loader  datasets
+    images.find  images.content  images.decode  images.cache  images.loader  datasets
     images*  network*  ranking*
     embedding*  web
     training*  blend*

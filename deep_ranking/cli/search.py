@@ -15,7 +15,7 @@ from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
-    from deep_ranking.embedding import Model
+    from deep_ranking.embedding.encoder import Encoder
     from deep_ranking.search.index import Index
     from deep_ranking.search.options import Results
 
@@ -97,10 +97,9 @@ def run(args: argparse.Namespace) -> None:
     shared.tell_next(args, *more, f"duplicates {asked}", f"serve {asked}")
 
 
-def _load(args: argparse.Namespace, index: "Index", queries: list[str]) -> "Model":
+def _load(args: argparse.Namespace, index: "Index", queries: list[str]) -> "Encoder":
     checks.images([query for query in queries if Path(query).is_file()])
-    path = shared.model_of(index.store.name, index.metadata, args.model)
-    return shared.embedding_model(path, weights=args.weights)
+    return shared.embedder_of(args, index.store.name, index.metadata)
 
 
 def _show(hits: "Results", args: argparse.Namespace) -> None:

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `train`."""
     from deep_ranking.training.settings import TrainingSettings
 
-    add = parser.add_argument_group("data").add_argument
+    data = parser.add_argument_group("data")
+    add = data.add_argument
     add("--dataset", default="dataset", help="root of the images (default: dataset)")
     add("--triplets", metavar="FILE", help="what to learn from (default: triplets.txt)")
     add("--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch")
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     about = "measure the retrieval among them on a fixed sample (default: all)"
     add("--validation_images_per_class", type=int, metavar="N", help=about)
+
+    shared.add_class_folders(data)
 
     online = parser.add_argument_group("triplets without a file")
     add = online.add_argument
@@ -226,7 +229,7 @@ def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Tri
     if from_file:
         return Triplets.load(args.triplets or TRIPLETS, args.dataset), validation
 
-    classes, everything = _classes(args.dataset, validation)
+    classes, everything = _classes(args, validation)
     labelled = LabelledImages.of(classes, args.dataset)
     if args.sampling == "file":
         return labelled, validation
@@ -295,13 +298,12 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
             raise DeepRankingError(f"{', '.join(given)}: no effect {why}; change one of the two")
 
 
-def _classes(folder: str, validation: "Triplets | None") -> tuple[dict[str, list[str]], list[str]]:
+def _classes(
+    args: argparse.Namespace, validation: "Triplets | None"
+) -> tuple[dict[str, list[str]], list[str]]:
     """Return the classes of a folder without the images of the validation, and all images with them."""
-    from deep_ranking.images.find import find_classes
-
-    skipped: list[str] = []
-    classes = find_classes(folder, on_skip=skipped.append)
-    shared.warn_of_skipped(skipped)
+    folder = args.dataset
+    classes = shared.classes_below(folder, folder, args.exclude, args.splits_are_classes)
     everything = [image for members in classes.values() for image in members]
     if validation is None:
         return classes, everything

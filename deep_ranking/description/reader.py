@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from deep_ranking.blend.settings import Reading
 from deep_ranking.embedding.runner import Engine, Runner, import_openvino
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect, reason
 from deep_ranking.files import read_arrays, written_whole
@@ -31,6 +32,8 @@ VERSION = 1
 PARTS = {"last": 1280, "lower": 4656, "colour": 245}
 """What is read, and how many numbers of each, unit length: the mean of the last layer's positions, second
 moments of `block_12_add`, a histogram of colours."""
+
+READINGS = {"last": Reading("out_relu", "mean"), "lower": Reading("block_12_add", "second_moments")}
 
 SIDE = 224
 """Height and width of the images that are read, in pixels."""
@@ -124,10 +127,19 @@ def _checked(found: str, wanted: str | None, make: Callable[[], Engine]) -> Read
 
 
 def _network(file: str | None) -> tuple[Any, str]:
-    """Return the network in Keras, with the parts in one vector, and the SHA-256 of its weights' values."""
-    from deep_ranking.description.network import build_reader
+    """Return the network from (b, 224, 224, 3) to (b, sum of `PARTS`), and the SHA-256 of its weights."""
+    import keras
 
-    return build_reader(file)
+    from deep_ranking.blend.network import describe, read_at
+    from deep_ranking.embedding.model import load_pretrained
+    from deep_ranking.network.network import NetworkSettings, build_network
+
+    settings = NetworkSettings("mobilenetv2", SIDE, embedding_size=0, low_resolution="none")
+    whole = build_network(settings, backbone_rate=0.0)
+    digest = load_pretrained(whole, settings, file)
+    image, found = describe(read_at(whole, READINGS), READINGS, {}, average_mirror=True)
+    joined = keras.layers.Concatenate(name="description")([found[name] for name in PARTS])
+    return keras.Model(image, joined, name="description"), digest
 
 
 def _keras_engine(network: Any) -> Engine:

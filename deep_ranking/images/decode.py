@@ -153,7 +153,12 @@ def is_image(path: str | os.PathLike[str]) -> bool:
         OSError: the file cannot be opened.
     """
     with Path(path).open("rb", buffering=0) as file:
-        return _SIGNATURE.match(file.read(16)) is not None
+        return has_signature(file.read(16))
+
+
+def has_signature(head: bytes) -> bool:
+    """Tell whether a file's first 16 bytes are those of a format that is read."""
+    return _SIGNATURE.match(head) is not None
 
 
 def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | None) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from deep_ranking import __version__
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
 from deep_ranking.web.connections import LONGEST_HEADER, limited
+from deep_ranking.web.public import WithoutPath
 from deep_ranking.web.routes import images, pages, ratings, search
 from deep_ranking.web.safety import Guard
 from deep_ranking.web.site import ImageEmbedder, Settings, Site
@@ -45,6 +46,7 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
         redoc_url=None,
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
+        servers=[{"url": settings.public.address.rstrip("/")}] if settings.public else None,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
@@ -56,6 +58,8 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
     app.include_router(pages.pages)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static"), check_dir=False))
     app.add_middleware(Guard, settings=settings)
+    if settings.public and settings.public.path:
+        app.add_middleware(WithoutPath, path=settings.public.path)
     return app
 
 

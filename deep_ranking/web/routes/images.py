@@ -15,7 +15,7 @@ from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At, Site, row_of
 from deep_ranking.web.thumbnails import MEDIA_TYPE, SIZES, make_thumbnail, read_indexed
-from deep_ranking.web.uploads import Upload, examine, receive_file
+from deep_ranking.web.uploads import Upload, client_of, examine, receive_file
 
 router, uploads = APIRouter(tags=["images"]), APIRouter(tags=["uploads"])
 
@@ -108,7 +108,8 @@ async def upload(site: At, request: Request) -> schema.Uploaded:
     else:
         detail = "No model is loaded, so only images of the index can be searched by; "
         raise Problem(409, f"{detail}start the server with --model FILE.", "no-model")
-    name = site.uploads.add(Upload(vector, width, height, picture))
+    client = client_of(request, site.settings.public is not None)
+    name = site.uploads.add(Upload(vector, width, height, picture), client)
     return schema.Uploaded(upload=name, width=width, height=height)
 
 
