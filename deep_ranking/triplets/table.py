@@ -194,6 +194,31 @@ class LabelledImages:
         labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])
         return cls(images, labels, digest.hexdigest())
 
+    @classmethod
+    def of_triplets(cls, table: Triplets) -> "LabelledImages | None":
+        """Return the classes that triplets were sampled from; None where they tell of something finer.
+
+        A query and its positive are of one class, and so are all that such pairs join. An image that is a
+        negative alone is of a class that is not known, and is left out.
+
+        Example:
+            >>> rows = np.array([[0, 1, 2], [2, 3, 0]])
+            >>> LabelledImages.of_triplets(Triplets(["a", "b", "c", "d"], rows, "")).labels
+            array([0, 0, 1, 1])
+            >>> LabelledImages.of_triplets(Triplets(["a", "b", "c"], np.array([[0, 1, 2], [0, 2, 1]]), ""))
+        """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        query, positive, negative = np.asarray(table.rows).T
+        shape = (len(table.images),) * 2
+        joined = connected_components(coo_array((np.ones(len(query)), (query, positive)), shape), False)[1]
+        if (joined[query] == joined[negative]).any():
+            return None
+        known = np.unique([query, positive])
+        labels = np.unique(joined[known], return_inverse=True)[1].astype(np.int64)
+        return cls([table.images[i] for i in known], labels, table.fingerprint)
+
     @property
     def description(self) -> dict[str, Any]:
         """What a model file tells of the data that it was trained on."""
