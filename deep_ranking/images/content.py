@@ -18,6 +18,7 @@ NO_PERMISSION = "no permission to read"
 RAW = "camera's raw file without a preview of use; export it as JPEG"
 
 _CUT = 12  # bytes at the end that are looked at
+_SMALL_RAW = 4 << 20  # bytes; in a larger one the preview is looked for once, when it is its turn
 _LARGE = 24 << 20  # bytes; a smaller file of too many pixels is told when it is decoded
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PN": b"IEND\xaeB`\x82", b"GIF": b";"}
 _RAW_ENDINGS = {  # of cameras whose files begin as a TIFF file does, or as no known one
@@ -70,7 +71,7 @@ def why_no_image(path: str) -> str | None:
     except OSError as error:
         return why_not_opened(error)
     if forms.kind(head) == "RAW" or (head[:1] in b"IM" and _is_named_raw(path)):
-        return _why_not_decoded(path) and RAW
+        return (_why_not_decoded(path) and RAW) if size <= _SMALL_RAW else None
     return _why_not_decoded(path) if doubtful or size > _LARGE else None
 
 
