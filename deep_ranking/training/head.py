@@ -245,7 +245,9 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
             head = Head(head.mean @ span, whole.astype(np.float32))
     seen, unseen = ([_estimated(part) for part in (start[i], found[i])] for i in (0, 1))
     on = f"{len(start[0]):,} images held out in turn"
-    return Chosen(head, shrinkage, gain, Verdict(head is not None, on, seen[0], seen[1], unseen[0], unseen[1]))
+    return Chosen(
+        head, shrinkage, gain, Verdict(head is not None, on, seen[0], seen[1], unseen[0], unseen[1])
+    )
 
 
 class _Trial:
