@@ -145,7 +145,7 @@ def test_the_evaluation_of_a_validation_set_takes_its_folders_for_classes():
 
 
 def test_queries_that_are_gallery_images_under_another_name_do_not_find_themselves(tmp_path, caplog):
-    """Links, hard links and copies; not what only has the same size, nor what is named in the gallery itself."""
+    """Links, hard links and copies; not what only has the same size, nor what the gallery has by its name."""
     for name in ("g/a/1", "g/a/2", "g/b/3", "q/a/other"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode().ljust(20))
