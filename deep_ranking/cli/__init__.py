@@ -174,6 +174,9 @@ def _run(command: str, argv: Sequence[str], prog: str) -> None:
 
     with quietly(args.quiet):
         module.run(args)
+    if decoder := sys.modules.get("deep_ranking.images.forms"):
+        for told in decoder.take_notices():  # that reading one image after another left untold
+            logging.getLogger(__name__).warning("%s", told)
     sys.stdout.flush()  # here, where a closed pipe can still be told
 
 
