@@ -187,11 +187,12 @@ def _fit(vectors: NDArray[np.float64], prior: Prior, count: int, power: float) -
 
 def _in_bytes(axes: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     scale = (np.abs(axes).max(axis=0) / 127).astype(np.float32)
-    return np.rint(axes / scale).astype(np.int8), scale
+    # In one order of memory, whichever the eigenvectors came in: products then round alike.
+    return np.ascontiguousarray(np.rint(axes / scale), np.int8), scale
 
 
 def _whole(axes: NDArray[np.int8], scale: NDArray[np.float32]) -> NDArray[np.float32]:
-    return axes.astype(np.float32) * scale
+    return np.ascontiguousarray(axes).astype(np.float32) * scale
 
 
 def _text(array: NDArray[Any], dtype: str) -> str:
