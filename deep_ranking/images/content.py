@@ -18,6 +18,7 @@ NO_PERMISSION = "no permission to read"
 RAW = "camera's raw file without a preview of use; export it as JPEG"
 
 _CUT = 12  # bytes at the end that are looked at
+_SMALL_RAW = 4 << 20  # bytes; in a larger one the preview is looked for once, when it is its turn
 _LARGE = 24 << 20  # bytes; a smaller file of too many pixels is told when it is decoded
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PN": b"IEND\xaeB`\x82", b"GIF": b";"}
 _RAW_ENDINGS = {  # of cameras whose files begin as a TIFF file does, or as no known one
@@ -64,13 +65,16 @@ def why_no_image(path: str) -> str | None:
                 tail = os.read(file, _CUT)
             except OSError:  # shorter than that
                 return DAMAGED
-            doubtful = _looks_cut(head, tail, size) and not (head[0] == 0xFF and _ends_later(file, size))
+            if head[4:8] in (b"ftyp", b"JXL "):
+                doubtful = not _boxes_fit(file, size)
+            else:
+                doubtful = _looks_cut(head, tail, size) and not (head[0] == 0xFF and _ends_later(file, size))
         finally:
             os.close(file)
     except OSError as error:
         return why_not_opened(error)
     if forms.kind(head) == "RAW" or (head[:1] in b"IM" and _is_named_raw(path)):
-        return _why_not_decoded(path) and RAW
+        return (_why_not_decoded(path) and RAW) if size <= _SMALL_RAW else None
     return _why_not_decoded(path) if doubtful or size > _LARGE else None
 
 
@@ -109,6 +113,22 @@ def _looks_cut(head: bytes, tail: bytes, size: int) -> bool:
 
 def _number(data: bytes) -> int:
     return int.from_bytes(data, "big")
+
+
+def _boxes_fit(file: int, size: int) -> bool:
+    """Tell whether the boxes of an ISO file (HEIC, AVIF, JPEG XL) end where it does."""
+    place = 0
+    for _ in range(64):
+        os.lseek(file, place, os.SEEK_SET)
+        box = os.read(file, 16)
+        length = _number(box[:4])
+        if length == 0 and box[4:8].strip(b"\0"):  # up to the end
+            return True
+        length = _number(box[8:16]) if length == 1 else length
+        place += length
+        if length < 8 or place >= size:
+            return place == size and length >= 8
+    return True
 
 
 def _ends_later(file: int, size: int) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import as_on_disk
 from deep_ranking.triplets.file import TripletFileError, numbered_triplets, write_blocks
 from deep_ranking.triplets.uniform import UniformSampler
 
@@ -65,6 +66,7 @@ class Triplets:
             raise DeepRankingError(
                 f"{path}: expected a triplet file, found none; write one with: deep-ranking sample dataset"
             )
+        root = as_on_disk(os.fspath(root))
         if not Path(root).is_dir():
             raise DeepRankingError(
                 f"{os.fspath(root)}: expected the folder of the images, found none; "
@@ -155,6 +157,10 @@ def find_image(root: str | os.PathLike[str], name: str) -> str | None:
     # Path objects would cost more than the look-up: this runs once for each of up to millions of images.
     for folder in (root, "", os.path.dirname(os.path.abspath(root))):  # noqa: PTH100, PTH120
         path = os.path.join(folder, name)  # noqa: PTH118
+        if os.path.isfile(path):  # noqa: PTH113
+            return path
+    for folder in (root, "") if not name.isascii() else ():  # it may be typed in another form of Unicode
+        path = as_on_disk(os.path.join(folder, name))  # noqa: PTH118
         if os.path.isfile(path):  # noqa: PTH113
             return path
     return None

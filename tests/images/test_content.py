@@ -46,7 +46,7 @@ def why(tmp_path, data: bytes, name: str = "a.jpg") -> str | None:
     return why_no_image(str(tmp_path / name))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF"])
 def test_a_whole_image_is_one_and_half_of_it_is_damaged(tmp_path, kind):
     whole = saved(kind)
     assert why(tmp_path, whole) is None
