@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from deep_ranking.images.decode import read_size, read_thumbnail
+from deep_ranking.images.decode import VERSION, read_size, read_thumbnail
 from deep_ranking.search.image import Image
 from deep_ranking.web.problems import Problem
 
@@ -62,7 +62,7 @@ def read_indexed(folder: str | None, image: Image) -> bytes:
 
 
 def make_thumbnail(data: bytes, size: int) -> bytes:
-    """Return an encoded image as a WebP file that fits into a square.
+    """Return an encoded image as a WebP file, in sRGB, that fits into a square.
 
     Raises:
         ImageError: it cannot be decoded.
@@ -139,6 +139,11 @@ def _prepared(name: str) -> sqlite3.Connection:
     database = sqlite3.connect(name, timeout=10, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
+        if (
+            database.execute("PRAGMA user_version").fetchone()[0] != VERSION
+        ):  # made by a decoder of other colours
+            database.execute("DROP TABLE IF EXISTS thumbnails")
+            database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("PRAGMA synchronous = OFF")  # what a crash of the machine costs is made again
         database.execute(
             "CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY AUTOINCREMENT,"
