@@ -29,7 +29,7 @@ _NAMES = names_by_module(
         "triplets.online": "OnlineSampler OnlineTriplets",
         "triplets.relevance": "Relevance FeatureRelevance HierarchyRelevance LabelRelevance PairRelevance",
         # images: from files to batches
-        "images.find": "find_images find_classes",
+        "images.find": "find_images find_classes look_into",
         "images.decode": "read_image ImageError",
         "images.loader": "load_batches:load_image_batches",
         "images.cache": "ImageCache",

@@ -30,6 +30,7 @@ from deep_ranking.triplets.relevance import LabelRelevance as LabelRelevance
 from deep_ranking.triplets.relevance import PairRelevance as PairRelevance
 from deep_ranking.images.find import find_images as find_images
 from deep_ranking.images.find import find_classes as find_classes
+from deep_ranking.images.find import look_into as look_into
 from deep_ranking.images.decode import read_image as read_image
 from deep_ranking.images.decode import ImageError as ImageError
 from deep_ranking.images.loader import load_batches as load_image_batches
@@ -142,7 +143,7 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "Triplet", "TripletFileError", "read_triplets", "write_triplets", "write_triplet_blocks",
 "Triplets", "LabelledImages", "split_images", "UniformSampler", "ClassBatches", "ImportanceSampler",
 "ImportanceSettings", "OnlineSampler", "OnlineTriplets", "Relevance", "FeatureRelevance",
-"HierarchyRelevance", "LabelRelevance", "PairRelevance", "find_images", "find_classes",
+"HierarchyRelevance", "LabelRelevance", "PairRelevance", "find_images", "find_classes", "look_into",
 "read_image", "ImageError", "load_image_batches", "ImageCache", "Augmentation", "AUGMENTATIONS",
 "ImageDataGenerator", "TripletBatches", "LabelledBatches", "BatchStream", "NetworkSettings",
 "BACKBONES", "build_network", "average_mirror", "paper_paths", "blog_paths", "LabColour",

@@ -24,7 +24,7 @@ PICTURE = """
     triplets  search
     evaluation  ratings
     images.forms  images.colour  images.depth
-    images.find  images.decode  images.cache  images.loader  datasets
+    images.find  images.content  images.decode  images.cache  images.loader  datasets
     images*  network*  ranking*
     embedding*  web
     training*  blend*

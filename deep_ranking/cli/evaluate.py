@@ -51,11 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_weights(vectors)
     shared.add_engine(vectors)
 
-    add = parser.add_argument_group("on which images").add_argument
+    which = parser.add_argument_group("on which images")
+    add = which.add_argument
     add("--dataset", metavar="DIR", help="the same by a flag (default: dataset)")
     add("--triplets", metavar="FILE", help="triplets of images of --dataset")
     add("--gallery", metavar="DIR", help="what --queries are looked up in, one sub-folder a class")
     add("--queries", metavar="DIR", help="one sub-folder a class, named as in --gallery")
+    shared.add_class_folders(which)
 
     add = parser.add_argument
     about = "only these, such as recall@4 (default: all)"
@@ -131,7 +133,7 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
     classes: dict[str, list[str]] = {}
     if table or not all(folders):
         try:
-            classes = shared.classes_below(root, root)
+            classes = shared.classes_below(root, root, args.exclude, args.splits_are_classes)
         except DeepRankingError:
             if table is None:
                 raise
@@ -141,8 +143,10 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
         table = replace(table, images=[shared.relative_name(image, root) for image in table.images])
         triplets = TripletTask.of_table(table, classes)
     if all(folders):
-        gallery, queries = (shared.classes_below(folder, root) for folder in folders)
-        retrieval = RetrievalTask(queries, gallery)
+        gallery, queries = (
+            shared.classes_below(folder, root, args.exclude, args.splits_are_classes) for folder in folders
+        )
+        retrieval = RetrievalTask.of_files(queries, gallery, root)
     elif not table or any(len(images) > 1 for images in classes.values()):
         retrieval = RetrievalTask(classes, classes)
     return root, Evaluation(triplets, retrieval, args.metrics)

@@ -8,7 +8,7 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
-    from deep_ranking.embedding import Model
+    from deep_ranking.embedding.encoder import Encoder
     from deep_ranking.search.index import Index
     from deep_ranking.search.measure import Measurement
     from deep_ranking.search.update import Report
@@ -35,13 +35,24 @@ MAIN = ("model", "index", "images", "engine")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `index`."""
-    about = "a folder of images; or an index that is there, to bring it up to date"
-    parser.add_argument("place", nargs="?", metavar="PLACE", help=about)
+    about = "folders of images; or an index that is there, to bring it up to date, and folders beside its own"
+    parser.add_argument("places", nargs="*", metavar="PLACE", help=about)
     shared.add_store(parser, "where the index is, made if missing (default: beside the folder of images)")
     add = parser.add_argument
     about = "the network that embeds (default: one that needs no training; an index remembers its own)"
     add("--model", metavar="FILE", help=about)
-    add("--images", metavar="DIR", help="the folder to follow, by a flag (an index remembers its own)")
+    about = "what the default network attends to: what people call alike, what is of one class, or both"
+    add("--look", choices=("balanced", "people", "classes"), help=f"{about} (default: balanced)")
+    about = "the folders to follow, by a flag (an index remembers its own)"
+    add("--images", nargs="+", default=[], metavar="DIR", help=about)
+    add = parser.add_argument_group("which images, and their labels").add_argument
+    shared.add_exclude(parser, "an index remembers them")
+    about = "none (default); folders: the first folder of each path; or a CSV or TSV file of paths and labels"
+    add("--labels", metavar="none|folders|FILE", help=about)
+    about = (
+        "drop images whose folder is not there or is empty; else they are kept, since a disk may be missing"
+    )
+    add("--forget_missing", action="store_true", help=about)
     add = parser.add_argument_group("how").add_argument
     shared.add_weights(parser)
     shared.add_engine(parser)
@@ -55,11 +66,11 @@ def run(args: argparse.Namespace) -> None:
     """Index, and measure if asked."""
     from deep_ranking.progress import progress
 
-    place, folder = _places(args)
+    place, folders = _places(args)
     checks.network(args.model, args.weights)
     report = None
-    if args.model or folder or not args.measure:
-        index, _ = _indexed(args, place, folder)
+    if args.model or folders or not args.measure:
+        index, _ = _indexed(args, place, folders)
         report = index.report
     else:
         checks.index(place)
@@ -88,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
     shared.tell_next(args, f"search {asked} IMAGE --open", f"duplicates {asked}", f"serve {asked}")
 
 
-def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Model | None]":
+def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Encoder | None]":
     """Return the place of the index that is there, or is made now of a folder of images.
 
     Args:
@@ -115,7 +126,7 @@ def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Model | None
     return _make(args)
 
 
-def _make(args: argparse.Namespace) -> "tuple[str, Model]":
+def _make(args: argparse.Namespace) -> "tuple[str, Encoder]":
     """Make the index beside a folder of images, for a command that reads it.
 
     Args:
@@ -127,32 +138,31 @@ def _make(args: argparse.Namespace) -> "tuple[str, Model]":
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     own = {name: getattr(args, name) for name in ("model", "weights", "quiet")}
-    args = argparse.Namespace(**{**vars(parser.parse_args([])), **own, "images": args.place})
+    args = argparse.Namespace(**{**vars(parser.parse_args([args.place])), **own})
     checks.network(args.model, args.weights)
-    place = _beside(args.images)
+    place, folders = _places(args)
     if not args.quiet:
-        print(f"{args.images}: no index yet; making {place}", file=sys.stderr)
-    index, embedder = _indexed(args, place, args.images)
+        print(f"{folders[0]}: no index yet; making {place}", file=sys.stderr)
+    index, embedder = _indexed(args, place, folders)
     with index:
         assert index.report is not None  # since it was updated
         _print_report(index.report, len(index), to_stderr=True)
     return place, embedder
 
 
-def _places(args: argparse.Namespace) -> tuple[str, str | None]:
-    """Return the place of the index, and the folder of images if one is given."""
-    given, index, folder = args.place, args.index, args.images
-    if given is not None:
-        is_index = folder is not None or checks.is_address(given) or (Path(given) / checks.STORE).is_file()
-        if is_index and index is None:
-            index = given
-        elif folder is None:
-            folder = given
-        else:
-            raise UsageError(f"expected one place, found {given} beside --index and --images")
-    if index is None and folder is None:
+def _places(args: argparse.Namespace) -> tuple[str, list[str]]:
+    """Return the place of the index, and the folders of images that are given."""
+    given, index = list(args.places), args.index
+    if given and index is None:
+        first = given[0]
+        if args.images or checks.is_address(first) or (Path(first) / checks.STORE).is_file():
+            index = given.pop(0)
+    if given and args.images:
+        raise UsageError(f"expected one place, found {given[0]} beside --index and --images")
+    folders = given or list(args.images)
+    if index is None and not folders:
         raise UsageError("expected a folder of images: index photos; found none")
-    return index or _beside(folder), folder
+    return index or _beside(folders[0]), folders
 
 
 def _beside(folder: str) -> str:
@@ -163,13 +173,13 @@ def _beside(folder: str) -> str:
 
 def _asked(args: argparse.Namespace, place: str) -> str:
     """Return what stands for the index in other commands: the folder of images where it lies beside that."""
-    folder = args.place or args.images
-    return folder if folder and checks.index_of(folder) == place else place
+    given = [*args.places, *args.images]
+    return next((folder for folder in given if checks.index_of(folder) == place), place)
 
 
-def _indexed(args: argparse.Namespace, place: str, folder: str | None) -> "tuple[Index, Model]":
+def _indexed(args: argparse.Namespace, place: str, folders: list[str]) -> "tuple[Index, Encoder]":
     try:
-        return _update(args, place, folder)
+        return _update(args, place, folders)
     except KeyboardInterrupt as stop:
         stop.add_note("the same command goes on where this one was")
         raise
@@ -182,8 +192,8 @@ def _other_ways() -> Iterator[tuple[str, ModuleType]]:
         yield flag, extras.load(entry)
 
 
-def _update(args: argparse.Namespace, place: str, folder: str | None) -> "tuple[Index, Model]":
-    if folder:
+def _update(args: argparse.Namespace, place: str, folders: list[str]) -> "tuple[Index, Encoder]":
+    for folder in folders:
         checks.folder(folder)
     from deep_ranking.search.folder import indexed
     from deep_ranking.search.index import Index
@@ -193,53 +203,85 @@ def _update(args: argparse.Namespace, place: str, folder: str | None) -> "tuple[
     if Index.exists(place):
         with Index.open(place) as index:
             remembered = {**index.metadata, "name": index.store.name}
-    folder = folder or remembered.get("images")
-    if not folder:
+    if not folders and "images" not in remembered:
         name = shared.typed(place_name(place))
         told = "expected a folder of images, which a new index needs"
         raise DeepRankingError(f"{place_name(place)}: {told}: deep-ranking index FOLDER --index {name}")
-    model = args.model or remembered.get("model", shared.PRETRAINED)
-    prepare = partial(_prepare, args, remembered, folder)
+    prepare = _prepare
     for flag, way in _other_ways():
         if getattr(args, flag) is None:
-            way.check_unused(args, folder)
-        elif model == shared.PRETRAINED:
-            raise DeepRankingError(f"--{flag}: expected --model FILE, which the workers load, found none")
+            way.check_unused(args, folders[0] if folders else remembered["images"])
         else:
-            prepare = partial(way.prepare, args, model, folder)
-    embedder, update, others = prepare()
-    model = model if model == shared.PRETRAINED else str(Path(model).resolve())
-    return indexed(Index, place, embedder, update, others, {"model": model}), embedder
+            prepare = partial(_prepare_otherwise, way, flag)
+    embedder, update, metadata = prepare(args, place, folders, remembered)
+    return indexed(Index, place, embedder, update, metadata), embedder
 
 
-def _prepare(args: argparse.Namespace, remembered: dict[str, str], folder: str) -> Any:
-    """Return the embedder, what updates an index, and the files that are no images."""
-    from deep_ranking.images.find import find_images
-    from deep_ranking.search.image import CONTAINERS
-    from deep_ranking.search.update import require_images, update_index
+def _prepare_otherwise(
+    way: ModuleType,
+    flag: str,
+    args: argparse.Namespace,
+    place: str,
+    folders: list[str],
+    remembered: dict[str, str],
+) -> Any:
+    """Return what `_prepare` does, of a way that reads one folder, as a whole."""
+    from deep_ranking.search.labels import checked_rule
 
-    others: list[str] = []
-    paths = find_images(folder, on_skip=others.append)
-    require_images(folder, paths)
-    embedder = _embedder(args, remembered)
+    several = len(folders) > 1 or len(json.loads(remembered.get("folders", "[]"))) > 1
+    if several or args.exclude or args.forget_missing:
+        raise DeepRankingError(f"--{flag}: it reads one folder, without --exclude and --forget_missing")
+    model = args.model or remembered.get("model")
+    if not model:
+        raise DeepRankingError(f"--{flag}: expected --model FILE, which the workers load, found none")
+    labels = checked_rule(args.labels) or remembered.get("labels", "folders" if remembered else "none")
+    embedder, update_otherwise = way.prepare(args, model, folders[0] if folders else remembered["images"])
 
     def update(index: "Index") -> "Report":
-        for path in others:
+        index.write(metadata={"labels": labels})
+        report: Report = update_otherwise(index)
+        return report
+
+    return embedder, update, {"model": str(Path(model).resolve())}
+
+
+def _prepare(
+    args: argparse.Namespace, place: str, folders: list[str], remembered: dict[str, str]
+) -> "tuple[Encoder, Callable[[Index], Report], dict[str, str]]":
+    """Return the embedder, what updates an index once the folders are looked into, and what it remembers."""
+    from deep_ranking.search.folder import default_embedder, follow
+    from deep_ranking.search.image import CONTAINERS
+    from deep_ranking.search.index import Index
+
+    exclude = args.exclude or None  # as remembered
+    how = {"exclude": exclude, "labels": args.labels, "forget_missing": args.forget_missing}
+    following = follow(Index, place, folders, **how)
+    for note in following.notes:
+        print(note, file=sys.stderr)
+    shared.tell_left_out(following.found)
+    embedder: Encoder
+    path = shared.model_of(remembered["name"], remembered, args.model) if remembered else args.model
+    if path is None:
+        options = {name: getattr(args, name) for name in ("look", "weights", "engine", "precision")}
+        shared.import_keras()
+        embedder, metadata = default_embedder(Index, place, following.paths, args.quiet, **options)
+    else:
+        if args.look:
+            raise DeepRankingError("--look: it is of the default network; leave it out, or --model")
+        if not args.quiet:
+            shared.import_keras()
+            _tell_engine(args.engine, args.precision)
+        embedder = shared.embedding_model(path, args.engine, args.precision)
+        metadata = {"model": str(Path(path).resolve())}
+
+    def update(index: "Index") -> "Report":
+        for path in following.found.left_out:
             if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
                 held = f"{index.store.name}: holds images of {path}"
                 raise DeepRankingError(f"{held}, which --ray reads; add --ray local, or an address")
-        return update_index(index, folder, paths, embedder)
+        return following.update(index, embedder)
 
-    return embedder, update, others
-
-
-def _embedder(args: argparse.Namespace, remembered: dict[str, str]) -> "Model":
-    """Load what embeds: the model that is given, the one that the index is of, or the pretrained one."""
-    path = shared.model_of(remembered["name"], remembered, args.model) if remembered else args.model
-    if not args.quiet:
-        shared.import_keras()
-        _tell_engine(args.engine, args.precision)
-    return shared.embedding_model(path, args.engine, args.precision, args.weights)
+    return embedder, update, metadata
 
 
 def _tell_engine(engine: str, precision: str) -> None:
@@ -255,8 +297,13 @@ def _tell_engine(engine: str, precision: str) -> None:
 
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
     for path, error in sorted(report.skipped.items()):
-        print(f"skipped {path}: {error}", file=sys.stderr)
-    counts = ", ".join(f"{value:,} {name}" for name, value in asdict(report).items() if name != "skipped")
+        if error not in report.left_out:  # those are told before
+            print(f"skipped {path}: {error}", file=sys.stderr)
+    if report.missing:
+        told = f"kept {len(report.missing):,} images whose folders are not there now, or empty"
+        print(f"{told}: {shared.names_of(report.missing)}; --forget_missing drops them", file=sys.stderr)
+    figures = {name: value for name, value in asdict(report).items() if isinstance(value, int)}
+    counts = ", ".join(f"{value:,} {name}" for name, value in figures.items())
     told = f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped"
     print(told, file=sys.stderr if to_stderr else sys.stdout)
 

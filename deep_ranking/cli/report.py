@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train", required=True, metavar="DIR", help="training images, one sub-folder a class")
     add("--test", required=True, metavar="DIR", help="test images, one sub-folder a class")
     add("--output", default="report", metavar="DIR", help="folder to make (default: report)")
+    shared.add_class_folders(parser)
     about = "use a random sample of so many of each set (default: all)"
     add("--images_per_class", type=int, metavar="N", help=about)
     about = "also measure the untrained network, its ConvNet path alone, a colour histogram"
@@ -41,7 +42,11 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.evaluation.tasks import sample_classes
 
     train, test = (
-        sample_classes(shared.classes_below(folder), args.images_per_class, args.seed)
+        sample_classes(
+            shared.classes_below(folder, "", args.exclude, args.splits_are_classes),
+            args.images_per_class,
+            args.seed,
+        )
         for folder in (args.train, args.test)
     )
     shared.import_keras()

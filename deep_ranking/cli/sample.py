@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "validation_triplets.txt (default: 0)",
     )
     add("--gzip", action="store_true", help="compress: write triplets.txt.gz")
+    shared.add_class_folders(parser)
     shared.add_seed(parser, "the same seed gives the same file", metavar=None)
     shared.add_json(parser, "the counts as JSON")
     training_data.add_importance(parser)
@@ -65,13 +66,15 @@ def run(args: argparse.Namespace) -> None:
     args.input_directory = shared.one_folder(args.folder, args.input_directory, "--input_directory")
     checks.folder(args.input_directory)
     from deep_ranking.files import check_writable
-    from deep_ranking.images.find import find_classes
+    from deep_ranking.images.find import look_into
     from deep_ranking.triplets.uniform import UniformSampler, split_images
 
     _refuse_what_has_no_effect(args)
-    skipped: list[str] = []
-    classes = find_classes(args.input_directory, on_skip=skipped.append)
-    shared.warn_of_skipped(skipped)
+    found = look_into(args.input_directory, args.exclude)
+    try:
+        classes = found.classes(args.splits_are_classes)
+    finally:
+        shared.tell_left_out(found)
 
     ending = ".txt.gz" if args.gzip else ".txt"
     parts = {"triplets" + ending: classes}
@@ -96,7 +99,8 @@ def run(args: argparse.Namespace) -> None:
         )
     written = [_write(args, folder / name, sampler, *drawn[name]) for name, sampler in samplers.items()]
     if args.json:
-        print(json.dumps({"files": written, "seed": args.seed, "skipped_files": len(skipped)}))
+        told = {"files": written, "seed": args.seed, "skipped_files": len(found.left_out)}
+        print(json.dumps(told | {"left_out": found.counts()}))
     else:
         for file in written:
             print(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from deep_ranking.cli import checks, shared
 
 if TYPE_CHECKING:
-    from deep_ranking.embedding import Model
+    from deep_ranking.embedding.encoder import Encoder
 
 EXAMPLES = {
     "photos --open": "the folder photos, in the browser",
@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "the address to listen on (default: 127.0.0.1, this machine alone)"
     add("--host", default="127.0.0.1", help=about)
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    about = "the address that people type, where a proxy stands before it: https://images.example/similar"
+    add("--public_url", metavar="URL", help=about)
+    about = "how many uploads are kept in memory (default: 64)"
+    add("--max_uploads", type=int, default=64, metavar="N", help=about)
+    about = "after which an upload is forgotten (default: 60)"
+    add("--upload_minutes", type=float, default=60.0, metavar="M", help=about)
     shared.add_seed(parser, "of the questions")
     add("--open", action="store_true", help="open the page in the browser")
 
@@ -46,13 +52,15 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.web import Settings, create_app
     from deep_ranking.web.app import serve
 
-    settings = Settings(index=place, ratings=args.ratings, host=args.host, seed=args.seed)
+    names = ("ratings", "host", "public_url", "max_uploads", "upload_minutes", "seed")
+    settings = Settings(index=place, **{name: getattr(args, name) for name in names})
     app = create_app(settings, made or _embedder(args, place))
 
     def started(address: str) -> None:
         asked = args.place or f"--index {args.index}"
         name = place_name(args.index or args.place)
-        print(f"serving {name} at {address} (Ctrl-C ends it)", flush=True)
+        shown = f" as {settings.public.address}" if settings.public else ""
+        print(f"serving {name} at {address}{shown} (Ctrl-C ends it)", flush=True)
         if not args.quiet:
             print(f"next: deep-ranking ratings export {asked}  (what is rated there)", flush=True)
         if args.open:
@@ -67,14 +75,14 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _embedder(args: argparse.Namespace, place: str) -> "Model | None":
+def _embedder(args: argparse.Namespace, place: str) -> "Encoder | None":
     from deep_ranking.search.index import Index
 
     with Index.open(place) as index:
         name, metadata = index.store.name, dict(index.metadata)
     remembered = metadata.get("model")
-    if not args.model and remembered != shared.PRETRAINED and not Path(remembered or "").is_file():
+    if not args.model and "description" not in metadata and not Path(remembered or "").is_file():
         where = f" ({remembered} is not there)" if remembered else ""
         print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
         return None
-    return shared.embedding_model(shared.model_of(name, metadata, args.model), weights=args.weights)
+    return shared.embedder_of(args, name, metadata)

@@ -21,14 +21,14 @@ from deep_ranking.settings import ENGINES, Settings
 
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model
+    from deep_ranking.embedding.encoder import Encoder
+    from deep_ranking.images.find import Found
 
 logger = logging.getLogger(__name__)
 
 MODEL = "deepranking.h5"
 """Where a model is written, and read from, unless said."""
 
-PRETRAINED = "pretrained"
-"""What an index remembers in place of a model file where none was given."""
 
 Flags = argparse._ActionsContainer
 """What flags are added to: a parser, or a group of one."""
@@ -243,7 +243,7 @@ def embedding_model(
 
 
 def model_of(index: str, metadata: Mapping[str, str], model: str | None = None) -> str | None:
-    """Return the model file that an index is of, after a look whether it still is; None: the pretrained one.
+    """Return the model file that an index is of, after a look whether it still is; None: a description.
 
     Args:
         index: its name.
@@ -254,30 +254,68 @@ def model_of(index: str, metadata: Mapping[str, str], model: str | None = None) 
         DeepRankingError: there is none, or another.
     """
     path = model or metadata.get("model")
-    if path == PRETRAINED:
-        return None
-    if not path:
+    if path:
+        checks.model_of_index(path, metadata["fingerprint"], index, remembered=not model)
+    elif "description" not in metadata:
         raise DeepRankingError(f"{index}: it was not told which model it is of; name it with --model FILE")
-    checks.model_of_index(path, metadata["fingerprint"], index, remembered=not model)
     return path
 
 
-def classes_below(folder: str, root: str = "") -> dict[str, list[str]]:
-    """Return class name -> its images, as `os.path.join(root, image)` opens them; warn of what is no image.
+def embedder_of(args: argparse.Namespace, index: str, metadata: Mapping[str, str]) -> "Encoder":
+    """Import Keras quietly, and load what embeds new images for an index.
+
+    Args:
+        args: of a command: `model` and `weights`.
+        index, metadata: as of `model_of`.
+
+    Raises:
+        DeepRankingError: as by `model_of`, `embedding_model` and `deep_ranking.embedder_of`.
+    """
+    path = model_of(index, metadata, args.model)
+    if path:
+        return embedding_model(path)
+    checks.network(None, args.weights)
+    import_keras()
+    from deep_ranking.description.description import embedder_of
+
+    return embedder_of(metadata, weights=args.weights)
+
+
+def add_exclude(parser: Flags, more: str = "") -> None:
+    """Add `--exclude`, which every command that reads a folder has."""
+    about = (
+        "leave out what has such a name or path, as 'raw', '*_thumb.jpg' or '2019/*'; may be given again"
+        f"{more and f' ({more})'}. Always left out: hidden files, and what a NAS or a system puts there "
+        "(@eaDir, $RECYCLE.BIN, ...)"
+    )
+    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=about)
+
+
+def add_class_folders(parser: Flags) -> None:
+    """Add `--exclude` and `--splits_are_classes`, of the commands whose classes are folders."""
+    add_exclude(parser)
+    about = "folders named train, val and test are classes, though each holds the same folders"
+    parser.add_argument("--splits_are_classes", action="store_true", help=about)
+
+
+def classes_below(
+    folder: str, root: str = "", exclude: Sequence[str] = (), splits_are_classes: bool = False
+) -> dict[str, list[str]]:
+    """Return class name -> its images, as `os.path.join(root, image)` opens them; tell what was left out.
 
     Raises:
         DeepRankingError: the folder is missing, or no sub-folder holds an image.
     """
-    from deep_ranking.images.find import find_classes
+    from deep_ranking.images.find import look_into
 
-    skipped: list[str] = []
-    classes = find_classes(folder, on_skip=skipped.append)
-    if skipped:
-        logger.warning("%s: %d files left out, no image of a class: %s", folder, len(skipped), skipped[0])
-    return {
-        name: [relative_name(os.path.join(folder, image), root) for image in images]  # noqa: PTH118
-        for name, images in classes.items()
-    }
+    found = look_into(folder, exclude)
+    try:
+        classes = found.classes(splits_are_classes)
+    finally:
+        tell_left_out(found)
+    below = relative_name(found.folder, root)
+    prefix = "" if below == os.curdir else f"{below.rstrip('/')}/"
+    return {name: [prefix + image for image in images] for name, images in classes.items()}
 
 
 def relative_name(path: str, root: str) -> str:
@@ -285,10 +323,28 @@ def relative_name(path: str, root: str) -> str:
     return os.path.relpath(path, root).replace(os.sep, "/") if root else path
 
 
-def warn_of_skipped(files: Sequence[str]) -> None:
-    """Say how many files are no images, if any, and name the first."""
-    if files:
-        logger.warning("%d files are no images and were left out, the first: %s", len(files), files[0])
+def tell_left_out(found: "Found") -> None:
+    """Say which files of a folder were left out, in a table by reason with the first names, if any were.
+
+    Hidden files are counted there, but are no reason for a table: they are meant to be passed over.
+    """
+    from deep_ranking.images.find import HIDDEN
+
+    by_reason = found.by_reason()
+    if by_reason.keys() <= {HIDDEN}:
+        return
+    rows = [(f"{len(paths):,}", why, names_of(paths)) for why, paths in by_reason.items()]
+    wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))
+    lines = "".join(f"\n  {count:>{wide}}  {why:<{wider}}  {names}" for count, why, names in rows)
+    total = len(found.left_out)
+    told = f"{found.folder}: {len(found.images):,} images; {total:,} left out:{lines}"
+    logger.warning("%s", told)
+
+
+def names_of(paths: Sequence[str], first: int = 3) -> str:
+    """Return the first of some paths for people to read, each in one piece on one line."""
+    shown = (path if path.isprintable() else repr(path)[1:-1] for path in paths[:first])
+    return ", ".join(shown) + ", ..." * (len(paths) > first)
 
 
 @contextmanager

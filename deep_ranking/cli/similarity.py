@@ -97,9 +97,7 @@ def _among(args: argparse.Namespace, place: str, images: list[str]) -> tuple[flo
 
     with Index.open(place) as index:
         name = index.store.name
-        index.embedder = lambda: shared.embedding_model(
-            shared.model_of(name, index.metadata, args.model), weights=args.weights
-        )
+        index.embedder = lambda: shared.embedder_of(args, name, index.metadata)
         distance = _apart(*index.vectors(images))
         if index.snapshot.remote or len(index) < 2:  # all vectors would have to come here
             return distance, None, name

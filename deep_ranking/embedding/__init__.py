@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Embedded", "Model", "load"]
 
-__getattr__, __dir__, _ = lazy_names(__name__, dict(Embedded="encoder", Model="model", load="model"))
+__getattr__, __dir__, _ = lazy_names(__name__, {"Embedded": "encoder", "Model": "model", "load": "model"})

@@ -1,13 +1,15 @@
 """What a search sees of a store: images and vectors, searched in this process or by the store."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.files import path_key
+from deep_ranking.files import composed, path_key
 from deep_ranking.search.approximate import KINDS, Approximate, Kind, warn_of_recall
 from deep_ranking.search.exact import Exact, Rows, count, distances
 from deep_ranking.search.image import Image, first_row, folder_keys
@@ -93,11 +95,36 @@ class Snapshot:
             raise DeepRankingError(
                 "an approximate search needs to know how many; give a number, or search exactly"
             )
+        options = self._as_spelled(options)
         found = self.find(queries, k, options, left_out)
         # Several labels may hide one that is not there.
         if not any(found) or len(options.labels or ()) > 1:
             self._check_filters(options)
         return found
+
+    def spelled(self, name: str) -> str:
+        """Return a path, or a folder, as it is spelled in the index, if only its Unicode form differs."""
+        wanted, parts = composed(name), name.count("/") + 1
+        if name.isascii():
+            return name
+        found = ("/".join(image.path.split("/")[:parts]) for image in self.images if not image.path.isascii())
+        return next((path for path in found if composed(path) == wanted), name)
+
+    def _as_spelled(self, options: Options) -> Options:
+        """Return the options with labels and folder as the index has them, if only Unicode's form differs."""
+        typed = *(options.labels or ()), options.folder or ""
+        if all(name.isascii() for name in typed):
+            return options
+        folder, labels = options.folder, options.labels
+        if folder is not None and not self.has_folder(folder):
+            folder = self.spelled(folder.strip("/"))
+        if labels:
+            alike: dict[str, list[str]] = {}
+            for label in self.labels():
+                alike.setdefault(composed(label), []).append(label)
+            wanted = (alike.get(composed(label), [label]) for label in labels)
+            labels = tuple(dict.fromkeys(chain.from_iterable(wanted)))
+        return replace(options, folder=folder, label=labels)
 
     def prepare(self) -> None:
         """Do what the first search would have to do."""

@@ -11,12 +11,13 @@ import contextlib
 import ipaddress
 import logging
 import socket
+from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deep_ranking.web.connections import MOST_CONNECTIONS, Budget
-from deep_ranking.web.problems import Problem, busy, response
+from deep_ranking.web.problems import HEADERS, Problem, busy, response
 from deep_ranking.web.site import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,17 +32,6 @@ _SILENCE = 2.0  # seconds; one that announced a body and sends none gets its ans
 
 UPLOADS = "/api/uploads"
 READING = {"GET", "HEAD", "OPTIONS"}
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
-        "form-action 'self'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 class Guard:
@@ -91,12 +81,14 @@ class Guard:
     def _refused(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not is_own_host(host, self.settings.host):
-            detail = f"This server does not answer for the host {host[:100]!r}; use its own address."
+        own, public = is_own_host(host, self.settings.host), self.settings.public
+        where = public.address if public else "its own address, or serve with --public_url behind a proxy"
+        if not own and not (public and host_name(host) == public.host):
+            detail = f"This server does not answer for the host {host[:100]!r}; use {where}."
             return Problem(421, detail)
-        if scope["method"] not in READING and not is_same_origin(headers, scope["scheme"]):
-            detail = "Another site may not write here; open the page at this server's own address."
-            return Problem(403, detail)
+        origins = [f"{scope['scheme']}://{host}"] * own + ([public.origin] if public else [])
+        if scope["method"] not in READING and not is_same_origin(headers, origins):
+            return Problem(403, f"Another site may not write here; open the page at {where}.")
         if len(scope["query_string"]) > LONGEST_QUERY:
             return Problem(414, f"The address is too long; at most {LONGEST_QUERY} bytes after the '?'.")
         return None
@@ -209,11 +201,18 @@ class LimitedAnswer:
             more = message.get("more_body", False) or start + _PART < end
             part = data[start : start + _PART]
             await self._send({"type": "http.response.body", "body": part, "more_body": more})
+            if more:  # others go on meanwhile, and it is noticed where the client has gone
+                await asyncio.sleep(0)
 
     def forget(self) -> None:
         """Give back what the answer took of all together."""
         self._together.give(self._held)
         self._held = 0
+
+
+def host_name(host: str) -> str:
+    """Return the name in a Host header, in small letters and without the port."""
+    return (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).lower()
 
 
 def is_own_host(host: str, bound: str) -> bool:
@@ -229,7 +228,7 @@ def is_own_host(host: str, bound: str) -> bool:
         >>> is_own_host("192.168.0.7", "127.0.0.1"), is_own_host("192.168.0.7", "0.0.0.0")
         (False, True)
     """
-    name = (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).lower()
+    name = host_name(host)
     if not name:
         return False
     if name in ("localhost", bound.lower()):
@@ -241,12 +240,12 @@ def is_own_host(host: str, bound: str) -> bool:
         return not local and name.partition(".")[0] == socket.gethostname().lower().partition(".")[0]
 
 
-def is_same_origin(headers: Headers, scheme: str) -> bool:
-    """Tell whether a write comes from this server's own page, or from a program that is no browser."""
+def is_same_origin(headers: Headers, origins: Collection[str]) -> bool:
+    """Tell whether a write comes from a page of these origins, or from a program that is no browser."""
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or origin.lower() == f"{scheme}://{headers.get('host', '')}".lower()
+    return origin is None or origin.lower() in map(str.lower, origins)
 
 
 def _is_loopback(bound: str) -> bool:

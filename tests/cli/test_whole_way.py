@@ -84,7 +84,7 @@ def test_a_class_with_one_image_is_reported(striped_classes, tmp_path, run):
     assert done.returncode == 0
     assert "1 classes have one image" in done.stderr
     assert "slant" in done.stderr
-    assert "1 files are no images and were left out, the first: slant/notes.jpg" in done.stderr
+    assert "1 left out:\n  1  not an image  slant/notes.jpg" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from deep_ranking.images.forms import media_type
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
-from deep_ranking.web.site import At, Site, row_of
-from deep_ranking.web.thumbnails import MEDIA_TYPE, SIZES, make_thumbnail, read_indexed
-from deep_ranking.web.uploads import Upload, examine, receive_file
+from deep_ranking.web.site import At, ImageEmbedder, Site, row_of
+from deep_ranking.web.thumbnails import MEDIA_TYPE, SIZES, decoding, make_thumbnail, read_indexed
+from deep_ranking.web.uploads import Upload, client_of, examine, receive_file
 
 router, uploads = APIRouter(tags=["images"]), APIRouter(tags=["uploads"])
 
@@ -89,7 +89,7 @@ async def original(site: At, number: ImageId, if_none_match: IfNoneMatch = None)
     row, headers = row_of(gallery, number), _lasting(f'"{number}"')
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    data, kind = await site.workers("decode", _read, gallery, row)
+    data, kind = await site.workers("original", _read, gallery, row)
     return Response(data, media_type=kind, headers=headers)
 
 
@@ -103,11 +103,12 @@ async def upload(site: At, request: Request) -> schema.Uploaded:
     if row is not None:
         vector = gallery.snapshot.matrix[row].copy()
     elif site.embedder is not None:
-        vector = await site.workers("embed", site.embedder.embed_image, data)
+        vector = await site.workers("embed", _embed, site.embedder, data)
     else:
         detail = "No model is loaded, so only images of the index can be searched by; "
         raise Problem(409, f"{detail}start the server with --model FILE.", "no-model")
-    name = site.uploads.add(Upload(vector, width, height, picture))
+    client = client_of(request, site.settings.public is not None)
+    name = site.uploads.add(Upload(vector, width, height, picture), client)
     return schema.Uploaded(upload=name, width=width, height=height)
 
 
@@ -159,6 +160,11 @@ def _read(gallery: Gallery, row: int) -> tuple[bytes, str]:
     with _readable():  # whatever else it is, no browser shall take it for a page
         read_size(data)
         return data, media_type(data[:64])
+
+
+def _embed(embedder: ImageEmbedder, data: bytes) -> np.ndarray:
+    with decoding(data):
+        return embedder.embed_image(data)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ export function draw(tag, attributes = {}, ...children) {
 
 /** A picture from icons.svg, for the eye alone. */
 export function icon(name) {
-  return draw("svg", { class: "icon", "aria-hidden": "true" }, draw("use", { href: `/static/icons.svg#${name}` }));
+  return draw("svg", { class: "icon", "aria-hidden": "true" }, draw("use", { href: `static/icons.svg#${name}` }));
 }
 
 /** Say something to those who listen to the page instead of looking at it. */
