@@ -47,9 +47,9 @@ def why_no_image(path: str) -> str | None:
     there, the image is decoded, so that what is said is true.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = open(f"{folder}/a.jpg", "wb").write(b"text")
+        ...     _ = pathlib.Path(folder, "a.jpg").write_bytes(b"text")
         ...     why_no_image(f"{folder}/a.jpg")
         'not an image'
     """
