@@ -1,15 +1,14 @@
 """The images of the index, as lists, thumbnails and originals; and others, uploaded to search by."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from PIL import Image
 
-from deep_ranking.images.decode import FORMATS, ImageError, read_size
+from deep_ranking.images.decode import ImageError, read_size
+from deep_ranking.images.forms import media_type
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
@@ -158,11 +157,9 @@ def _make_thumbnail(site: Site, gallery: Gallery, row: int, size: int) -> bytes:
 
 def _read(gallery: Gallery, row: int) -> tuple[bytes, str]:
     data = read_indexed(gallery.folder, gallery.snapshot.images[row])
-    with _readable(Exception), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        kind = image.get_format_mimetype()
-        if kind is None:  # whatever it is, it is no image, so no browser shall take it for a page
-            raise ImageError
-    return data, kind
+    with _readable():  # whatever else it is, no browser shall take it for a page
+        read_size(data)
+        return data, media_type(data[:64])
 
 
 def _embed(embedder: ImageEmbedder, data: bytes) -> np.ndarray:
@@ -171,8 +168,8 @@ def _embed(embedder: ImageEmbedder, data: bytes) -> np.ndarray:
 
 
 @contextmanager
-def _readable(errors: type[Exception] = ImageError) -> Iterator[None]:
+def _readable() -> Iterator[None]:
     try:
         yield
-    except errors:
+    except ImageError:
         raise Problem(404, "The image's file cannot be decoded; index the folder again.") from None
