@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import image_folders, shared
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "measure the retrieval among them on a fixed sample (default: all)"
     add("--validation_images_per_class", type=int, metavar="N", help=about)
 
-    shared.add_class_folders(data)
+    image_folders.add_class_folders(data)
 
     online = parser.add_argument_group("triplets without a file")
     add = online.add_argument
@@ -231,7 +231,7 @@ def _classes(
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Return the classes of a folder without the images of the validation, and all images with them."""
     folder = args.dataset
-    classes = shared.classes_below(folder, folder, args.exclude, args.splits_are_classes)
+    classes = image_folders.classes_below(folder, folder, args.exclude, args.splits_are_classes)
     everything = [image for members in classes.values() for image in members]
     if validation is None:
         return classes, everything
