@@ -23,6 +23,7 @@ PICTURE = """
     vectors  sqlite
     triplets  search
     evaluation  ratings
+    images.forms  images.colour  images.depth
     images.find  images.content  images.decode  images.cache  images.loader  datasets
     images*  network*  ranking*
     embedding*  web

@@ -164,6 +164,8 @@ def command_parser(module: ModuleType, prog: str) -> Parser:
 def _run(command: str, argv: Sequence[str], prog: str) -> None:
     module = command_module(command)
     args = command_parser(module, prog).parse_args(argv)
+    for name, value in vars(args).items():
+        setattr(args, name, _as_on_disk(value))
     logging.basicConfig(format=f"{prog}: %(levelname)s: %(message)s", level=logging.WARNING)
     for level in (logging.WARNING, logging.ERROR):
         logging.addLevelName(level, logging.getLevelName(level).lower())
@@ -175,6 +177,17 @@ def _run(command: str, argv: Sequence[str], prog: str) -> None:
     with quietly(args.quiet):
         module.run(args)
     sys.stdout.flush()  # here, where a closed pipe can still be told
+
+
+def _as_on_disk(value: Any) -> Any:
+    """Return what was typed, names of files and folders in the form of Unicode that they have on the disk."""
+    if isinstance(value, list):
+        return [_as_on_disk(one) for one in value]
+    if not isinstance(value, str) or value.isascii():
+        return value
+    from deep_ranking.files import as_on_disk
+
+    return as_on_disk(value)
 
 
 def _show_warning(prog: str, message: Warning | str, *where: object) -> None:

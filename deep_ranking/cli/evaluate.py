@@ -151,7 +151,7 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
             image_folders.classes_below(folder, root, args.exclude, args.splits_are_classes)
             for folder in folders
         )
-        retrieval = RetrievalTask(queries, gallery)
+        retrieval = RetrievalTask.of_files(queries, gallery, root)
     elif not table or any(len(images) > 1 for images in classes.values()):
         retrieval = RetrievalTask(classes, classes)
     return root, Evaluation(triplets, retrieval, args.metrics)

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--bottom", action="store_true", help="the farthest instead of the nearest")
     add("--within", type=float, metavar="D", help="only at this distance or nearer")
     add("--beyond", type=float, metavar="D", help="only at this distance or farther")
-    add("--label", help="only images with this label (the first folder of their path)")
+    add("--label", help="only images with this label (see index --labels)")
     add("--folder", metavar="DIR", help="only images below this folder of the images")
     add("--leave_self_out", action="store_true", help="leave out the query and exact copies of it")
     add = parser.add_argument_group("how").add_argument
@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> None:
     else:
         width = max((len(hit.label) for hit in hits), default=0)
         for hit in hits:
-            print(f"{hit.distance:.6f}  {hit.label:<{width}}  {hit.path}")
+            label = f"{hit.label:<{width}}  " if width else ""  # many an index has none
+            print(f"{hit.distance:.6f}  {label}{hit.path}")
     if args.open or args.html:
         _show(hits, args)
     asked = places.asked(args)

@@ -4,7 +4,8 @@ import os
 import re
 from pathlib import PurePath
 
-from deep_ranking.images.decode import MAX_PIXELS, ImageError, TooManyPixelsError, has_signature, read_image
+from deep_ranking.images import forms
+from deep_ranking.images.decode import MAX_PIXELS, ImageError, TooManyPixelsError, read_image
 
 EMPTY = "empty file"
 DAMAGED = "cut short or damaged"
@@ -13,14 +14,16 @@ NO_IMAGE = "not an image"
 SPECIAL = "a pipe, a socket or a device, not opened"
 BROKEN_LINK = "broken link"
 NO_PERMISSION = "no permission to read"
-RAW = "camera's raw file, not read; export it as JPEG"
+
+RAW = "camera's raw file without a preview of use; export it as JPEG"
 
 _CUT = 12  # bytes at the end that are looked at
+_SMALL_RAW = 4 << 20  # bytes; in a larger one the preview is looked for once, when it is its turn
 _LARGE = 24 << 20  # bytes; a smaller file of too many pixels is told when it is decoded
 _ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PN": b"IEND\xaeB`\x82", b"GIF": b";"}
-_RAW_ENDINGS = {  # of cameras whose files begin as a TIFF file does
-    ".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef", ".mos", ".nef",
-    ".nrw", ".orf", ".pef", ".rw2", ".rwl", ".sr2", ".srf", ".srw",
+_RAW_ENDINGS = {  # of cameras whose files begin as a TIFF file does, or as no known one
+    ".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef", ".mos",
+    ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw",
 }  # fmt: skip
 _CONTAINER_ENDINGS = {
     ".tar": "tar file of images, which --ray reads",
@@ -29,10 +32,7 @@ _CONTAINER_ENDINGS = {
 _OTHERS = [
     (re.compile(pattern, re.DOTALL), told)
     for pattern, told in (
-        (rb".{4}ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", "HEIC photo, not read; export it as JPEG"),
-        (rb".{4}ftypcrx|FUJIFILMCCD-RAW|FOVb|IIU\0|II\x1a\0\0\0HEAP|\0MRM|IIR[OS]|MMOR", RAW),
         (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000, not read; export it as JPEG"),
-        (rb"\0\0\0\x0cJXL |\xff\x0a", "JPEG XL, not read; export it as JPEG"),
         (rb"8BPS", "Photoshop file, not read; export it as JPEG"),
         (rb".{4}(ftyp|moov|mdat)|RIFF.{4}AVI |\x1a\x45\xdf\xa3|\0\0\x01\xba", "video"),
         (rb"%PDF", "PDF document"),
@@ -57,21 +57,24 @@ def why_no_image(path: str) -> str | None:
         # Of what has become a pipe since it was listed, an open without waiting is at once.
         file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         try:
-            head = os.read(file, 32)
-            if not has_signature(head):
-                return _what_else(head, path)
+            head = os.read(file, 64)
+            if (why := forms.why_unreadable(head)) is not None:
+                return why or _what_else(head, path)
             try:
                 size = os.lseek(file, -_CUT, os.SEEK_END) + _CUT
                 tail = os.read(file, _CUT)
             except OSError:  # shorter than that
                 return DAMAGED
-            doubtful = _looks_cut(head, tail, size) and not (head[0] == 0xFF and _ends_later(file, size))
+            if head[4:8] in (b"ftyp", b"JXL "):
+                doubtful = not _boxes_fit(file, size)
+            else:
+                doubtful = _looks_cut(head, tail, size) and not (head[0] == 0xFF and _ends_later(file, size))
         finally:
             os.close(file)
     except OSError as error:
         return why_not_opened(error)
-    if head[:1] in b"IM" and PurePath(path).suffix.lower() in _RAW_ENDINGS:
-        return RAW
+    if forms.kind(head) == "RAW" or (head[:1] in b"IM" and _is_named_raw(path)):
+        return (_why_not_decoded(path) and RAW) if size <= _SMALL_RAW else None
     return _why_not_decoded(path) if doubtful or size > _LARGE else None
 
 
@@ -89,7 +92,11 @@ def _what_else(head: bytes, path: str) -> str:
     if ending in _CONTAINER_ENDINGS:
         return _CONTAINER_ENDINGS[ending]
     told = next((told for pattern, told in _OTHERS if pattern.match(head)), NO_IMAGE)
-    return RAW if told == NO_IMAGE and ending in _RAW_ENDINGS else told
+    return RAW if told == NO_IMAGE and _is_named_raw(path) else told
+
+
+def _is_named_raw(path: str) -> bool:
+    return PurePath(path).suffix.lower() in _RAW_ENDINGS
 
 
 def _looks_cut(head: bytes, tail: bytes, size: int) -> bool:
@@ -106,6 +113,22 @@ def _looks_cut(head: bytes, tail: bytes, size: int) -> bool:
 
 def _number(data: bytes) -> int:
     return int.from_bytes(data, "big")
+
+
+def _boxes_fit(file: int, size: int) -> bool:
+    """Tell whether the boxes of an ISO file (HEIC, AVIF, JPEG XL) end where it does."""
+    place = 0
+    for _ in range(64):
+        os.lseek(file, place, os.SEEK_SET)
+        box = os.read(file, 16)
+        length = _number(box[:4])
+        if length == 0 and box[4:8].strip(b"\0"):  # up to the end
+            return True
+        length = _number(box[8:16]) if length == 1 else length
+        place += length
+        if length < 8 or place >= size:
+            return place == size and length >= 8
+    return True
 
 
 def _ends_later(file: int, size: int) -> bool:

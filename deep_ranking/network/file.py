@@ -132,8 +132,9 @@ def untrusted(path: str | os.PathLike[str], expected: str) -> Iterator[Any]:
     Raises:
         ModelFileError: also for whatever the libraries raise in the block.
     """
+    opened = hdf5.opened_archive if Path(path).suffix == ".keras" else hdf5.opened
     try:
-        with zipfile.ZipFile(path) if Path(path).suffix == ".keras" else hdf5.opened(path) as file:
+        with opened(path) as file:
             yield file
     except DeepRankingError:
         raise

@@ -7,6 +7,7 @@ are far above what a network has.
 import mmap
 import os
 import struct
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import h5py
 MOST_LINKS, DEEPEST = 20_000, 100
 """Links between the groups and arrays of a file, and groups within one another."""
 
+_MOST_BYTES, _MOST_TIMES = 2**28, 10  # an archive may unpack to the first, or to so many times its own size
 _COLLECTION = b"GCOL\1\0\0\0"  # begins each heap of texts, as the HDF5 File Format Specification has it
 _HEADER = struct.Struct("<HHxxxxQ")
 """Of an object there: its number, references and size; so in files of 8-byte sizes."""
@@ -32,14 +34,39 @@ def opened(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             at. Of a damaged file h5py raises nearly anything, SystemError for one.
     """
     size = Path(path).stat().st_size
-    if size:
-        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if damaged_heap(data):
-                raise ValueError("a damaged heap")
+    _check_heaps(path)
     with h5py.File(path, "r") as opened:
         if problem := _problem(opened, size):
             raise ValueError(problem)
         yield opened
+
+
+@contextmanager
+def opened_archive(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
+    """Open a zip file that has HDF5 files in it, and read these heaps too.
+
+    Raises:
+        ValueError: a damaged heap, or it unpacks to far more than it is.
+        zipfile.BadZipFile: it is none.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        size, total = Path(path).stat().st_size, sum(member.file_size for member in members)
+        if total > max(_MOST_BYTES, _MOST_TIMES * size):
+            raise ValueError(f"{size:,} bytes that unpack to {total:,}")
+        _check_heaps(path)  # of what is stored as it is, as Keras does
+        for member in members:
+            packed = member.compress_type != zipfile.ZIP_STORED and member.filename.endswith(".h5")
+            if packed and damaged_heap(archive.read(member)):
+                raise ValueError("a damaged heap")
+        yield archive
+
+
+def _check_heaps(path: str | os.PathLike[str]) -> None:
+    if Path(path).stat().st_size:  # what is empty cannot be mapped
+        with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if damaged_heap(data):
+                raise ValueError("a damaged heap")
 
 
 def damaged_heap(data: bytes | mmap.mmap) -> bool:

@@ -63,12 +63,14 @@ class Following:
         labels = checked_rule(labels) or metadata.get("labels", "folders" if "images" in metadata else "none")
         self.notes: list[str] = []
         self._images, self._forget_missing = images, forget_missing
-        self._old = _remembered(metadata)
+        self._old_base, self._old = _remembered(metadata)
         self._looks = self._look(folders, exclude)
         self._moved = self._tell_moved()
-        kept = [folder for folder in self._old if folder not in self._moved]
+        kept = self._looks if forget_missing else [old for old in self._old if old not in self._moved]
         self._folders = _outermost([*kept, *self._looks])
-        self.base = _base(self._folders)
+        # What is above several folders stays when one of them goes, so that paths stay.
+        above = [self._old_base] if self._old_base and self._old_base not in self._old else []
+        self.base = _base([*self._folders, *above])
         self.found = self._together()
         self._require_images()
         below = [_relative(folder, self.base) for folder in self._folders]
@@ -131,7 +133,7 @@ class Following:
 
     def _below(self, folder: str) -> list[tuple[Image, str]]:
         """Return the indexed images of a remembered folder, and their paths in it."""
-        prefix = _prefix(folder, _base(self._old))
+        prefix = _prefix(folder, self._old_base)
         return [(image, image.path[len(prefix) :]) for image in self._images if image.path.startswith(prefix)]
 
     def _together(self) -> Found:
@@ -160,8 +162,10 @@ class Following:
     def _move(self, index: "Index") -> None:
         """Give the indexed images the paths that they have from now on; what an index was told stays told."""
         put, remove = [], []
-        for old in self._old if self._images else ():
+        for old in self._old:
             to = self._moved.get(old, old)
+            if not any(_is_in(to, folder) for folder in self._folders):
+                continue  # it is forgotten, and its images with it
             prefix = _prefix(to, self.base)
             for image, rest in self._below(old):
                 if image.path != prefix + rest:
@@ -217,12 +221,12 @@ def told(report: Report, found: Found) -> Report:
     return report
 
 
-def _remembered(metadata: Mapping[str, str]) -> list[str]:
-    """Return the absolute paths of the folders that an index follows; none where its images are at a URL."""
+def _remembered(metadata: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Return what an index's paths are relative to, and the folders that it follows; none at a URL."""
     base = metadata.get("images")
     if not base or "://" in base:
-        return []
-    return [str(Path(base) / folder) for folder in json.loads(metadata.get("folders", '[""]'))]
+        return "", []
+    return base, [str(Path(base) / folder) for folder in json.loads(metadata.get("folders", '[""]'))]
 
 
 def _outermost(folders: Iterable[str]) -> list[str]:

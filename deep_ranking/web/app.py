@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from deep_ranking import __version__
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
-from deep_ranking.web.connections import LONGEST_HEADER, limited
+from deep_ranking.web.connections import LONGEST_HEADER, MOST_SENT, limited
 from deep_ranking.web.public import WithoutPath
 from deep_ranking.web.routes import images, pages, ratings, search
 from deep_ranking.web.safety import Guard
@@ -79,6 +79,8 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)
+        # What the system keeps of an answer is bounded too, so that it is soon known whether it is taken.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_SENT)
     except OSError as error:
         raise DeepRankingError(
             f"{host}, port {port}: cannot listen there ({error}); is it taken? choose another with --port"
@@ -94,6 +96,7 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
         server_header=False,
         http=limited(app.state.site.settings.request_seconds),
         h11_max_incomplete_event_size=LONGEST_HEADER,
+        backlog=256,  # taken at once; with the connections there are, fewer than the files one may have open
         timeout_graceful_shutdown=3,
     )
     # Requests are served side by side, a thread each; BLAS's own threads would only wait for each other.

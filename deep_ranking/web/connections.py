@@ -17,6 +17,9 @@ MOST_CONNECTIONS = 512
 LONGEST_HEADER = 16 << 10
 """Bytes of the header of a request, its address included."""
 
+MOST_SENT = 128 << 10
+"""Bytes of an answer that the system may keep for its reader; Linux takes it twice."""
+
 
 class Budget:
     """An amount that many share. Who would pass it is refused and does not wait: who waits holds what he has.
@@ -68,10 +71,11 @@ class Connection(H11Protocol):
         """Make room for this one, and wait for its first request."""
         super().connection_made(transport)
         self._wait()
-        if len(self.connections) > self.most:
-            others = [other for other in self.connections if other is not self and other.waits()]  # type: ignore[union-attr]
-            if others:
-                min(others, key=lambda other: other._heard).transport.abort()  # type: ignore[union-attr]
+        others = [other for other in self.connections if other is not self and other.waits()]  # type: ignore[union-attr]
+        if others and len(self.connections) > self.most:
+            longest = min(others, key=lambda other: other._heard)  # type: ignore[union-attr]
+            self.connections.discard(longest)  # now: many may come before it is told that it is lost
+            longest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the time."""

@@ -201,6 +201,8 @@ class LimitedAnswer:
             more = message.get("more_body", False) or start + _PART < end
             part = data[start : start + _PART]
             await self._send({"type": "http.response.body", "body": part, "more_body": more})
+            if more:  # others go on meanwhile, and it is noticed where the client has gone
+                await asyncio.sleep(0)
 
     def forget(self) -> None:
         """Give back what the answer took of all together."""

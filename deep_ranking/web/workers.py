@@ -13,15 +13,15 @@ from deep_ranking.web.problems import Problem, busy
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Kind = Literal["search", "decode", "embed", "disk", "map", "pairs", "clusters"]
+Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", "clusters"]
 
 
 class Workers:
     """Kinds of work, each with a number of threads of its own.
 
-    Searches do not wait behind decoding, nor behind what is computed once of a whole index, and no more
-    images are decoded at a time than there are cores (each may take hundreds of megabytes). The network runs
-    one image at a time.
+    Searches do not wait behind decoding, nor behind what is computed once of a whole index; thumbnails not
+    behind originals. No more images are decoded at a time than there are cores (each may take hundreds of
+    megabytes). The network runs one image at a time.
 
     Args:
         seconds: after which the client is told to try again. What has not begun by then never does; what has
@@ -32,15 +32,8 @@ class Workers:
         cores = os.cpu_count() or 1
         self._seconds, self._stopped = seconds, False
         self._running: set[anyio.CancelScope] = set()
-        threads = {
-            "search": cores,
-            "decode": cores,
-            "embed": 1,
-            "disk": 4,
-            "map": 1,
-            "pairs": 1,
-            "clusters": 1,
-        }
+        threads = {"search": cores, "decode": cores, "original": 2, "embed": 1, "disk": 4}
+        threads |= {"map": 1, "pairs": 1, "clusters": 1}
         self._pools = {kind: ThreadPoolExecutor(number, kind) for kind, number in threads.items()}
 
     async def __call__(self, kind: Kind, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:

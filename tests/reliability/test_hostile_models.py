@@ -370,6 +370,23 @@ def test_a_bomb_in_the_metadata(sound, tmp_path):
     assert peak < 10 * 2**20
 
 
+@pytest.mark.parametrize("how", ["stored", "packed", "bomb"])
+def test_what_is_in_an_archive_is_looked_at_as_a_file_is(sound, tmp_path, monkeypatch, how):
+    """The member is no HDF5, and no library comes to read it."""
+    path = tmp_path / "m.keras"
+    path.write_bytes((sound / "model.keras").read_bytes())
+    monkeypatch.setattr(hdf5, "_MOST_BYTES", 10**7)
+    packing = zipfile.ZIP_STORED if how == "stored" else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(path, "a", packing) as archive:
+        archive.writestr(
+            "other.h5", bytes(2 * 10**7) if how == "bomb" else heap((1, 3), (0, 0)) + bytes(1000)
+        )
+    for read in (load_network, read_metadata, Model.load):
+        with pytest.raises(ModelFileError, match=r"m\.keras: .*(a damaged heap|bytes that unpack to 20,)"):
+            read(path)
+    assert read_metadata(sound / "model.keras") == {"made": "here"}
+
+
 def test_no_source_unpickles_or_evaluates():
     """Whatever could run what a file holds; NumPy's `allow_pickle` is false wherever it is named."""
     found = []

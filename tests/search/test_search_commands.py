@@ -163,7 +163,7 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_n
     assert (
         main(["search", "--index", str(tmp_path / "index"), "--image", os.fsdecode(name), "--top", "1"]) == 0
     )
-    assert capfdbinary.readouterr().out.endswith(b"0.000000    " + name + b"\n")
+    assert capfdbinary.readouterr().out.endswith(b"0.000000  " + name + b"\n")
 
 
 @pytest.mark.parametrize(
