@@ -198,8 +198,8 @@ def _weights(text: str) -> dict[str, float]:
 def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Triplets | None]":
     """Return what to learn from, and the validation triplets if there are any; resolve `args.preset`.
 
-    On features it is learned from classes: those of triplets, where --triplets names them or triplets.txt lies
-    here beside dataset/, or the folders of --dataset.
+    On features it is learned from classes: those of triplets, where --triplets names them or triplets.txt
+    lies here beside dataset/, or the folders of --dataset.
 
     Images of the validation triplets are left out of class folders that are learned from.
 
