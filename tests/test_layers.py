@@ -226,7 +226,10 @@ def test_the_whole_can_be_read():
 
 
 LIGHT = {f"deep_ranking.{name}" for name in ("errors", "settings", "cli")}
-LIGHT |= {f"deep_ranking.cli.{name}" for name in ("checks", "parser", "shared", "training_data")}
+LIGHT |= {
+    f"deep_ranking.cli.{name}"
+    for name in ("checks", "image_folders", "parser", "places", "shared", "training_data")
+}
 
 
 def heavy_at_the_top(tree: ast.Module) -> list[str]:

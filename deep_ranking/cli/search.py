@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import checks, shared
+from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError
 
@@ -29,7 +29,7 @@ MAIN = ("top", "open", "folder", "within", "model")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `search`."""
-    shared.add_place(parser, "what is searched")
+    places.add_place(parser, "what is searched")
     add = parser.add_argument
     about = "the query, a file or a path in the index; of several, their mean is searched"
     add("images", nargs="*", metavar="IMAGE", help=about)
@@ -93,8 +93,8 @@ def run(args: argparse.Namespace) -> None:
             print(f"{hit.distance:.6f}  {label}{hit.path}")
     if args.open or args.html:
         _show(hits, args)
-    asked = args.place or f"--index {args.index}"
-    more = [] if args.open or args.html else [f"search {asked} {shared.typed(queries[0])} --open"]
+    asked = places.asked(args)
+    more = [] if args.open or args.html else [f"search {asked} {places.typed(queries[0])} --open"]
     shared.tell_next(args, *more, f"duplicates {asked}", f"serve {asked}")
 
 
