@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from deep_ranking.cli import shared
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, one_line
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Index
@@ -136,7 +136,7 @@ def _tell_engine(engine: str, precision: str) -> None:
 
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
     for path, error in sorted(report.skipped.items()):
-        print(f"skipped {path}: {error}", file=sys.stderr)
+        print(one_line(f"skipped {path}: {error}"), file=sys.stderr)
     counts = ", ".join(f"{value:,} {name}" for name, value in asdict(report).items() if name != "skipped")
     told = f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped"
     print(told, file=sys.stderr if to_stderr else sys.stdout)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import shared
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, one_line
 
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model
@@ -53,9 +53,10 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"query": args.image, "images": folder, "hits": [asdict(hit) for hit in hits]}))
         return
-    width = max((len(hit.label) for hit in hits), default=0)
-    for hit in hits:
-        print(f"{hit.distance:.6f}  {hit.label:<{width}}  {hit.path}")
+    labels = [one_line(hit.label) for hit in hits]
+    width = max(map(len, labels), default=0)
+    for hit, label in zip(hits, labels, strict=True):
+        print(f"{hit.distance:.6f}  {label:<{width}}  {one_line(hit.path)}")
 
 
 def _load(model: str | None) -> "Model":
