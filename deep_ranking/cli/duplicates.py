@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import places, shared
+from deep_ranking.errors import one_line
 
 if TYPE_CHECKING:
     from deep_ranking.search.duplicates import Group
@@ -70,6 +71,7 @@ def _print_table(groups: "list[Group]", within: float) -> None:
     for number, group in enumerate(groups, 1):
         print(f"group {number}: {len(group.images)} images")
         for image in group.images:
-            print(f"  {image.distance:.6f}  {'copy' if image.path in group.copies else '    '}  {image.path}")
+            kind = "copy" if image.path in group.copies else "    "
+            print(f"  {image.distance:.6f}  {kind}  {one_line(image.path)}")
     images = sum(len(group.images) for group in groups)
     print(f"{len(groups)} {'group' if len(groups) == 1 else 'groups'} of {images} images within {within:g}")
