@@ -3,7 +3,7 @@
 Descriptions are what is read: each a vector of unit length for an image. Blended, they are the embedding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -28,10 +28,18 @@ from deep_ranking.network.weights import load_weights
 Affine = tuple[np.ndarray, np.ndarray]
 """A mean (d,) and axes (d, k): x -> (x - mean) @ axes."""
 
-_POOLINGS = {
+
+def _grid(name: str) -> Callable[[Any], Any]:
+    """Return what takes the means of each channel in windows of 3x3 positions, at every second one."""
+    cells, flat = layers.AveragePooling2D(3, 2, name=f"{name}_cells"), layers.Flatten(name=name)
+    return lambda x: flat(cells(x))
+
+
+_POOLINGS: dict[str, Callable[..., Callable[[Any], Any]]] = {
     "mean": layers.GlobalAveragePooling2D,
     "spread": Spread,
     "quadrants": Quadrants,
+    "grid": _grid,
     "second_moments": SecondMoments,
 }
 

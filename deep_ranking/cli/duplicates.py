@@ -8,7 +8,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import places, shared
+from deep_ranking.errors import one_line
 
 if TYPE_CHECKING:
     from deep_ranking.search.duplicates import Group
@@ -23,7 +24,7 @@ MAIN = ("within", "open", "html", "json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `duplicates`."""
-    shared.add_place(parser, "what is looked through")
+    places.add_place(parser, "what is looked through")
     about = "images this near are alike (default: 0.1)"
     parser.add_argument("--within", type=float, default=0.1, metavar="D", help=about)
     parser.add_argument("--open", action="store_true", help="show the groups as pictures, in the browser")
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
         shared.write_page(page, args.html, "duplicates", args.open)
         if args.html:
             print(args.html)
-    asked = args.place or f"--index {args.index}"
+    asked = places.asked(args)
     more = [] if args.open or args.html or not groups else [f"duplicates {asked} --open"]
     shared.tell_next(args, *more, f"serve {asked}")
 
@@ -70,6 +71,7 @@ def _print_table(groups: "list[Group]", within: float) -> None:
     for number, group in enumerate(groups, 1):
         print(f"group {number}: {len(group.images)} images")
         for image in group.images:
-            print(f"  {image.distance:.6f}  {'copy' if image.path in group.copies else '    '}  {image.path}")
+            kind = "copy" if image.path in group.copies else "    "
+            print(f"  {image.distance:.6f}  {kind}  {one_line(image.path)}")
     images = sum(len(group.images) for group in groups)
     print(f"{len(groups)} {'group' if len(groups) == 1 else 'groups'} of {images} images within {within:g}")

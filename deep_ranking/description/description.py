@@ -1,19 +1,19 @@
 """The default description of images: what an index embeds with where no model is given."""
 
-import base64
 import hashlib
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from deep_ranking.blend.learn import Components
+from deep_ranking.description.components import LOOKS, Map
 from deep_ranking.description.reader import PARTS, SIDE, VERSION, Reader, open_reader
 from deep_ranking.embedding.encoder import Encoder
 from deep_ranking.errors import DeepRankingError, expect, reason
+from deep_ranking.images.decode import ImageError, Source
 from deep_ranking.images.loader import load_batches
 from deep_ranking.progress import progress
 
@@ -24,44 +24,32 @@ _ROWS = 1600  # images that components are fitted on
 _BATCH = 32
 
 
-class Part(NamedTuple):
-    """What is made of a part of what is read: so many components, whitened by a power, and its weight."""
-
-    components: int
-    power: float
-    weight: float
-
-
-LOOKS = {
-    "balanced": {"last": Part(256, 0.25, 1.0), "lower": Part(128, 0.5, 0.4), "colour": Part(32, 0.0, 0.1)},
-    "people": {"last": Part(256, 0.0, 1.0), "lower": Part(256, 0.5, 0.7), "colour": Part(64, 0.0, 0.3)},
-    "classes": {"last": Part(256, 0.5, 1.0), "lower": Part(64, 0.5, 0.1), "colour": Part(32, 0.5, 0.05)},
-}
-"""By name, points between what people call similar and what is of one class (docs/experiments.md)."""
-
-
 class Description(Encoder):
-    """Embeds images with nothing to train: what a reader sees, and components of it.
+    """Embeds images with nothing to train: MobileNetV2 read at two depths, with colour, and components.
+
+    416 numbers an image, of unit length. Images are decoded and resized as `Model` does.
 
     Args:
-        look: a name in `LOOKS`.
-        components: by part.
+        look: the name of what people call similar ("people"), of one class ("classes"), or between them.
+        map: from what is read to the vector.
         reader: what reads the images.
+
+    Attributes:
+        fingerprint: changes whenever the vectors would: with the weights, the map, and what is read.
+
+    Source: MobileNetV2, Sandler et al. 2018; the choice of what is read, docs/experiments.md.
     """
 
-    def __init__(self, look: str, components: Mapping[str, Components], reader: Reader):
-        expect("look", look in LOOKS, f"one of {', '.join(LOOKS)}", look)
-        self.look, self.components, self.reader = look, dict(components), reader
-        told = hashlib.sha256("\0".join((look, str(VERSION), reader.weights)).encode())
-        for name, component in self.components.items():
-            for array in component:
-                told.update(f"{name}{array.shape}".encode() + np.ascontiguousarray(array, "<f2").tobytes())
-        self.fingerprint = told.hexdigest()
+    def __init__(self, look: str, map: Map, reader: Reader):
+        self.look, self.map, self.reader = look, map, reader
+        told = {"version": VERSION, "weights": reader.weights, "map": map.to_json()}
+        self.fingerprint = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        self._fitted: dict[Any, np.ndarray] = {}  # vectors of what was fitted on, until they are used
 
     @classmethod
     def fit(
         cls,
-        paths: Sequence[str | os.PathLike[str]] | Sequence[bytes],
+        paths: Sequence[str | os.PathLike[str]] | Sequence[bytes] = (),
         look: str = "balanced",
         weights: str | os.PathLike[str] | None = None,
         engine: str = "auto",
@@ -69,41 +57,58 @@ class Description(Encoder):
         seed: int = 0,
         quiet: bool = True,
     ) -> "Description":
-        """Fit the components on some of the images that are to be embedded; those that cannot be read, not.
+        """Fit the components on images that are to be embedded, with those of many others as a start.
+
+        What was read is kept until it is first embedded, so fitting and embedding read an image once.
 
         Args:
-            paths: the images, as paths or as encoded bytes; of more than 1,600 a random sample is used.
+            paths: the images, as paths or as encoded bytes; of more than 1,600 a random sample is used, and
+                those that cannot be read are not. None at all gives a description for any images: better
+                than the last layer, and not as good as one fitted on the images themselves.
             look: "balanced", "people" or "classes".
-            weights, engine, precision: as of `reader.open_reader`.
+            weights: a file of MobileNetV2's; None takes what `load()` takes.
+            engine: "openvino", "keras", or "auto": OpenVINO where it is installed.
+            precision: of OpenVINO: "float32", "bfloat16", or "auto".
             seed: of the sample.
             quiet: no progress bar.
 
         Raises:
-            DeepRankingError: no image can be read; as of `reader.open_reader`.
+            DeepRankingError: of the images given none can be read; no such look; no weights can be had.
+            MissingExtraError: the engine is not installed.
         """
         expect("look", look in LOOKS, f"one of {', '.join(LOOKS)}", look)
         reader = open_reader(weights, engine, precision)
         order = np.random.default_rng(seed).permutation(len(paths))[:_ROWS]
         sample: list[Any] = [paths[i] for i in np.sort(order)]
-        found: dict[str, list[np.ndarray]] = {name: [] for name in PARTS}
-        error: Exception | None = None
-        with progress((), "describing", "images", total=len(sample), quiet=quiet) as bar:
+        found: list[np.ndarray] = [np.empty((0, sum(PARTS.values())), np.float32)]
+        keys = [_key(path) for path in sample]  # before reading, so that no later content gets this vector
+        contents: list[Any] = []
+        errors: list[ImageError] = []
+        with progress((), "describing", "images", total=len(sample), quiet=quiet or not sample) as bar:
             for batch in load_batches(sample, (SIDE, SIDE), _BATCH):
-                error = batch.failures[0][1] if batch.failures else error
+                errors += [error for _, error in batch.failures]
                 if len(batch.images):
-                    for name, rows in reader(batch.images).items():
-                        found[name].append(rows)
-                bar.update(len(batch.images) + len(batch.failures))
-        if not found["last"]:
-            why = f"none of {len(paths)} can be read ({error})" if error else "none"
-            raise DeepRankingError(f"expected images to describe, found {why}")
-        parts = {name: np.concatenate(rows) for name, rows in found.items()}
-        return cls(look, {name: _fit(parts[name], part, seed) for name, part in LOOKS[look].items()}, reader)
+                    found.append(reader(batch.images))
+                contents += [keys[place] for place in batch.positions]
+                bar.update(len(batch.positions) + len(batch.failures))
+        if sample and not contents:
+            raise DeepRankingError(f"none of {len(sample)} images can be read, the first: {errors[0]}")
+        parts = split(np.concatenate(found))
+        made = cls(look, Map.fit(parts, look), reader)
+        vectors = made.map(parts)
+        made._fitted = {content: vector for content, vector in zip(contents, vectors, strict=True) if content}
+        return made
+
+    def __repr__(self) -> str:
+        return f"<Description, {self.look}: images of {SIDE} x {SIDE} pixels -> {self.dimension:,} numbers>"
+
+    def __reduce__(self) -> tuple[Any, ...]:  # another process has its own reader
+        return Description.from_metadata, (self.metadata(),)
 
     @property
     def dimension(self) -> int:
         """Length of an embedding."""
-        return sum(part.axes.shape[1] for part in self.components.values())
+        return self.map.dimension
 
     @property
     def size(self) -> tuple[int, int]:
@@ -114,22 +119,38 @@ class Description(Encoder):
         """Embed decoded images, (n, 224, 224, 3), RGB 0..255, as (n, d) float32 of unit length."""
         if not len(images):
             return np.zeros((0, self.dimension), np.float32)
-        return self.vectors(self.reader(images))
+        return self.map(split(self.reader(images)))
 
-    def vectors(self, parts: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the embeddings of what was read, (n, d) float32 of unit length."""
-        look = LOOKS[self.look]
-        weighed = [
-            _unit(part(parts[name])) * np.float32(look[name].weight ** 0.5)
-            for name, part in self.components.items()
+    def _embed(
+        self, sources: Sequence[Source], batch_size: int, workers: int | None, quiet: bool
+    ) -> tuple[np.ndarray, list[tuple[int, ImageError]]]:
+        """Embed; what was fitted on, and has the same content still, is taken from there, once."""
+        kept = self._take(sources) if self._fitted else {}
+        if not kept:
+            return super()._embed(sources, batch_size, workers, quiet)
+        rest = [place for place in range(len(sources)) if place not in kept]
+        found, failed = super()._embed([sources[place] for place in rest], batch_size, workers, quiet)
+        failures = [(rest[place], error) for place, error in failed]
+        broken = {place for place, _ in failures}
+        fresh = iter(found)
+        vectors = [
+            kept[place] if place in kept else next(fresh)
+            for place in range(len(sources))
+            if place not in broken
         ]
-        return _unit(np.concatenate(weighed, axis=1))
+        return np.stack(vectors), failures
+
+    def _take(self, sources: Sequence[Source]) -> dict[int, np.ndarray]:
+        keys = {place: _key(source) for place, source in enumerate(sources)}
+        found = {place: self._fitted[key] for place, key in keys.items() if key in self._fitted}
+        for place in found:
+            self._fitted.pop(keys[place], None)
+        return found
 
     def metadata(self) -> dict[str, str]:
         """Return what an index keeps, so that `from_metadata` gives this description again."""
-        about = {"version": VERSION, "look": self.look, "weights": self.reader.weights}
-        about["components"] = base64.b64encode(self._packed()).decode()
-        return {KEY: json.dumps(about)}
+        told = {"version": VERSION, "look": self.look, "weights": self.reader.weights}
+        return {KEY: json.dumps({**told, "map": self.map.to_json()})}
 
     @classmethod
     def from_metadata(
@@ -143,32 +164,24 @@ class Description(Encoder):
 
         Args:
             metadata: of the index.
-            weights, engine, precision: as of `reader.open_reader`.
+            weights, engine, precision: as of `fit`.
 
         Raises:
-            DeepRankingError: there is none, or one of another version; as of `reader.open_reader`.
+            DeepRankingError: there is none, or one of another version; the weights at hand are others.
+            MissingExtraError: the engine is not installed.
         """
         try:
-            about = json.loads(metadata[KEY])
-            expect("version of the description", about["version"] == VERSION, str(VERSION), about["version"])
-            arrays = np.load(io.BytesIO(base64.b64decode(about["components"])), allow_pickle=False)
-            names = LOOKS[about["look"]]
-            found = {name: Components(arrays[f"{name}_mean"], arrays[f"{name}_axes"]) for name in names}
-        except DeepRankingError:
-            raise
-        except Exception as error:
+            told = json.loads(metadata[KEY])
+            version, look, digest, found = (told[name] for name in ("version", "look", "weights", "map"))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise DeepRankingError(
                 f"description: expected what Description.metadata gives, found other text ({reason(error)})"
             ) from error
-        return cls(about["look"], found, open_reader(weights, engine, precision, about["weights"]))
-
-    def _packed(self) -> bytes:
-        file = io.BytesIO()
-        arrays: dict[str, Any] = {}
-        for name, (mean, axes) in self.components.items():
-            arrays |= {f"{name}_mean": mean.astype(np.float16), f"{name}_axes": axes.astype(np.float16)}
-        np.savez(file, **arrays)
-        return file.getvalue()
+        if version != VERSION:
+            raise DeepRankingError(
+                f"description: expected one of version {VERSION}, found {version!r}; make the index anew"
+            )
+        return cls(str(look), Map.from_json(found), open_reader(weights, engine, precision, str(digest)))
 
 
 def embedder_of(
@@ -184,7 +197,7 @@ def embedder_of(
         metadata: of the index.
         model: a model file, where another one is meant than the index remembers.
         engine, precision: as of `deep_ranking.load`.
-        weights: of the description's network; see `reader.open_reader`.
+        weights: of the description's network; see `Description.fit`.
 
     Raises:
         DeepRankingError: it remembers neither; as of `deep_ranking.load` and `Description.from_metadata`.
@@ -201,14 +214,18 @@ def embedder_of(
     return Model.load(model, engine, precision)
 
 
-def _fit(vectors: np.ndarray, part: Part, seed: int) -> Components:
-    """Return components in float16's precision, as they are kept."""
-    if len(vectors) < 2:  # their spread is unknown: any directions
-        random = np.random.default_rng(seed).normal(size=(part.components + 1, vectors.shape[1]))
-        vectors = np.concatenate([vectors, vectors[:1] + random / vectors.shape[1]])
-    found = Components.fit(vectors, part.components, part.power, seed=seed)
-    return Components(*(array.astype(np.float16).astype(np.float32) for array in found))
+def split(read: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what a reader gives, (n, 2965), by part."""
+    ends = np.cumsum(list(PARTS.values()))[:-1]
+    return dict(zip(PARTS, np.split(read, ends, axis=1), strict=True))
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+def _key(source: Source) -> Any:
+    """Return what tells contents apart: of a file its size and change time, as in an index; None: nothing."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).digest()
+    try:
+        found = Path(source).stat()  # type: ignore[arg-type] # what is no path is told below
+    except (OSError, TypeError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

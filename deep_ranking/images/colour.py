@@ -1,5 +1,6 @@
 """Colours as the file means them, turned into sRGB: embedded profiles, PNG's and AVIF's own words, HDR."""
 
+import io
 import struct
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
+from deep_ranking.images.depth import scale_grey
 from deep_ranking.images.forms import notice
 
 ALIKE = 2
@@ -15,7 +17,7 @@ ALIKE = 2
 IGNORED = "the colour profile is damaged or of another kind of image, and was ignored"
 
 WHITE_NITS, PEAK_NITS = 203.0, 1000.0
-"""HDR's reference white (ITU-R BT.2408), shown as white; and what is taken as the brightest there is."""
+"""HDR's reference white (ITU-R BT.2408), and the brightest light that is told from still brighter ones."""
 
 _D65, _DCI = (0.3127, 0.3290), (0.314, 0.351)
 _SRGB = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060, *_D65)
@@ -73,15 +75,40 @@ def meaning(info: dict[Any, Any], code: tuple[int, int] | None) -> Means:
     return Means() if usual else Means(None, primaries, gamma)
 
 
+def flatten(image: Image.Image, file: Image.Image) -> Image.Image:
+    """Turn an image of any mode into sRGB and lay transparency on white, by what was said in its file."""
+    if image.mode == "LAB" or (image.mode == "RGB" and not image.info):
+        return image.convert("RGB")
+    nclx = file.info.get("nclx_profile")  # of HEIC
+    code = (
+        (nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else file.info.get("code_points")
+    )
+    means = meaning(file.info, code)
+    if image.mode.startswith("I") or image.mode == "F":
+        return to_srgb(scale_grey(image, getattr(file, "tag_v2", {})), means)
+    if not image.has_transparency_data:
+        return to_srgb(image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB"), means)
+    if image.mode == "LA" or (image.mode == "L"):
+        grey, alpha = image.convert("LA").split()
+        colours = to_srgb(grey, means)
+    else:
+        image = image.convert("RGBA")
+        colours, alpha = to_srgb(image.convert("RGB"), means), image.getchannel("A")
+    colours.putalpha(alpha)
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours).convert("RGB")
+
+
 def to_srgb(image: Image.Image, means: Means) -> Image.Image:
     """Turn an image of mode L, RGB or CMYK into sRGB, of mode RGB.
 
     A grey image may have a profile of colours. One that cannot be used is ignored, and noticed.
     """
     if means.hdr:
-        return image.convert("RGB").filter(_tone_map(means.primaries, means.hdr))
+        image = image.convert("RGB")
+        most = max(high for _, high in image.getextrema())  # type: ignore[misc, union-attr]
+        return image.filter(_tone_map(means.primaries, means.hdr, min(-(-most // 8) * 8, 255)))
     if means.profile is None and means.gamma is None and means.primaries == _SRGB:
-        return image.convert("RGB")
+        return _in_rgb(image)
     try:
         profile = means.profile or matrix_profile(means.primaries, means.gamma)
         if image.mode == "L" and profile[16:20] == b"RGB ":
@@ -91,30 +118,39 @@ def to_srgb(image: Image.Image, means: Means) -> Image.Image:
         transform = False
     if transform is False:
         notice(IGNORED)
-    return transform.apply(image) if transform else image.convert("RGB")
+    return transform(image) if transform else _in_rgb(image)
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")  # which copies
 
 
 @lru_cache(maxsize=64)
 def transform_of(profile: bytes, mode: str) -> Any:
-    """Return what turns an image into sRGB by an ICC profile; None: it is sRGB; False: it cannot be used."""
+    """Return what turns images into sRGB by a profile; None: it is sRGB itself; False: it is of no use."""
     if profile[16:20] != _SPACES[mode]:
         return False
-    import io
-
-    from PIL import ImageCms
+    from PIL import ImageCms  # a fifth of the decoder's own start, for files that need it
 
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        made = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        # lcms's own shorter tables leave the darkest greys of a linear profile 10 levels too dark.
+        flags: Any = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        made = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB", flags=flags)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return False
     if mode == "CMYK":
-        return made
+        return made.apply
     steps = np.rint(np.linspace(0, 255, 256 if mode == "L" else 11)).astype(np.uint8)
     probe = steps[None] if mode == "L" else np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
     image = Image.fromarray(np.ascontiguousarray(probe))
-    changed = np.asarray(made.apply(image)).astype(int) - np.asarray(image.convert("RGB"))
-    return made if np.abs(changed).max() > ALIKE else None
+    found = made.apply(image)
+    if np.abs(np.asarray(found).astype(int) - np.asarray(image.convert("RGB"))).max() <= ALIKE:
+        return None
+    if mode == "RGB":
+        return made.apply
+    table = np.asarray(found)[0].T.ravel().tolist()  # of three times 256 greys
+    return lambda grey: Image.merge("RGB", [grey] * 3).point(table)
 
 
 def matrix_profile(primaries: tuple[float, ...], gamma: float | None) -> bytes:
@@ -162,41 +198,59 @@ def _to_xyz(primaries: tuple[float, ...], adapt: bool = False) -> np.ndarray:
     return np.linalg.inv(_BRADFORD) @ scale @ _BRADFORD @ matrix
 
 
-@lru_cache(maxsize=8)
-def _tone_map(primaries: tuple[float, ...], curve: int, steps: int = 65) -> ImageFilter.Color3DLUT:
+@lru_cache(maxsize=16)
+def _tone_map(primaries: tuple[float, ...], curve: int, most: int, steps: int = 65) -> ImageFilter.Color3DLUT:
     blue, green, red = np.meshgrid(*[np.linspace(0, 1, steps)] * 3, indexing="ij")
-    shown = show_hdr(np.stack([red, green, blue], -1).reshape(-1, 3), primaries, curve)
+    shown = show_hdr(np.stack([red, green, blue], -1).reshape(-1, 3), primaries, curve, most / 255)
     return ImageFilter.Color3DLUT(steps, shown.astype(np.float32).ravel(), _copy_table=False)
 
 
-def show_hdr(numbers: np.ndarray, primaries: tuple[float, ...], curve: int) -> np.ndarray:
+def show_hdr(numbers: np.ndarray, primaries: tuple[float, ...], curve: int, most: float = 1) -> np.ndarray:
     """Map HDR to what a viewer shows on a screen without it.
 
-    Light is measured in reference whites; the brightest of an image's three, m, becomes m (1 + m / p^2) /
-    (1 + m) with the peak p, hue kept (extended Reinhard, as Chromium does it), then the gamut is cut to sRGB.
+    The reference white tone mapping of SMPTE ST 2094-50, by which Chromium shows such files: the brightest of
+    a pixel's three says by how much all three are dimmed, so that hue is kept; the peak becomes white, light
+    up to the reference white is dimmed by up to a half, the more the higher the peak. Where Chromium takes
+    any file's peak for 1,000 nits, here it is the image's own, up to that: what needs no HDR stays as it is.
 
     Args:
         numbers: (n, 3), 0..1, as coded.
         primaries: x and y of red, green, blue and white.
         curve: 16 for PQ, 18 for HLG (ITU-T H.273; the formulas are ITU-R BT.2100's).
+        most: the largest number in the image, 0..1.
 
     Returns:
         (n, 3), 0..1, coded as sRGB.
     """
-    if curve == _PQ:
-        power = numbers ** (1 / 78.84375)
-        light = np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)
-        light = 10_000 * light ** (1 / 0.1593017578125)
-    else:
-        a, b, c = 0.17883277, 0.28466892, 0.55991073
-        scene = np.where(numbers <= 0.5, numbers**2 / 3, (np.exp((numbers - c) / a) + b) / 12)
-        bright = scene @ _to_xyz(primaries)[1]
-        light = PEAK_NITS * scene * np.maximum(bright, 1e-9)[:, None] ** 0.2
-    light, peak = light / WHITE_NITS, PEAK_NITS / WHITE_NITS
-    most = light.max(axis=1, keepdims=True)
-    light = light * (1 + most / peak**2) / (1 + most)
+    peak = min(float(_light(np.full((1, 3), most), primaries, curve).max()), PEAK_NITS / WHITE_NITS)
+    light = _light(numbers, primaries, curve)
+    brightest = np.maximum(light.max(axis=1, keepdims=True), 1e-9)
+    light = light * _dimmed(brightest, max(peak, 1.0)) / brightest
     linear = np.clip(light @ (np.linalg.inv(_to_xyz(_SRGB)) @ _to_xyz(primaries)).T, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _light(numbers: np.ndarray, primaries: tuple[float, ...], curve: int) -> np.ndarray:
+    """Return the light of coded numbers on the screen, in reference whites."""
+    if curve == _PQ:
+        power = numbers ** (1 / 78.84375)
+        part = np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)
+        return 10_000 / WHITE_NITS * part ** (1 / 0.1593017578125)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    scene = np.where(numbers <= 0.5, numbers**2 / 3, (np.exp((numbers - c) / a) + b) / 12)
+    bright = scene @ _to_xyz(primaries)[1]
+    return PEAK_NITS / WHITE_NITS * scene * np.maximum(bright, 1e-9)[:, None] ** 0.2
+
+
+def _dimmed(light: np.ndarray, peak: float) -> np.ndarray:
+    """Return 0..1 for light in reference whites: a line up to 1, then Bezier's curve to (peak, 1)."""
+    white = 1 - 0.5 * np.log(peak) / np.log(PEAK_NITS / WHITE_NITS)
+    middle_x, middle_y = 0.35 + 0.65 / white, 0.35 * white + 0.65
+    a, b = 1 - 2 * middle_x + peak, 2 * (middle_x - 1)
+    over = np.clip(light, 1, peak) - 1
+    t = 2 * over / np.maximum(b + np.sqrt(b * b + 4 * a * over), 1e-9)
+    above = (1 - t) ** 2 * white + 2 * t * (1 - t) * middle_y + t * t
+    return np.where(light <= 1, white * light, above)
 
 
 def _code_in(profile: bytes, primaries: bool = False) -> int:

@@ -47,9 +47,9 @@ def why_no_image(path: str) -> str | None:
     there, the image is decoded, so that what is said is true.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = open(f"{folder}/a.jpg", "wb").write(b"text")
+        ...     _ = pathlib.Path(folder, "a.jpg").write_bytes(b"text")
         ...     why_no_image(f"{folder}/a.jpg")
         'not an image'
     """
@@ -118,7 +118,7 @@ def _number(data: bytes) -> int:
 def _boxes_fit(file: int, size: int) -> bool:
     """Tell whether the boxes of an ISO file (HEIC, AVIF, JPEG XL) end where it does."""
     place = 0
-    for _ in range(64):
+    for number in range(64):
         os.lseek(file, place, os.SEEK_SET)
         box = os.read(file, 16)
         length = _number(box[:4])
@@ -127,7 +127,7 @@ def _boxes_fit(file: int, size: int) -> bool:
         length = _number(box[8:16]) if length == 1 else length
         place += length
         if length < 8 or place >= size:
-            return place == size and length >= 8
+            return place == size and length >= 8 and number > 0
     return True
 
 

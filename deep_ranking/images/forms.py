@@ -65,6 +65,14 @@ def kind(head: bytes) -> str | None:
     return next((kind for pattern, kind in _KINDS if pattern.match(head)), None)
 
 
+def media_type(head: bytes) -> str:
+    """Return how the web calls a file's format; of several pictures in one JPEG a browser shows the first."""
+    found = kind(head) or ""
+    return {"HEIF": "image/heic", "RAW": "image/x-raw", "PPM": "image/x-portable-anymap"}.get(
+        found, f"image/{found.lower()}" if found else "application/octet-stream"
+    )
+
+
 def why_unreadable(head: bytes) -> str | None:
     """Tell by a file's first bytes why it is not read: which extra is missing; "": its format is unknown.
 

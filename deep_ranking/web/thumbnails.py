@@ -7,9 +7,10 @@ import logging
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from deep_ranking.images.decode import read_size, read_thumbnail
+from deep_ranking.images.decode import VERSION, read_size, read_thumbnail
 from deep_ranking.search.image import Image
 from deep_ranking.web.problems import Problem
 
@@ -23,7 +24,6 @@ _LARGEST = 1 << 30  # bytes of a file whose size the index does not know
 
 _LARGE = 16 << 20  # pixels
 _one_large = threading.Lock()
-"""Held while an image of many pixels is decoded, which may take some hundred megabytes: one at a time."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,15 +61,26 @@ def read_indexed(folder: str | None, image: Image) -> bytes:
     return data
 
 
+@contextlib.contextmanager
+def decoding(data: bytes) -> Iterator[None]:
+    """Let images of many pixels be decoded one at a time: each may take hundreds of megabytes.
+
+    Raises:
+        ImageError: the header cannot be read.
+    """
+    width, height = read_size(data)
+    with _one_large if width * height > _LARGE else contextlib.nullcontext():
+        yield
+
+
 def make_thumbnail(data: bytes, size: int) -> bytes:
-    """Return an encoded image as a WebP file that fits into a square.
+    """Return an encoded image as a WebP file, in sRGB, that fits into a square.
 
     Raises:
         ImageError: it cannot be decoded.
     """
-    width, height = read_size(data)
     encoded = io.BytesIO()
-    with _one_large if width * height > _LARGE else contextlib.nullcontext():
+    with decoding(data):
         read_thumbnail(data, size).save(encoded, "WEBP", quality=80, method=2)
     return encoded.getvalue()
 
@@ -139,6 +150,11 @@ def _prepared(name: str) -> sqlite3.Connection:
     database = sqlite3.connect(name, timeout=10, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
+        if (
+            database.execute("PRAGMA user_version").fetchone()[0] != VERSION
+        ):  # made by a decoder of other colours
+            database.execute("DROP TABLE IF EXISTS thumbnails")
+            database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("PRAGMA synchronous = OFF")  # what a crash of the machine costs is made again
         database.execute(
             "CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY AUTOINCREMENT,"
