@@ -197,7 +197,8 @@ def _as_on_disk(value: Any) -> Any:
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:
-    record.msg, record.args = one_line(record.getMessage()), None
+    if not getattr(record, "is_table", False):  # whose cells are lines without breaks
+        record.msg, record.args = one_line(record.getMessage()), None
     return True
 
 
