@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deep_ranking.images.decode import ImageError, read_thumbnail
-from deep_ranking.search.duplicates import Group
+from deep_ranking.search.groups import Group, summary
 
 SIDE = 96
 """Of the square that a picture stands in, in CSS pixels; its file has at most twice as many."""
@@ -127,36 +127,44 @@ img { width: 100%; height: 10rem; object-fit: contain; display: block; }
 """
 
 
-def duplicates_page(groups: Iterable[Group], within: float, folder: str) -> Iterator[str]:
+MARKS = {"": "", "copy": "exact copy", "link": "link"}
+"""What an image of a group is called, by what `Group.rows` says of it."""
+
+
+def duplicates_page(groups: Iterable[Group], within: float | None, folder: str) -> Iterator[str]:
     """Yield the parts of an HTML page, each picture inside it as a small JPEG.
 
     Args:
         groups: as `find_duplicates` gives them.
-        within: the threshold they were found with.
+        within: the threshold they were found with; None for the pixels.
         folder: that the images' paths are relative to.
     """
+    rule = (
+        "Copies of one picture." if within is None else f"Images joined by distances of {within:g} or less."
+    )
     yield (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Near-duplicates</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>Near-duplicates</h1>\n"
-        f"<p>Images joined by distances of {within:g} or less, each with its distance to the first of its"
-        " group. Nothing was deleted.</p>\n"
+        f"<p>{rule} Each is shown with the distance of its vector to that of the one to keep; nothing was"
+        " deleted.</p>\n"
     )
-    number = 0
-    for number, group in enumerate(groups, 1):
-        yield f"<h2>Group {number} &middot; {len(group.images)} images</h2>\n<ul>\n"
-        for image in group.images:
+    shown = []
+    for group in groups:
+        shown.append(group)
+        kept = f" &middot; keep {html.escape(group.keep)} ({group.reason})" if group.keep else ""
+        yield f"<h2>Group {len(shown)} &middot; {len(group.images)} images{kept}</h2>\n<ul>\n"
+        for image, kind, words in group.rows():
             name = html.escape(image.path)
             picture = _page_picture(Path(folder) / image.path, name)
-            copy = ' <span class="copy">exact copy</span>' if image.path in group.copies else ""
+            marks = "keep" * (image.path == group.keep), MARKS[kind]
+            told = "".join(f' <span class="copy">{mark}</span>' for mark in marks if mark)
             yield (
-                f'<li><div class="picture">{picture}</div>'
-                f'<div class="words">{name}<div>{image.distance:.4f}{copy}</div></div></li>\n'
+                f'<li><div class="picture">{picture}</div><div class="words">{name}'
+                f"<div>{image.distance:.4f}{told}</div><div>{', '.join(words)}</div></div></li>\n"
             )
         yield "</ul>\n"
-    if not number:
-        yield "<p>There are none.</p>\n"
-    yield "</body>\n</html>\n"
+    yield f"<p>{summary(shown, within) if shown else 'There are none.'}</p>\n</body>\n</html>\n"
 
 
 def _page_picture(path: Path, name: str) -> str:
