@@ -228,7 +228,7 @@ def test_the_whole_can_be_read():
 LIGHT = {f"deep_ranking.{name}" for name in ("errors", "settings", "cli")}
 LIGHT |= {
     f"deep_ranking.cli.{name}"
-    for name in ("checks", "image_folders", "parser", "places", "shared", "training_data")
+    for name in ("checks", "image_folders", "parser", "places", "shared", "streams", "training_data")
 }
 
 

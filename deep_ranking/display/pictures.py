@@ -168,8 +168,8 @@ def duplicates_page(groups: Iterable[Group], within: float | None, folder: str) 
         "Copies of one picture." if within is None else f"Images joined by distances of {within:g} or less."
     )
     yield (
-        f"{_head('Near-duplicates')}<p>{rule} Each is shown with the distance of its vector to that of the one "
-        "to keep; nothing was deleted.</p>\n"
+        f"{_head('Near-duplicates')}<p>{rule} Each is shown with the distance of its vector to that of the "
+        "one to keep; nothing was deleted.</p>\n"
     )
     shown = []
     for group in groups:
