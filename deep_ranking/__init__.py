@@ -17,7 +17,7 @@ _NAMES = names_by_module(
         "embedding.model": "load Model",
         "embedding.engines": "make_engine resolve:resolve_engine has_accelerator",
         # description: what embeds where there is no model
-        "description.description": "Description embedder_of split:split_readings",
+        "description.description": "Description embedder_of split:split_reading",
         "description.components": "LOOKS Map:DescriptionMap Prior:DescriptionPrior save_prior",
         "description.reader": "open_reader",
         # triplets: who is compared with whom

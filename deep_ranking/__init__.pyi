@@ -9,7 +9,7 @@ from deep_ranking.embedding.engines import resolve as resolve_engine
 from deep_ranking.embedding.engines import has_accelerator as has_accelerator
 from deep_ranking.description.description import Description as Description
 from deep_ranking.description.description import embedder_of as embedder_of
-from deep_ranking.description.description import split as split_readings
+from deep_ranking.description.description import split as split_reading
 from deep_ranking.description.components import LOOKS as LOOKS
 from deep_ranking.description.components import Map as DescriptionMap
 from deep_ranking.description.components import Prior as DescriptionPrior
@@ -147,7 +147,7 @@ from deep_ranking.cli import run_command as run_command
 from deep_ranking.files import written_whole as written_whole
 from deep_ranking.progress import progress as progress_bar
 __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", "Description", "embedder_of",
-"split_readings", "LOOKS", "DescriptionMap", "DescriptionPrior", "save_prior", "open_reader",
+"split_reading", "LOOKS", "DescriptionMap", "DescriptionPrior", "save_prior", "open_reader",
 "Triplet", "TripletFileError", "read_triplets", "write_triplets", "write_triplet_blocks",
 "Triplets", "LabelledImages", "split_images", "UniformSampler", "ClassBatches", "ImportanceSampler",
 "ImportanceSettings", "OnlineSampler", "OnlineTriplets", "Relevance", "FeatureRelevance",

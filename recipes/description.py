@@ -28,7 +28,7 @@ from deep_ranking import (
     prepare_tiny_imagenet,
     save_prior,
     similarity_precision,
-    split_readings,
+    split_reading,
     triplet_distances,
 )
 
@@ -115,7 +115,7 @@ def read(paths: list[str], file: Path) -> dict[str, np.ndarray]:
             for batch in load_image_batches(paths, Description.fit().size, 32)
         ]
         rows, last = (np.concatenate(part) for part in zip(*found, strict=True))
-        np.savez(file, **split_readings(rows), plain=last)
+        np.savez(file, **split_reading(rows), plain=last)
     return dict(np.load(file))
 
 
