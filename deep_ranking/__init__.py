@@ -33,6 +33,7 @@ _NAMES = names_by_module(
         "images.decode": "read_image ImageError",
         "images.loader": "load_batches:load_image_batches",
         "images.cache": "ImageCache",
+        "images.likeness": "Likeness",
         "images.augment": "Augmentation PRESETS:AUGMENTATIONS ImageDataGenerator",
         "images.batches": "TripletBatches LabelledBatches BatchStream",
         # network: image -> vector
@@ -64,7 +65,8 @@ _NAMES = names_by_module(
         "search.query": "Embedder",
         "search.stores.registry": "register_store",
         "search.image": "Image:IndexedImage",
-        "search.duplicates": "Group find_duplicates",
+        "search.duplicates": "find_duplicates",
+        "search.groups": "Group",
         "web.gallery": "image_id:page_image_id",
         # evaluation
         "evaluation.metrics": (

@@ -51,7 +51,8 @@ def index(place: str) -> None:
     """Raise DeepRankingError unless there is an index at a place, or beside the folder that it is."""
     if index_of(place) is None:
         raise DeepRankingError(
-            f"{place}: expected an index, found no {STORE} in it; make one with: deep-ranking index FOLDER"
+            f"{place}: expected an index, found no {STORE} in it; make one with: deep-ranking index FOLDER "
+            f"--index {place}"
         )
 
 

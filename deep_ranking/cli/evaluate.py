@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import checks, shared
+from deep_ranking.cli import checks, image_folders, places, shared
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
+    from deep_ranking.embedding.encoder import Encoder
     from deep_ranking.evaluation.evaluation import Evaluation
     from deep_ranking.vectors import Embeddings
 
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     about = "beside the model: the untrained network, its ConvNet path alone, a colour histogram"
     add("--baselines", action="store_true", help=about)
+    shared.add_look(vectors)
     shared.add_weights(vectors)
     shared.add_engine(vectors)
 
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--triplets", metavar="FILE", help="triplets of images of --dataset")
     add("--gallery", metavar="DIR", help="what --queries are looked up in, one sub-folder a class")
     add("--queries", metavar="DIR", help="one sub-folder a class, named as in --gallery")
-    shared.add_class_folders(which)
+    image_folders.add_class_folders(which)
 
     add = parser.add_argument
     about = "only these, such as recall@4 (default: all)"
@@ -89,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     if not args.baselines and args.model:
         shared.tell(args, "next: the same with --baselines, to see what the model has learned")
     elif not args.model:
-        shared.tell_next(args, f"sample {shared.typed(root)}", f"train --dataset {shared.typed(root)}")
+        shared.tell_next(args, f"sample {places.typed(root)}", f"train --dataset {places.typed(root)}")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -100,7 +102,7 @@ def _check(args: argparse.Namespace) -> None:
             "--baselines, --output_embeddings and --engine are of a model; give --model too"
         )
     if args.folder is not None or args.dataset is not None:
-        args.dataset = shared.one_folder(args.folder, args.dataset, "--dataset")
+        args.dataset = image_folders.one_folder(args.folder, args.dataset, "--dataset")
     for folder in filter(None, (args.dataset, args.gallery, args.queries)):
         checks.folder(folder)
     for file, what in ((args.triplets, "a triplet file"), (args.embeddings, "an .npz file")):
@@ -110,8 +112,10 @@ def _check(args: argparse.Namespace) -> None:
         args.model = shared.MODEL
     if args.model or not args.embeddings:
         checks.network(args.model, args.weights)
+    if args.look and (args.model or args.embeddings):
+        raise DeepRankingError("--look: it is of the default network; leave it out, or what is measured")
     if not args.model and not args.embeddings:
-        shared.tell(args, f"no {shared.MODEL} here, nor --model: by the pretrained network")
+        shared.tell(args, f"no {shared.MODEL} here, nor --model: by a description of these images")
 
 
 def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
@@ -133,18 +137,19 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
     classes: dict[str, list[str]] = {}
     if table or not all(folders):
         try:
-            classes = shared.classes_below(root, root, args.exclude, args.splits_are_classes)
+            classes = image_folders.classes_below(root, root, args.exclude, args.splits_are_classes)
         except DeepRankingError:
             if table is None:
                 raise
             # Triplets need no folders of classes; they only have no score at top K then.
     triplets = retrieval = None
     if table:
-        table = replace(table, images=[shared.relative_name(image, root) for image in table.images])
+        table = replace(table, images=[image_folders.relative_name(image, root) for image in table.images])
         triplets = TripletTask.of_table(table, classes)
     if all(folders):
         gallery, queries = (
-            shared.classes_below(folder, root, args.exclude, args.splits_are_classes) for folder in folders
+            image_folders.classes_below(folder, root, args.exclude, args.splits_are_classes)
+            for folder in folders
         )
         retrieval = RetrievalTask.of_files(queries, gallery, root)
     elif not table or any(len(images) > 1 for images in classes.values()):
@@ -158,12 +163,31 @@ def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterat
 
     from deep_ranking.vectors import Embeddings, write_embeddings
 
-    model = shared.embedding_model(args.model, args.engine, args.precision, args.weights)
-    from deep_ranking.embedding.baselines import systems
-
     paths = [os.path.join(root, image) for image in images]  # noqa: PTH118 - kept as the triplets have it
-    for name, embedder in systems(model, args.baselines):
+    for number, (name, embedder) in enumerate(_systems(args, paths)):
         embeddings = Embeddings(np.array(images), embedder.embed_all(paths, quiet=False))
-        if name == "model" and args.output_embeddings:
+        if number == 0 and args.output_embeddings:
             write_embeddings(args.output_embeddings, embeddings)
         yield name, embeddings
+
+
+def _systems(args: argparse.Namespace, paths: list[str]) -> "Iterator[tuple[str, Encoder]]":
+    """Yield by name what is measured: the model, or a description of these images; and the baselines."""
+    how = {"engine": args.engine, "precision": args.precision}
+    if args.model:
+        model = shared.embedding_model(args.model, **how)
+        from deep_ranking.embedding.baselines import systems
+
+        yield from systems(model, args.baselines)
+        return
+    shared.start_description(args.weights, args.engine)
+    from deep_ranking.description.description import Description
+
+    look = args.look or shared.LOOKS[0]
+    yield "description", Description.fit(paths, look, args.weights, **how, quiet=args.quiet)
+    if args.baselines:
+        last_layer = shared.embedding_model(None, **how, weights=args.weights)
+        from deep_ranking.embedding.baselines import colour_histogram
+
+        yield "last layer alone", last_layer
+        yield "colour histogram", colour_histogram(last_layer.size)

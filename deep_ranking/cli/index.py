@@ -15,9 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.cli import checks, shared
-from deep_ranking.cli.parser import UsageError
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.cli import checks, image_folders, places, shared
+from deep_ranking.errors import DeepRankingError, one_line
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
@@ -30,32 +29,33 @@ EXAMPLES = {
     "photos.index": "an index that is there, brought up to date",
     "photos --model deepranking.h5": "by a model of your own",
 }
-MAIN = ("model", "index", "images", "engine")
+MAIN = ("model", "look", "exclude", "labels", "index")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `index`."""
     about = "folders of images; or an index that is there, to bring it up to date, and folders beside its own"
     parser.add_argument("places", nargs="*", metavar="PLACE", help=about)
-    shared.add_store(parser, "where the index is, made if missing (default: beside the folder of images)")
+    places.add_store(parser, "where the index is, made if missing (default: beside the folder of images)")
     add = parser.add_argument
     about = "the network that embeds (default: one that needs no training; an index remembers its own)"
     add("--model", metavar="FILE", help=about)
-    about = "what the default network attends to: what people call alike, what is of one class, or both"
-    add("--look", choices=("balanced", "people", "classes"), help=f"{about} (default: balanced)")
+    shared.add_look(parser)
     about = "the folders to follow, by a flag (an index remembers its own)"
     add("--images", nargs="+", default=[], metavar="DIR", help=about)
-    add = parser.add_argument_group("which images, and their labels").add_argument
-    shared.add_exclude(parser, "an index remembers them")
+    which = parser.add_argument_group("which images, and their labels")
+    add = which.add_argument
+    image_folders.add_exclude(which, "an index remembers them")
     about = "none (default); folders: the first folder of each path; or a CSV or TSV file of paths and labels"
     add("--labels", metavar="none|folders|FILE", help=about)
     about = (
         "drop images whose folder is not there or is empty; else they are kept, since a disk may be missing"
     )
     add("--forget_missing", action="store_true", help=about)
-    add = parser.add_argument_group("how").add_argument
-    shared.add_weights(parser)
-    shared.add_engine(parser)
+    how = parser.add_argument_group("how")
+    add = how.add_argument
+    shared.add_weights(how)
+    shared.add_engine(how)
     for _, way in _other_ways():
         way.add_arguments(parser)
     add("--measure", action="store_true", help="measure recall@10 against time, and recommend a setting")
@@ -64,19 +64,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Index, and measure if asked."""
+    args.index, folders = places.to_index(args)
+    checks.network(args.model, args.weights)
     from deep_ranking.progress import progress
 
-    place, folders = _places(args)
-    checks.network(args.model, args.weights)
     report = None
     if args.model or folders or not args.measure:
-        index, _ = _indexed(args, place, folders)
+        index, _ = _indexed(args, folders)
         report = index.report
     else:
-        checks.index(place)
+        checks.index(args.index)
         from deep_ranking.search.index import Index
 
-        index = Index.open(place)
+        index = Index.open(args.index)
     with index:
         result = {"index": index.store.name, "count": len(index)}
         if report:
@@ -95,91 +95,44 @@ def run(args: argparse.Namespace) -> None:
     if report and not result["count"]:
         raise DeepRankingError(f"none of {len(report.skipped)} images could be read; the index is empty")
     shared.tell(args, f"the index is {result['index']}")
-    asked = shared.typed(_asked(args, place))
+    # The folder of images stands for the index that lies beside it.
+    beside = (folder for folder in folders if checks.index_of(folder) == args.index)
+    asked = places.typed(next(beside, args.index))
     shared.tell_next(args, f"search {asked} IMAGE --open", f"duplicates {asked}", f"serve {asked}")
 
 
 def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Encoder | None]":
-    """Return the place of the index that is there, or is made now of a folder of images.
+    """Return the place of the index that a command reads, which is made now of a folder without one.
 
     Args:
-        args: with `place` or `index`.
-        command: as it is typed, for the error where neither is given.
+        args: of that command: `place`, `index`, `model`, `weights` and `quiet`.
+        command: as it is typed.
 
     Returns:
         The place, and what embedded the images if the index was made now.
 
     Raises:
-        UsageError: no place.
-        DeepRankingError: there is no index, nor a folder of images to make one of.
+        DeepRankingError: as by `places.index_given`; what is wrong with the model or the images.
     """
-    if args.place is None and args.index is None:
-        raise UsageError(f"expected a place: {command} photos, or --index photos.index; found none")
-    if args.index is not None:
-        if args.place is not None:
-            raise UsageError(f"expected one place, found two: {args.place} and --index {args.index}")
-        checks.index(args.index)
-        return args.index, None
-    if found := checks.index_of(args.place):
+    if found := places.index_given(args, command):
         return found, None
-    checks.folder(args.place)
-    return _make(args)
-
-
-def _make(args: argparse.Namespace) -> "tuple[str, Encoder]":
-    """Make the index beside a folder of images, for a command that reads it.
-
-    Args:
-        args: of that command: `place`, the folder; `model`, `weights` and `quiet`.
-
-    Returns:
-        The place of the index, and what embedded it.
-    """
+    checks.network(args.model, args.weights)
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     own = {name: getattr(args, name) for name in ("model", "weights", "quiet")}
-    args = argparse.Namespace(**{**vars(parser.parse_args([args.place])), **own})
-    checks.network(args.model, args.weights)
-    place, folders = _places(args)
-    if not args.quiet:
-        print(f"{folders[0]}: no index yet; making {place}", file=sys.stderr)
-    index, embedder = _indexed(args, place, folders)
+    place = places.beside(args.place)
+    made = argparse.Namespace(**{**vars(parser.parse_args([])), **own, "index": place})
+    shared.tell(made, f"{args.place}: no index yet; making {place}")
+    index, embedder = _indexed(made, [args.place])
     with index:
         assert index.report is not None  # since it was updated
         _print_report(index.report, len(index), to_stderr=True)
     return place, embedder
 
 
-def _places(args: argparse.Namespace) -> tuple[str, list[str]]:
-    """Return the place of the index, and the folders of images that are given."""
-    given, index = list(args.places), args.index
-    if given and index is None:
-        first = given[0]
-        if args.images or checks.is_address(first) or (Path(first) / checks.STORE).is_file():
-            index = given.pop(0)
-    if given and args.images:
-        raise UsageError(f"expected one place, found {given[0]} beside --index and --images")
-    folders = given or list(args.images)
-    if index is None and not folders:
-        raise UsageError("expected a folder of images: index photos; found none")
-    return index or _beside(folders[0]), folders
-
-
-def _beside(folder: str) -> str:
-    checks.folder(folder)
-    path = Path(folder)
-    return f"{path if path.name not in ('', '..') else path.resolve()}.index"
-
-
-def _asked(args: argparse.Namespace, place: str) -> str:
-    """Return what stands for the index in other commands: the folder of images where it lies beside that."""
-    given = [*args.places, *args.images]
-    return next((folder for folder in given if checks.index_of(folder) == place), place)
-
-
-def _indexed(args: argparse.Namespace, place: str, folders: list[str]) -> "tuple[Index, Encoder]":
+def _indexed(args: argparse.Namespace, folders: list[str]) -> "tuple[Index, Encoder]":
     try:
-        return _update(args, place, folders)
+        return _update(args, folders)
     except KeyboardInterrupt as stop:
         stop.add_note("the same command goes on where this one was")
         raise
@@ -192,7 +145,7 @@ def _other_ways() -> Iterator[tuple[str, ModuleType]]:
         yield flag, extras.load(entry)
 
 
-def _update(args: argparse.Namespace, place: str, folders: list[str]) -> "tuple[Index, Encoder]":
+def _update(args: argparse.Namespace, folders: list[str]) -> "tuple[Index, Encoder]":
     for folder in folders:
         checks.folder(folder)
     from deep_ranking.search.folder import indexed
@@ -200,30 +153,25 @@ def _update(args: argparse.Namespace, place: str, folders: list[str]) -> "tuple[
     from deep_ranking.search.stores.registry import place_name
 
     remembered = {}
-    if Index.exists(place):
-        with Index.open(place) as index:
+    if Index.exists(args.index):
+        with Index.open(args.index) as index:
             remembered = {**index.metadata, "name": index.store.name}
     if not folders and "images" not in remembered:
-        name = shared.typed(place_name(place))
         told = "expected a folder of images, which a new index needs"
-        raise DeepRankingError(f"{place_name(place)}: {told}: deep-ranking index FOLDER --index {name}")
+        name = place_name(args.index)
+        raise DeepRankingError(f"{name}: {told}: deep-ranking index FOLDER --index {places.typed(name)}")
     prepare = _prepare
     for flag, way in _other_ways():
         if getattr(args, flag) is None:
             way.check_unused(args, folders[0] if folders else remembered["images"])
         else:
             prepare = partial(_prepare_otherwise, way, flag)
-    embedder, update, metadata = prepare(args, place, folders, remembered)
-    return indexed(Index, place, embedder, update, metadata), embedder
+    embedder, update, metadata = prepare(args, folders, remembered)
+    return indexed(Index, args.index, embedder, update, metadata), embedder
 
 
 def _prepare_otherwise(
-    way: ModuleType,
-    flag: str,
-    args: argparse.Namespace,
-    place: str,
-    folders: list[str],
-    remembered: dict[str, str],
+    way: ModuleType, flag: str, args: argparse.Namespace, folders: list[str], remembered: dict[str, str]
 ) -> Any:
     """Return what `_prepare` does, of a way that reads one folder, as a whole."""
     from deep_ranking.search.labels import checked_rule
@@ -246,33 +194,20 @@ def _prepare_otherwise(
 
 
 def _prepare(
-    args: argparse.Namespace, place: str, folders: list[str], remembered: dict[str, str]
+    args: argparse.Namespace, folders: list[str], remembered: dict[str, str]
 ) -> "tuple[Encoder, Callable[[Index], Report], dict[str, str]]":
     """Return the embedder, what updates an index once the folders are looked into, and what it remembers."""
-    from deep_ranking.search.folder import default_embedder, follow
+    from deep_ranking.search.folder import follow
     from deep_ranking.search.image import CONTAINERS
     from deep_ranking.search.index import Index
 
     exclude = args.exclude or None  # as remembered
     how = {"exclude": exclude, "labels": args.labels, "forget_missing": args.forget_missing}
-    following = follow(Index, place, folders, **how)
+    following = follow(Index, args.index, folders, **how)
     for note in following.notes:
         print(note, file=sys.stderr)
-    shared.tell_left_out(following.found)
-    embedder: Encoder
-    path = shared.model_of(remembered["name"], remembered, args.model) if remembered else args.model
-    if path is None:
-        options = {name: getattr(args, name) for name in ("look", "weights", "engine", "precision")}
-        shared.import_keras()
-        embedder, metadata = default_embedder(Index, place, following.paths, args.quiet, **options)
-    else:
-        if args.look:
-            raise DeepRankingError("--look: it is of the default network; leave it out, or --model")
-        if not args.quiet:
-            shared.import_keras()
-            _tell_engine(args.engine, args.precision)
-        embedder = shared.embedding_model(path, args.engine, args.precision)
-        metadata = {"model": str(Path(path).resolve())}
+    image_folders.tell_left_out(following.found)
+    embedder, metadata = _embedder(args, remembered, following.paths)
 
     def update(index: "Index") -> "Report":
         for path in following.found.left_out:
@@ -282,6 +217,30 @@ def _prepare(
         return following.update(index, embedder)
 
     return embedder, update, metadata
+
+
+def _embedder(
+    args: argparse.Namespace, remembered: dict[str, str], images: list[str]
+) -> "tuple[Encoder, dict[str, str]]":
+    """Return what embeds, and what the index remembers of it: the model that is given or that the index is
+    of, or else the description of the index, made of these images if it is new.
+    """
+    path = shared.model_of(remembered["name"], remembered, args.model) if remembered else args.model
+    how = {"engine": args.engine, "precision": args.precision}
+    if path is not None:
+        if args.look:
+            raise DeepRankingError("--look: it is of the default network; leave it out, or --model")
+        if not args.quiet:
+            checks.model(path)
+            shared.import_keras()
+            _tell_engine(**how)
+        return shared.embedding_model(path, **how), {"model": str(Path(path).resolve())}
+    shared.start_description(args.weights, args.engine)
+    from deep_ranking.search.folder import default_embedder
+    from deep_ranking.search.index import Index
+
+    how |= {"weights": args.weights, "look": args.look}
+    return default_embedder(Index, args.index, images, args.quiet, **how)
 
 
 def _tell_engine(engine: str, precision: str) -> None:
@@ -298,10 +257,12 @@ def _tell_engine(engine: str, precision: str) -> None:
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
     for path, error in sorted(report.skipped.items()):
         if error not in report.left_out:  # those are told before
-            print(f"skipped {path}: {error}", file=sys.stderr)
+            print(one_line(f"skipped {path}: {error}"), file=sys.stderr)
     if report.missing:
         told = f"kept {len(report.missing):,} images whose folders are not there now, or empty"
-        print(f"{told}: {shared.names_of(report.missing)}; --forget_missing drops them", file=sys.stderr)
+        print(
+            f"{told}: {image_folders.names_of(report.missing)}; --forget_missing drops them", file=sys.stderr
+        )
     figures = {name: value for name, value in asdict(report).items() if isinstance(value, int)}
     counts = ", ".join(f"{value:,} {name}" for name, value in figures.items())
     told = f"{count:,} images in the index: {counts}, {len(report.skipped):,} skipped"

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 
-from deep_ranking.cli import checks, shared
+from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError, expect
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("action", choices=("export", "summary"), help="write triplets, or count")
     add("place", nargs="?", metavar="PLACE", help="the folder of images, or its index, that was rated")
-    shared.add_store(parser, "the same by a flag")
+    places.add_store(parser, "the same by a flag")
     shared.add_ratings(parser, "they were")
     add("--output", default="triplets.txt", metavar="FILE", help="of export (default: triplets.txt)")
     about = "leave out questions with fewer raters; the paper had 3 (default: 1)"

@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from deep_ranking.cli import checks, shared
+from deep_ranking.cli import checks, image_folders, shared
 
 EXAMPLES = {
     "--train dataset --test held_out": "on deepranking.h5, into report/index.html",
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train", required=True, metavar="DIR", help="training images, one sub-folder a class")
     add("--test", required=True, metavar="DIR", help="test images, one sub-folder a class")
     add("--output", default="report", metavar="DIR", help="folder to make (default: report)")
-    shared.add_class_folders(parser)
+    image_folders.add_class_folders(parser)
     about = "use a random sample of so many of each set (default: all)"
     add("--images_per_class", type=int, metavar="N", help=about)
     about = "also measure the untrained network, its ConvNet path alone, a colour histogram"
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
 
     train, test = (
         sample_classes(
-            shared.classes_below(folder, "", args.exclude, args.splits_are_classes),
+            image_folders.classes_below(folder, "", args.exclude, args.splits_are_classes),
             args.images_per_class,
             args.seed,
         )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.cli import checks, shared, training_data
+from deep_ranking.cli import checks, image_folders, places, shared, training_data
 from deep_ranking.errors import DeepRankingError, expect
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "validation_triplets.txt (default: 0)",
     )
     add("--gzip", action="store_true", help="compress: write triplets.txt.gz")
-    shared.add_class_folders(parser)
+    image_folders.add_class_folders(parser)
     shared.add_seed(parser, "the same seed gives the same file", metavar=None)
     shared.add_json(parser, "the counts as JSON")
     training_data.add_importance(parser)
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Sample and write."""
-    args.input_directory = shared.one_folder(args.folder, args.input_directory, "--input_directory")
+    args.input_directory = image_folders.one_folder(args.folder, args.input_directory, "--input_directory")
     checks.folder(args.input_directory)
     from deep_ranking.files import check_writable
     from deep_ranking.images.find import look_into
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         classes = found.classes(args.splits_are_classes)
     finally:
-        shared.tell_left_out(found)
+        image_folders.tell_left_out(found)
 
     ending = ".txt.gz" if args.gzip else ".txt"
     parts = {"triplets" + ending: classes}
@@ -107,9 +107,9 @@ def run(args: argparse.Namespace) -> None:
                 f"{file['path']}: {file['triplets']:,} triplets over {file['images']:,} images "
                 f"of {file['classes']} classes"
             )
-        which = [f"--triplets {shared.typed(written[0]['path'])}"]
-        which += [f"--validation_triplets {shared.typed(file['path'])}" for file in written[1:]]
-        shared.tell_next(args, " ".join(["train --dataset", shared.typed(args.input_directory), *which]))
+        which = [f"--triplets {places.typed(written[0]['path'])}"]
+        which += [f"--validation_triplets {places.typed(file['path'])}" for file in written[1:]]
+        shared.tell_next(args, " ".join(["train --dataset", places.typed(args.input_directory), *which]))
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:

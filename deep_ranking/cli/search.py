@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import checks, shared
+from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, one_line
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
@@ -29,7 +29,7 @@ MAIN = ("top", "open", "folder", "within", "model")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `search`."""
-    shared.add_place(parser, "what is searched")
+    places.add_place(parser, "what is searched")
     add = parser.add_argument
     about = "the query, a file or a path in the index; of several, their mean is searched"
     add("images", nargs="*", metavar="IMAGE", help=about)
@@ -87,14 +87,15 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"query": queries, "images": folder, "hits": [asdict(hit) for hit in hits]}))
     else:
-        width = max((len(hit.label) for hit in hits), default=0)
-        for hit in hits:
-            label = f"{hit.label:<{width}}  " if width else ""  # many an index has none
-            print(f"{hit.distance:.6f}  {label}{hit.path}")
+        labels = [one_line(hit.label) for hit in hits]
+        width = max(map(len, labels), default=0)
+        for hit, name in zip(hits, labels, strict=True):
+            label = f"{name:<{width}}  " if width else ""  # many an index has none
+            print(f"{hit.distance:.6f}  {label}{one_line(hit.path)}")
     if args.open or args.html:
         _show(hits, args)
-    asked = args.place or f"--index {args.index}"
-    more = [] if args.open or args.html else [f"search {asked} {shared.typed(queries[0])} --open"]
+    asked = places.asked(args)
+    more = [] if args.open or args.html else [f"search {asked} {places.typed(queries[0])} --open"]
     shared.tell_next(args, *more, f"duplicates {asked}", f"serve {asked}")
 
 

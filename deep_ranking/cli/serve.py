@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import checks, shared
+from deep_ranking.cli import checks, places, shared
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
@@ -23,7 +23,7 @@ MAIN = ("open", "model", "port", "ratings", "index")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `serve`."""
-    shared.add_place(parser, "what is served")
+    places.add_place(parser, "what is served")
     add = parser.add_argument
     about = "the network that embeds uploads (default: the one the index remembers, if it is there)"
     add("--model", metavar="FILE", help=about)
@@ -57,12 +57,13 @@ def run(args: argparse.Namespace) -> None:
     app = create_app(settings, made or _embedder(args, place))
 
     def started(address: str) -> None:
-        asked = args.place or f"--index {args.index}"
         name = place_name(args.index or args.place)
         shown = f" as {settings.public.address}" if settings.public else ""
         print(f"serving {name} at {address}{shown} (Ctrl-C ends it)", flush=True)
         if not args.quiet:
-            print(f"next: deep-ranking ratings export {asked}  (what is rated there)", flush=True)
+            print(
+                f"next: deep-ranking ratings export {places.asked(args)}  (what is rated there)", flush=True
+            )
         if args.open:
             import webbrowser
 

@@ -4,7 +4,6 @@ import argparse
 import importlib
 import logging
 import os
-import shlex
 import signal
 import sys
 import threading
@@ -14,21 +13,22 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
-from deep_ranking.cli import checks
-from deep_ranking.cli.parser import UsageError
+from deep_ranking.cli import checks, places
+from deep_ranking.cli.streams import open_streams
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.settings import ENGINES, Settings
 
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model
     from deep_ranking.embedding.encoder import Encoder
-    from deep_ranking.images.find import Found
 
 logger = logging.getLogger(__name__)
 
 MODEL = "deepranking.h5"
 """Where a model is written, and read from, unless said."""
 
+LOOKS = ("balanced", "people", "classes")
+"""Of a description (`description.description.LOOKS`, which imports much)."""
 
 Flags = argparse._ActionsContainer
 """What flags are added to: a parser, or a group of one."""
@@ -99,45 +99,19 @@ def add_model(parser: Flags, about: str, metavar: str | None = None, written: bo
     parser.add_argument("--model", default=default, metavar=metavar, help=f"{about} (default: {told})")
 
 
-def one_folder(place: str | None, given: str | None, flag: str, default: str = "dataset") -> str:
-    """Return the folder that is typed alone or by its flag, or the default.
-
-    Raises:
-        UsageError: both are given.
-    """
-    if place is not None and given is not None:
-        raise UsageError(f"expected one folder, found two: {place} and {flag} {given}")
-    return place or given or default
+def add_look(parser: Flags) -> None:
+    """Add `--look`, of where no model is given."""
+    about = (
+        "what counts as alike where no model is given: people, what they would say; classes, what is of one "
+        "kind; balanced between them (default: balanced)"
+    )
+    parser.add_argument("--look", choices=LOOKS, help=about)
 
 
 def add_weights(parser: Flags) -> None:
     """Add `--weights FILE`, which is where `default_model` takes its weights from."""
     about = "MobileNetV2's ImageNet weights, where no model is given and they cannot be downloaded"
     parser.add_argument("--weights", metavar="FILE", help=f"{about} (default: $DEEP_RANKING_WEIGHTS)")
-
-
-def add_place(parser: Flags, purpose: str) -> None:
-    """Add the place of an index, and `--index`, or `--store`; `cli.index.place_of` reads them.
-
-    Args:
-        parser: what gets them.
-        purpose: of the index.
-    """
-    about = (
-        f"{purpose}: a folder of images, whose index is made beside it if there is none; an index; or the "
-        "address of a store"
-    )
-    parser.add_argument("place", nargs="?", metavar="PLACE", help=about)
-    add_store(parser, "the same by a flag, of an index that is there")
-
-
-def add_store(parser: Flags, purpose: str) -> None:
-    """Add `--index DIR`, which may be spelled `--store URL`; both are `args.index`."""
-    about = (
-        f"{purpose}: a folder, postgresql://[USER@]HOST/DATABASE[?index=NAME], "
-        "or ray://local/FOLDER (ray://HOST:PORT/FOLDER) for shards on a Ray cluster"
-    )
-    parser.add_argument("--index", "--store", metavar="DIR|URL", help=about)
 
 
 def tell_next(args: argparse.Namespace, *commands: str) -> None:
@@ -148,7 +122,7 @@ def tell_next(args: argparse.Namespace, *commands: str) -> None:
 
 def tell_model(args: argparse.Namespace, model: str, images: str) -> None:
     """Say what may be typed next with a model that was written."""
-    model, images = typed(model), typed(images)
+    model, images = places.typed(model), places.typed(images)
     tell_next(args, f"similarity --model {model} IMAGE IMAGE", f"index {images} --model {model}")
 
 
@@ -184,16 +158,6 @@ def write_page(parts: Iterable[str], path: str | None, name: str, shown: bool) -
         print(
             f"{'shown in the browser' if opened else 'to be opened in a browser'}: {address}", file=sys.stderr
         )
-
-
-def typed(place: object) -> str:
-    """Return a place or a file as it is typed in a shell.
-
-    Example:
-        >>> typed("my photos"), typed("photos")
-        ("'my photos'", 'photos')
-    """
-    return shlex.quote(os.fspath(place))  # type: ignore[call-overload,no-any-return]
 
 
 def add_ratings(parser: Flags, what: str) -> None:
@@ -274,77 +238,19 @@ def embedder_of(args: argparse.Namespace, index: str, metadata: Mapping[str, str
     path = model_of(index, metadata, args.model)
     if path:
         return embedding_model(path)
-    checks.network(None, args.weights)
-    import_keras()
-    from deep_ranking.description.description import embedder_of
+    start_description(args.weights)
+    import deep_ranking
 
-    return embedder_of(metadata, weights=args.weights)
-
-
-def add_exclude(parser: Flags, more: str = "") -> None:
-    """Add `--exclude`, which every command that reads a folder has."""
-    about = (
-        "leave out what has such a name or path, as 'raw', '*_thumb.jpg' or '2019/*'; may be given again"
-        f"{more and f' ({more})'}. Always left out: hidden files, and what a NAS or a system puts there "
-        "(@eaDir, $RECYCLE.BIN, ...)"
-    )
-    parser.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help=about)
+    return deep_ranking.embedder_of(metadata, weights=args.weights)
 
 
-def add_class_folders(parser: Flags) -> None:
-    """Add `--exclude` and `--splits_are_classes`, of the commands whose classes are folders."""
-    add_exclude(parser)
-    about = "folders named train, val and test are classes, though each holds the same folders"
-    parser.add_argument("--splits_are_classes", action="store_true", help=about)
+def start_description(weights: str | None, engine: str = "auto") -> None:
+    """Look at the weights of a description's network, and import Keras quietly if it has to be made."""
+    checks.network(None, weights)
+    from deep_ranking.description.reader import cache_folder
 
-
-def classes_below(
-    folder: str, root: str = "", exclude: Sequence[str] = (), splits_are_classes: bool = False
-) -> dict[str, list[str]]:
-    """Return class name -> its images, as `os.path.join(root, image)` opens them; tell what was left out.
-
-    Raises:
-        DeepRankingError: the folder is missing, or no sub-folder holds an image.
-    """
-    from deep_ranking.images.find import look_into
-
-    found = look_into(folder, exclude)
-    try:
-        classes = found.classes(splits_are_classes)
-    finally:
-        tell_left_out(found)
-    below = relative_name(found.folder, root)
-    prefix = "" if below == os.curdir else f"{below.rstrip('/')}/"
-    return {name: [prefix + image for image in images] for name, images in classes.items()}
-
-
-def relative_name(path: str, root: str) -> str:
-    """Return a path relative to a root, with `/` between folders; without a root, the path itself."""
-    return os.path.relpath(path, root).replace(os.sep, "/") if root else path
-
-
-def tell_left_out(found: "Found") -> None:
-    """Say which files of a folder were left out, in a table by reason with the first names, if any were.
-
-    Hidden files are counted there, but are no reason for a table: they are meant to be passed over.
-    """
-    from deep_ranking.images.find import HIDDEN
-
-    by_reason = found.by_reason()
-    if by_reason.keys() <= {HIDDEN}:
-        return
-    rows = [(f"{len(paths):,}", why, names_of(paths)) for why, paths in by_reason.items()]
-    wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))
-    lines = "".join(f"\n  {count:>{wide}}  {why:<{wider}}  {names}" for count, why, names in rows)
-    total = len(found.left_out)
-    told = f"{found.folder}: {len(found.images):,} images; {total:,} left out:{lines}"
-    logger.warning("%s", told)
-
-
-def names_of(paths: Sequence[str], first: int = 3) -> str:
-    """Return the first of some paths for people to read, each in one piece on one line."""
-    shown = (path if path.isprintable() else repr(path)[1:-1] for path in paths[:first])
-    return ", ".join(shown) + ", ..." * (len(paths) > first)
+    if engine == "keras" or not any(cache_folder().glob("reader-*.npz")):
+        import_keras()
 
 
 @contextmanager
@@ -384,6 +290,7 @@ def import_keras(*more: str) -> None:
         DeepRankingError: the backend that KERAS_BACKEND names is not installed, or there is none such.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its later notes
+    open_streams()
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import checks, shared
+from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="the two images")
     shared.add_model(parser, "a trained model, or a weights file of the blog's code")
-    shared.add_store(
+    places.add_store(
         parser, "among whose images the distance is placed (default: that of the images' folder)"
     )
     parser.add_argument("--image1", metavar="IMAGE", help="an image, by a flag")
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
         shared.tell(args, "0 is the same image, 2 the opposite; an index of your folder says what is near:")
         shared.tell_next(args, "index FOLDER")
     else:
-        shared.tell_next(args, f"search {shared.typed(name)} {shared.typed(images[0])}")
+        shared.tell_next(args, f"search {places.typed(name)} {places.typed(images[0])}")
 
 
 def _index_above(image: str) -> str | None:

@@ -1,10 +1,10 @@
 """Learn a network from a folder of classes, in seconds; or from triplets, as the paper and the blog did.
 
-Without flags: describes the images of dataset/ by a pretrained MobileNetV2, learns a linear layer on it, measures
-on images held out that it is not worse than without, and writes deepranking.h5. With a flag of the learning by
-steps (--epochs, --mining, ...), --weights none or --preset: reads dataset/ and triplets.txt, trains the paper's
-network on VGG16, and writes beside deepranking.h5 deepranking.csv (the epochs' logs) and, until the run has
-ended, deepranking.checkpoint.
+Without flags: describes the images of dataset/ by a pretrained MobileNetV2, learns a linear layer on it,
+measures on images held out that it is not worse than without, and writes deepranking.h5. With a flag of the
+learning by steps (--epochs, --mining, ...), --weights none or --preset: reads dataset/ and triplets.txt,
+trains the paper's network on VGG16, and writes beside deepranking.h5 deepranking.csv (the epochs' logs)
+and, until the run has ended, deepranking.checkpoint.
 """
 
 import argparse
@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     network = parser.add_argument_group("network")
     about = (
-        "features: keep those of a pretrained backbone (mobilenetv2), learn a linear layer on them; paper, or "
-        "the blog's layers and settings (default: features, unless a flag asks for learning by steps)"
+        "features: keep those of a pretrained backbone (mobilenetv2), learn a linear layer on them; paper, "
+        "or the blog's layers and settings (default: features, unless a flag asks for learning by steps)"
     )
     network.add_argument("--preset", choices=("features", "paper", "blog"), help=about)
     of_table = partial(shared.add_settings, given_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import image_folders, shared
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "measure the retrieval among them on a fixed sample (default: all)"
     add("--validation_images_per_class", type=int, metavar="N", help=about)
 
-    shared.add_class_folders(data)
+    image_folders.add_class_folders(data)
 
     online = parser.add_argument_group("triplets without a file")
     add = online.add_argument
@@ -198,8 +198,8 @@ def _weights(text: str) -> dict[str, float]:
 def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Triplets | None]":
     """Return what to learn from, and the validation triplets if there are any; resolve `args.preset`.
 
-    On features it is learned from classes: those of triplets, where --triplets names them or triplets.txt lies
-    here beside dataset/, or the folders of --dataset.
+    On features it is learned from classes: those of triplets, where --triplets names them or triplets.txt
+    lies here beside dataset/, or the folders of --dataset.
 
     Images of the validation triplets are left out of class folders that are learned from.
 
@@ -303,7 +303,7 @@ def _classes(
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Return the classes of a folder without the images of the validation, and all images with them."""
     folder = args.dataset
-    classes = shared.classes_below(folder, folder, args.exclude, args.splits_are_classes)
+    classes = image_folders.classes_below(folder, folder, args.exclude, args.splits_are_classes)
     everything = [image for members in classes.values() for image in members]
     if validation is None:
         return classes, everything

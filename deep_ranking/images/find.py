@@ -93,6 +93,7 @@ class Found:
                 del self.left_out[path]
         if not classes:
             raise DeepRankingError(f"{self.folder}: {_no_classes(self)}")
+        self.images = [image for image in self.images if "/" in image]
         if not splits_are_classes:
             _refuse_splits(self.folder, classes)
         return classes

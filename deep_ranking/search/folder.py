@@ -33,7 +33,7 @@ class Following:
 
     Args:
         folders: given now; none, for those that the index remembers.
-        images: that the index holds.
+        images: gives what the index holds; asked where a folder is gone.
         metadata: of the index; none, if it is to be made.
         exclude: patterns of names to leave out, as of `find_images`; None: as remembered.
         labels: `none`, `folders` or a table, as of `Index.from_folder`; None: as remembered, else none.
@@ -52,7 +52,7 @@ class Following:
     def __init__(
         self,
         folders: Sequence[str | os.PathLike[str]],
-        images: Sequence[Image] = (),
+        images: Callable[[], Sequence[Image]] = tuple,
         metadata: Mapping[str, str] | None = None,
         exclude: Iterable[str] | None = None,
         labels: str | os.PathLike[str] | None = None,
@@ -93,8 +93,12 @@ class Following:
             DeepRankingError: as by `update_index`; or a folder holds only other images than it did.
         """
         index.check_model(embedder.fingerprint, embedder.dimension)
-        self._move(index)
-        keep = (lambda path: False) if self._forget_missing else self._keeper(index)
+        renamed = self._renamed(index.store.images())
+        now = [image._replace(path=path) for image, path in renamed]
+        keep = (lambda path: False) if self._forget_missing else self._keeper(now)
+        put = [image for image, (old, _) in zip(now, renamed, strict=True) if image.path != old.path]
+        gone = {old.path for old, path in renamed if path != old.path}.difference(image.path for image in put)
+        index.write(put, remove=sorted(gone), metadata=self.metadata)
         report = update_index(index, self.base, self.found.images, embedder, quiet=quiet, keep=keep)
         return told(report, self.found)
 
@@ -117,7 +121,9 @@ class Following:
         new = [folder for folder in looks if not any(_is_in(folder, old) for old in self._old)]
         moved: dict[str, str] = {}
         for old in gone:
-            sizes = {rest: image.size for image, rest in self._below(old)}
+            prefix = _prefix(old, self._old_base)
+            held = [image for image in self._images() if image.path.startswith(prefix)]
+            sizes = {image.path[len(prefix) :]: image.size for image in held}
             for folder in new:
                 there = sizes.keys() & looks[folder].images
                 same = sum((Path(folder) / path).stat().st_size == sizes[path] for path in there)
@@ -130,11 +136,6 @@ class Following:
                     self.notes.append(f"{old}: is not there, or empty; its images stay in the index")
         self.notes += [f"{folder} is added" for folder in new if self._old and folder not in moved.values()]
         return moved
-
-    def _below(self, folder: str) -> list[tuple[Image, str]]:
-        """Return the indexed images of a remembered folder, and their paths in it."""
-        prefix = _prefix(folder, self._old_base)
-        return [(image, image.path[len(prefix) :]) for image in self._images if image.path.startswith(prefix)]
 
     def _together(self) -> Found:
         looks = list(self._looks.items())
@@ -159,53 +160,52 @@ class Following:
             f"{', '.join(self._looks)}: expected images, found {found}; nothing was changed"
         )
 
-    def _move(self, index: "Index") -> None:
-        """Give the indexed images the paths that they have from now on; what an index was told stays told."""
-        put, remove = [], []
+    def _renamed(self, stored: Sequence[Image]) -> list[tuple[Image, str]]:
+        """Return the images that an index holds, with the paths that they have from now on."""
+        ways = []
         for old in self._old:
             to = self._moved.get(old, old)
-            if not any(_is_in(to, folder) for folder in self._folders):
-                continue  # it is forgotten, and its images with it
-            prefix = _prefix(to, self.base)
-            for image, rest in self._below(old):
-                if image.path != prefix + rest:
-                    put.append(image._replace(path=prefix + rest))
-                    remove.append(image.path)
-        kept = {image.path for image in put}
-        index.write(put, remove=[path for path in remove if path not in kept], metadata=self.metadata)
+            if any(_is_in(to, folder) for folder in self._folders):  # else it is forgotten, with its images
+                ways.append((_prefix(old, self._old_base), _prefix(to, self.base)))
+        ways = [way for way in ways if way[0] != way[1]]
 
-    def _keeper(self, index: "Index") -> Callable[[str], bool]:
+        def path_of(path: str) -> str:
+            found = next(((old, new) for old, new in ways if path.startswith(old)), ("", ""))
+            return found[1] + path[len(found[0]) :]
+
+        return [(image, path_of(image.path)) for image in stored]
+
+    def _keeper(self, stored: Sequence[Image]) -> Callable[[str], bool]:
         """Return what tells whether an image that is not found stays: its folder is not there, or is empty.
 
         Raises:
             DeepRankingError: a folder holds images, and none of those that it held.
         """
-        there = set(self.found.images)
-        stored = index.store.images()
         for folder in self._looks:
             prefix = _prefix(folder, self.base)
             listed = [path for path in self.found.images if path.startswith(prefix)]
-            self._check_not_another(index, folder, [i for i in stored if i.path.startswith(prefix)], listed)
-        alive = {folder for path in there for folder in _folders_above(path)}
+            self._check_not_another(folder, [i for i in stored if i.path.startswith(prefix)], listed)
+        alive = {folder for path in self.found.images for folder in _folders_above(path)}
 
         def keep(path: str) -> bool:
-            above = _folders_above(path)
-            return above[0] not in alive and not self.found.passes_over(path)
+            return _folders_above(path)[0] not in alive and not self.found.passes_over(path)
 
         return keep
 
-    def _check_not_another(self, index: "Index", folder: str, stored: list[Image], listed: list[str]) -> None:
-        before = {image.path: (image.size, image.mtime) for image in stored}
+    def _check_not_another(self, folder: str, stored: list[Image], listed: list[str]) -> None:
+        before = {image.path: image for image in stored}
         lost = [path for path in before.keys() - listed if not self.found.passes_over(path)]
         if not lost or not listed:
             return
+        sizes, contents = {image.size for image in stored}, {image.hash for image in stored}
+        alike = []  # only what has the size of one of them is read
         for path in listed:
-            if path in before:
-                status = (Path(self.base) / path).stat()
-                if before[path] == (status.st_size, status.st_mtime_ns):
+            status = (Path(self.base) / path).stat()
+            if status.st_size in sizes:
+                alike.append(path)
+                if path in before and before[path].mtime == status.st_mtime_ns:
                     return
-        contents = {image.hash for image in stored}
-        if any(file_hash(Path(self.base) / path) in contents for path in listed):
+        if any(file_hash(Path(self.base) / path) in contents for path in alike):
             return
         raise DeepRankingError(
             f"{folder}: expected the {len(stored):,} images that the index has of it, found {len(listed):,} "
@@ -307,7 +307,7 @@ def follow(
     if not kind.exists(place):
         return Following(folders, **how)
     with kind.open(place) as index:
-        return Following(folders, index.store.images(), dict(index.metadata), **how)
+        return Following(folders, index.store.images, dict(index.metadata), **how)
 
 
 def default_embedder(

@@ -156,5 +156,5 @@ class Store(ABC):
         name = cls.shown(place)
         return DeepRankingError(
             f"{name}: expected an index, found {found}; "
-            f"make one with: deep-ranking index --model MODEL --images FOLDER --index {name}"
+            f"make one with: deep-ranking index FOLDER --index {name}"
         )

@@ -36,6 +36,8 @@ def required(parser):
         if isinstance(action, argparse._SubParsersAction):
             name = "human-triplets"  # the one that neither draws nor downloads
             yield from (name, *required(action.choices[name]))
+        elif action.dest in ("place", "images") and not action.option_strings:
+            yield from ["missing"] * (1 if action.dest == "place" else 2)
         elif action.required:
             value = next(iter(action.choices)) if action.choices else "missing"
             yield from [*action.option_strings[:1], str(value)]
@@ -57,8 +59,10 @@ def test_usage_is_2_and_quiet_is_a_flag_of_every_command(command, capsys):
         main([command, *required(parser_of(command)), "--no_such_flag"])
     assert ended.value.code == 2
     told = capsys.readouterr().err
-    assert "--quiet" in told
-    assert re.search(r"error: unrecognized arguments: --no_such_flag\n$", told)
+    assert re.search(r"error: --no_such_flag: no such flag \(see deep-ranking [a-z -]+ --help\)\n$", told)
+    with pytest.raises(SystemExit):
+        main([command, *required(parser_of(command)), "--help"])
+    assert "  --quiet " in capsys.readouterr().out
 
 
 def test_a_process_ends_with_its_status(tmp_path):

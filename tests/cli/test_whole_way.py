@@ -18,6 +18,10 @@ def test_sample_train_compare(striped_classes, tmp_path, run):
         "out/triplets.txt: 48 triplets over 12 images of 3 classes",
         "out/validation_triplets.txt: 12 triplets over 6 images of 3 classes",
     ]
+    assert sampled.stderr.endswith(
+        "next: deep-ranking train --dataset dataset --triplets out/triplets.txt "
+        "--validation_triplets out/validation_triplets.txt\n"
+    )
     first = (tmp_path / "out/triplets.txt").read_bytes()
     assert first.count(b"\n") == 48
 

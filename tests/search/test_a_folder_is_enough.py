@@ -1,14 +1,14 @@
 """A folder is enough: commands without flags, and what they say to type next."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from samples import PixelEmbedder, write_image
 
-from deep_ranking.cli import main
+from deep_ranking.cli import main, shared
+from deep_ranking.description import description
 from deep_ranking.search import Index
 from deep_ranking.search.measure import PairDistances
 
@@ -22,8 +22,19 @@ def typed(tmp_path, no_network, monkeypatch, capsys):
     write_image(tmp_path / "new.png", "new")
     monkeypatch.chdir(tmp_path)
     loaded = []
-    model = sys.modules["deep_ranking.embedding"].Model
-    model.pretrained = lambda *engine: loaded.append(engine) or PixelEmbedder()
+
+    class Described(PixelEmbedder):
+        """A description, as far as the commands ask for one."""
+
+        def metadata(self):
+            return {"description": "pixels"}
+
+    def make(*given, **how):
+        loaded.append(given)
+        return Described()
+
+    monkeypatch.setattr(description.Description, "fit", make)
+    monkeypatch.setattr(description, "embedder_of", make)
 
     def run(line, status=0):
         assert main(line.split()) == status, capsys.readouterr().err
@@ -220,3 +231,15 @@ def test_a_model_that_was_moved_or_changed_is_told_with_what_to_do(tmp_path, mon
     printed = capsys.readouterr()
     assert printed.out == "0.250000\n"
     assert "photos.index: made with the model" in printed.err
+
+
+def test_what_is_written_down_of_a_description_is_what_it_has():
+    assert sorted(shared.LOOKS) == sorted(description.LOOKS)
+    assert description.KEY == "description"
+
+
+def test_a_look_is_asked_of_the_description_and_of_nothing_else(typed):
+    typed("index photos --look people --quiet")
+    assert typed.loaded[-1][1:] == ("people",)
+    error = typed("index photos --index new --model m.h5 --look people", 1).err
+    assert "--look: it is of the default network" in error

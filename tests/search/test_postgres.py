@@ -171,6 +171,10 @@ def test_a_password_is_neither_kept_nor_printed(postgres, tmp_path, no_network, 
     printed = capsys.readouterr()
     assert json.loads(printed.out)["count"] == 1
     assert "postgresql:///postgres" in json.loads(printed.out)["index"]
+    for line in (["search", place, "a.png"], ["duplicates", "--index", place], ["index", place]):
+        assert main(line) == 0
+        printed = printed._replace(err=printed.err + capsys.readouterr().err)
+    assert printed.err.count("next: deep-ranking ") == 3
     with Index.open(place) as index:
         assert SECRET not in printed.out + printed.err + index.store.name + str(index.metadata) + repr(
             index.store

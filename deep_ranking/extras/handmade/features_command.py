@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> None:
     """Find, fit, compute, write."""
     import numpy as np
 
-    from deep_ranking.cli.shared import tell_left_out
+    from deep_ranking.cli.image_folders import tell_left_out
+    from deep_ranking.cli.shared import tell_next
     from deep_ranking.errors import DeepRankingError, expect
     from deep_ranking.extras.handmade import FEATURES, CodebookFeature
     from deep_ranking.extras.handmade.extract import Cache, extract
@@ -73,3 +74,4 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps({"output": args.output, "images": len(images), "dimension": feature.dimension}))
     else:
         print(f"{args.output}: {len(images)} images, {feature.dimension} numbers each")
+    tell_next(args, f"golden --features {args.feature}={args.output}", "evaluate --help")
