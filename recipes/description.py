@@ -19,15 +19,18 @@ from typing import Any
 import numpy as np
 
 from deep_ranking import (
+    LOOKS,
+    DescriptionMap,
+    DescriptionPrior,
     Triplets,
+    open_reader,
     prepare_human_triplets,
     prepare_tiny_imagenet,
+    save_prior,
     similarity_precision,
+    split_reading,
     triplet_distances,
 )
-from deep_ranking.description.components import LOOKS, Map, Prior, save_prior
-from deep_ranking.description.description import split
-from deep_ranking.description.reader import open_reader
 
 ROWS = 1600
 SIZES = (1, 2, 5, 20, 50, 200, 1000, ROWS)
@@ -79,7 +82,9 @@ def main() -> None:
         return 100 * np.array([right.mean(), *retrieval(*tiny, *labels)])
 
     def described(look: str, count: int, seed: int) -> np.ndarray:
-        human, tiny = (Map.fit(sample(sets[name], count, seed), look, others[name]) for name in others)
+        human, tiny = (
+            DescriptionMap.fit(sample(sets[name], count, seed), look, others[name]) for name in others
+        )
         return figures(human(sets["human"]), (tiny(sets["gallery"]), tiny(sets["queries"])))
 
     head = "rated triplets | nearest neighbour | MAP@R |\n| --- | ---: | ---: | ---: |"
@@ -110,7 +115,7 @@ def read(paths: list[str], file: Path) -> dict[str, np.ndarray]:
             for batch in load_image_batches(paths, Description.fit().size, 32)
         ]
         rows, last = (np.concatenate(part) for part in zip(*found, strict=True))
-        np.savez(file, **split(rows), plain=last)
+        np.savez(file, **split_reading(rows), plain=last)
     return dict(np.load(file))
 
 
@@ -131,9 +136,9 @@ def sample(parts: dict[str, np.ndarray], count: int, seed: int) -> dict[str, np.
     return {name: rows[chosen] for name, rows in parts.items()}
 
 
-def priors(parts: dict[str, np.ndarray]) -> dict[str, Prior]:
+def priors(parts: dict[str, np.ndarray]) -> dict[str, DescriptionPrior]:
     """Return the prior of each part."""
-    return {name: Prior.fit(parts[name], rows) for name, rows in PRIOR_ROWS.items()}
+    return {name: DescriptionPrior.fit(parts[name], rows) for name, rows in PRIOR_ROWS.items()}
 
 
 def row(name: str, figures: list[np.ndarray]) -> None:

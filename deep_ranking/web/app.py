@@ -96,7 +96,7 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
         server_header=False,
         http=limited(app.state.site.settings.request_seconds),
         h11_max_incomplete_event_size=LONGEST_HEADER,
-        backlog=256,  # taken at once; with the connections there are, fewer than the files one may have open
+        backlog=128,  # taken at once; with the connections there are, fewer than the files one may have open
         timeout_graceful_shutdown=3,
     )
     give_back_what_is_freed()

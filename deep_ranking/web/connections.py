@@ -75,6 +75,10 @@ class Connection(H11Protocol):
         """Make room for this one, and wait for its first request."""
         super().connection_made(transport)
         self._wait()
+        # Later by two turns of the loop: by then has been read what those have sent that came just before.
+        self.loop.call_soon(self.loop.call_soon, self._make_room)
+
+    def _make_room(self) -> None:
         if len(self.connections) > self.most:
             others = (one for one in self.connections if isinstance(one, Connection) and one is not self)
             longest = min((one for one in others if one.waits()), key=lambda one: one._since, default=None)
