@@ -31,10 +31,11 @@ _NAMES = names_by_module(
         "triplets.online": "OnlineSampler OnlineTriplets",
         "triplets.relevance": "Relevance FeatureRelevance HierarchyRelevance LabelRelevance PairRelevance",
         # images: from files to batches
-        "images.find": "find_images find_classes",
+        "images.find": "find_images find_classes look_into",
         "images.decode": "read_image ImageError",
         "images.loader": "load_batches:load_image_batches",
         "images.cache": "ImageCache",
+        "images.likeness": "Likeness",
         "images.augment": "Augmentation PRESETS:AUGMENTATIONS ImageDataGenerator",
         "images.batches": "TripletBatches LabelledBatches BatchStream",
         # network: image -> vector
@@ -66,7 +67,8 @@ _NAMES = names_by_module(
         "search.query": "Embedder",
         "search.stores.registry": "register_store",
         "search.image": "Image:IndexedImage",
-        "search.duplicates": "Group find_duplicates",
+        "search.duplicates": "find_duplicates",
+        "search.groups": "Group",
         "web.gallery": "image_id:page_image_id",
         # evaluation
         "evaluation.metrics": (

@@ -36,10 +36,12 @@ from deep_ranking.triplets.relevance import LabelRelevance as LabelRelevance
 from deep_ranking.triplets.relevance import PairRelevance as PairRelevance
 from deep_ranking.images.find import find_images as find_images
 from deep_ranking.images.find import find_classes as find_classes
+from deep_ranking.images.find import look_into as look_into
 from deep_ranking.images.decode import read_image as read_image
 from deep_ranking.images.decode import ImageError as ImageError
 from deep_ranking.images.loader import load_batches as load_image_batches
 from deep_ranking.images.cache import ImageCache as ImageCache
+from deep_ranking.images.likeness import Likeness as Likeness
 from deep_ranking.images.augment import Augmentation as Augmentation
 from deep_ranking.images.augment import PRESETS as AUGMENTATIONS
 from deep_ranking.images.augment import ImageDataGenerator as ImageDataGenerator
@@ -94,8 +96,8 @@ from deep_ranking.search.store import Store as Store
 from deep_ranking.search.query import Embedder as Embedder
 from deep_ranking.search.stores.registry import register_store as register_store
 from deep_ranking.search.image import Image as IndexedImage
-from deep_ranking.search.duplicates import Group as Group
 from deep_ranking.search.duplicates import find_duplicates as find_duplicates
+from deep_ranking.search.groups import Group as Group
 from deep_ranking.web.gallery import image_id as page_image_id
 from deep_ranking.evaluation.metrics import Metric as Metric
 from deep_ranking.evaluation.metrics import register_metric as register_metric
@@ -149,17 +151,17 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "Triplet", "TripletFileError", "read_triplets", "write_triplets", "write_triplet_blocks",
 "Triplets", "LabelledImages", "split_images", "UniformSampler", "ClassBatches", "ImportanceSampler",
 "ImportanceSettings", "OnlineSampler", "OnlineTriplets", "Relevance", "FeatureRelevance",
-"HierarchyRelevance", "LabelRelevance", "PairRelevance", "find_images", "find_classes",
-"read_image", "ImageError", "load_image_batches", "ImageCache", "Augmentation", "AUGMENTATIONS",
-"ImageDataGenerator", "TripletBatches", "LabelledBatches", "BatchStream", "NetworkSettings",
-"BACKBONES", "build_network", "average_mirror", "paper_paths", "blog_paths", "LabColour",
-"ColourHistogram", "save_network", "load_network", "ModelFileError", "load_weights",
+"HierarchyRelevance", "LabelRelevance", "PairRelevance", "find_images", "find_classes", "look_into",
+"read_image", "ImageError", "load_image_batches", "ImageCache", "Likeness", "Augmentation",
+"AUGMENTATIONS", "ImageDataGenerator", "TripletBatches", "LabelledBatches", "BatchStream",
+"NetworkSettings", "BACKBONES", "build_network", "average_mirror", "paper_paths", "blog_paths",
+"LabColour", "ColourHistogram", "save_network", "load_network", "ModelFileError", "load_weights",
 "TripletHingeLoss", "MinedTripletLoss", "ProxyLoss", "Proxies", "Distance", "DISTANCES",
 "register_distance", "ranking_metrics", "mining_metrics", "train", "Trained", "TrainingSettings",
 "RunOptions", "build_training_model", "CachedActivations", "Blend", "BlendSettings", "Descriptions",
 "Learned", "learn", "ranked_right", "text_query_groups", "LearnSettings", "GoldenFeature",
 "independent_groups", "group_folds", "Index", "Options", "Hit", "Results", "update_index",
-"IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage", "Group", "find_duplicates",
+"IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage", "find_duplicates", "Group",
 "page_image_id", "Metric", "register_metric", "Measurement", "Estimate", "bootstrap",
 "nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
 "similarity_precision", "score_at_top", "Evaluation", "evaluate", "TripletTask", "RetrievalTask",

@@ -16,7 +16,6 @@ from deep_ranking.errors import DeepRankingError, expect, reason
 from deep_ranking.images.decode import ImageError, Source
 from deep_ranking.images.loader import load_batches
 from deep_ranking.progress import progress
-from deep_ranking.search.query import Embedder
 
 KEY = "description"
 """Of an index's metadata: the text that a description is kept as."""
@@ -191,7 +190,7 @@ def embedder_of(
     engine: str = "auto",
     precision: str = "float32",
     weights: str | os.PathLike[str] | None = None,
-) -> Embedder:
+) -> Encoder:
     """Return what embeds new images for an index: the description or the model file that it remembers.
 
     Args:

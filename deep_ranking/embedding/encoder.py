@@ -31,9 +31,11 @@ class Encoder(ABC):
     """Decodes and resizes images, batch by batch, and gives them to `embed_pixels`.
 
     Attributes:
+        fingerprint: a text that is another one wherever the vectors would be; "" where that is not known.
         cache: keeps the images that `embed` decodes; None: nothing does.
     """
 
+    fingerprint: str
     cache: ImageCache | None = None
 
     @property

@@ -1,7 +1,7 @@
 """What determines a network, and which file its first weights are in, without Keras."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -30,6 +30,7 @@ class NetworkSettings(Settings):
         preprocessing: "backbone" gives each backbone what its ImageNet weights expect; "unit" scales to
             0..1, as the blog did. Both take RGB 0..255.
         dropout: share of units dropped in the fully connected layers (the paper keeps 0.6 of them).
+        fully_connected: VGG16 and AlexNet have their two hidden layers, for which no weights are published.
 
     Raises:
         DeepRankingError: a value is out of its range.
@@ -61,11 +62,18 @@ class NetworkSettings(Settings):
     )
     preprocessing: Preprocessing = setting("backbone", choices=get_args(Preprocessing), flag=None)
     dropout: float = setting(0.4, "of units dropped (default: {default}; blog: {blog})", BELOW_1, "SHARE")
+    fully_connected: bool = setting(True, flag=None)
 
     @classmethod
     def blog(cls) -> "NetworkSettings":
         """Return the blog's network, layer by layer; its weights files load into it."""
         return cls(low_resolution="blog", preprocessing="unit", dropout=0.6)
+
+    @property
+    def bare(self) -> "NetworkSettings":
+        """The same backbone without any layer that no published weights fill: its features, normalized."""
+        bare = replace(self, embedding_size=0, low_resolution="none", fully_connected=False)
+        return replace(bare, preprocessing="backbone")
 
 
 def named_weights(file: str | os.PathLike[str] | None = None) -> str | None:

@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.image import Image
+from deep_ranking.search.image import Image, file_hash
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
     EmbedderOrMaker,
@@ -27,7 +28,7 @@ from deep_ranking.search.store import Store
 from deep_ranking.search.stores.registry import Place, create_store, open_store, store_exists
 
 if TYPE_CHECKING:
-    from deep_ranking.search.duplicates import Group
+    from deep_ranking.search.groups import Group
     from deep_ranking.search.update import Report
 
 
@@ -70,30 +71,46 @@ class Index:
     @classmethod
     def from_folder(
         cls,
-        folder: Place,
+        folder: Place | Sequence[Place],
         model: EmbedderOrMaker | None = None,
         place: Place | None = None,
         quiet: bool = False,
+        *,
+        exclude: Sequence[str] | None = None,
+        labels: Place | None = None,
+        forget_missing: bool = False,
     ) -> "Index":
-        """Make the index of a folder of images, or bring it up to date, and open it.
+        """Make the index of a folder of images, or of several, or bring it up to date, and open it.
 
         Only what is new or changed is embedded, as `deep-ranking index` does; `report` says what was done,
-        and which images could not be read.
+        and which images could not be read. Images whose folder is not there now (a disk that is not mounted)
+        stay in the index.
 
         Args:
-            folder: of the images; those in folders below it are taken too.
+            folder: of the images, or several; those in folders below are taken too. Folders that an index
+                follows already are followed on. Paths are relative to the folder, or to the nearest one
+                above several.
             model: embeds them. None takes what the index remembers; a new one, a `Description` fitted on
                 these images.
-            place: of the index, a folder or the URL of a store; by default beside the folder of images, under
-                its name and `.index`: `photos.index` for `photos`.
+            place: of the index, a folder or the URL of a store; by default beside the (first) folder of
+                images, under its name and `.index`: `photos.index` for `photos`.
             quiet: no progress.
+            exclude: patterns of names to leave out, as of `find_images`; None: as before.
+            labels: `none`; `folders`, the first folder of each path; or a CSV or TSV file of paths and
+                labels. None: as before, which is `none` for a new index.
+            forget_missing: images whose folder is not there now go.
 
         Raises:
-            DeepRankingError: there is no such folder or no image in it; an index of another model is there.
+            DeepRankingError: there is no such folder or no image in it; an index of another model is there;
+                none of the images that were in a folder is there, but others are.
         """
         from deep_ranking.search.folder import index_folder
 
-        return index_folder(cls, folder, None if model is None else made(model), place, quiet)
+        one = isinstance(folder, str | os.PathLike)
+        folders: list[Any] = [folder] if one else list(folder)  # type: ignore[arg-type]
+        expect("folder", bool(folders), "a folder of images, or several", folder)
+        how = {"exclude": exclude, "labels": labels, "forget_missing": forget_missing}
+        return index_folder(cls, folders, None if model is None else made(model), place, quiet, **how)  # type: ignore[arg-type]
 
     @classmethod
     def open(cls, path: Place, embedder: EmbedderOrMaker | None = None) -> "Index":
@@ -249,6 +266,14 @@ class Index:
         named = [os.fsdecode(query) for query in queries if isinstance(query, str | os.PathLike)]
         return Results(hits, self.metadata.get("images", ""), named)
 
+    def vectors(self, queries: Query) -> np.ndarray:
+        """Return the vectors of one query or of several, as `search` takes them, (n, dimension) float32.
+
+        Raises:
+            DeepRankingError: as by `search`.
+        """
+        return np.stack([self._resolve(query)[0] for query in several(queries)])
+
     def search_batch(
         self,
         queries: Sequence[Sequence[float]] | np.ndarray,
@@ -272,15 +297,22 @@ class Index:
         found = self.snapshot.search(checked_vectors(queries, self.dimension), k, options)
         return [Results(hits, self.metadata.get("images", "")) for hits in found]
 
-    def duplicates(self, within: float = 0.1, quiet: bool = False) -> "list[Group]":
-        """Return the groups of images that are alike or the same; see `find_duplicates`."""
+    def duplicates(self, within: float | None = None, quiet: bool = False) -> "list[Group]":
+        """Return the groups of images that are copies of one picture; see `find_duplicates`."""
         from deep_ranking.search.duplicates import find_duplicates
 
-        return find_duplicates(self.snapshot, within, quiet)
+        return find_duplicates(self.snapshot, within, quiet, self.metadata.get("images", ""))
 
     def check_model(self, fingerprint: str, dimension: int) -> None:
         """Raise DeepRankingError unless the index was made with the model of this fingerprint."""
         if fingerprint != self.metadata["fingerprint"] or dimension != self.dimension:
+            model = self.metadata.get("model", "")
+            if Path(model).is_file() and file_hash(model).hex() == fingerprint:
+                raise DeepRankingError(
+                    f"{self.store.name}: made with {model} as it was before it was trained anew; distances "
+                    "by the old and by the new one cannot be compared: index the images at another place, "
+                    "or put the old model back"
+                )
             raise DeepRankingError(
                 f"{self.store.name}: made with the model {self.metadata['fingerprint']}"
                 f" ({self.dimension} coordinates), found the model {fingerprint} ({dimension} coordinates);"
@@ -294,7 +326,8 @@ class Index:
         if isinstance(found, np.ndarray):
             return found, None
         name, image, content = found
-        content = self.snapshot.content(name) if content is None else content
+        if content is None:
+            content = self.snapshot.content(name) or self.snapshot.content(self.snapshot.spelled(name))
         if content is None:
             raise DeepRankingError(f"{name}: expected an image file or a path in the index, found neither")
         vector = self.snapshot.vector(content)

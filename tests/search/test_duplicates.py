@@ -1,4 +1,4 @@
-"""Near-duplicates against all pairs, and the page."""
+"""Near-duplicates by vectors and by pixels, against plain walks, and the page."""
 
 import numpy as np
 import pytest
@@ -9,35 +9,43 @@ from PIL import Image
 from deep_ranking.display.pictures import duplicates_page
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search import Group, Hit, Index, find_duplicates
+from deep_ranking.search.image import Image as IndexedImage
 
 
-def groups_by_all_pairs(vectors, threshold):
-    """Join rows by a plain walk over all pairs."""
-    group = list(range(len(vectors)))
-    for i in range(len(vectors)):
-        for j in range(i):
-            if np.linalg.norm(vectors[i].astype(float) - vectors[j].astype(float)) <= threshold:
-                group = [group[j] if g == group[i] else g for g in group]
-    members = {}
-    for row, g in enumerate(group):
-        members.setdefault(g, []).append(row)
-    return sorted(m for m in members.values() if len(m) > 1)
+def groups_around_the_kept(vectors, sizes, threshold):
+    """Cut groups by a plain walk: the largest file takes all that is near it, then the next."""
+    left, groups = sorted(range(len(vectors)), key=lambda row: (-sizes[row], row)), []
+    while left:
+        apart = [np.linalg.norm(vectors[row].astype(float) - vectors[left[0]].astype(float)) for row in left]
+        groups.append([row for row, distance in zip(left, apart, strict=True) if distance <= threshold])
+        left = [row for row in left if row not in groups[-1]]
+    return {rows[0]: sorted(rows) for rows in groups if len(rows) > 1}
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 60), st.floats(0, 1.5), st.integers(0, 2**32 - 1))
-def test_groups_are_those_of_all_pairs(tmp_path_factory, count, threshold, seed):
-    vectors = np.random.default_rng(seed).standard_normal((count, 3)).astype(np.float32)
+def test_groups_are_those_around_the_largest_files(tmp_path_factory, count, threshold, seed):
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-2, 3, (count, 3)).astype(np.float32) * rng.choice([1, 0.3], (count, 1))
+    vectors = vectors.astype(np.float32)
+    sizes = rng.integers(1, 5, count).tolist()
+    images = [IndexedImage(f"{row:03}", bytes([row]) * 32, size, 1) for row, size in enumerate(sizes)]
     with Index.create(tmp_path_factory.mktemp("index"), 3, "test") as index:
-        index.add([f"{row:03}" for row in range(count)], vectors)
+        index.write(images, {image.hash: vector for image, vector in zip(images, vectors, strict=True)})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("deep_ranking.search.duplicates._BLOCK", 7)
             groups = find_duplicates(index.snapshot, threshold, quiet=True)
-    assert sorted([int(image.path) for image in g.images] for g in groups) == groups_by_all_pairs(
-        vectors, threshold
-    )
-    sizes = [len(g.images) for g in groups]
-    assert sizes == sorted(sizes, reverse=True)
+    found = {int(group.keep): [int(image.path) for image in group.images] for group in groups}
+    assert found == groups_around_the_kept(vectors, sizes, threshold)
+    lengths = [len(group.images) for group in groups]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_chain_is_cut(make_index):
+    index = make_index(np.arange(5, dtype=np.float32)[:, None], labels=1)
+    groups = find_duplicates(index.snapshot, 1, quiet=True)
+    assert [[image.path[-5] for image in group.images] for group in groups] == [["0", "1"], ["2", "3"]]
+    assert all(image.distance <= 1 for group in groups for image in group.images)
 
 
 def test_distances_far_below_the_rounding_of_float32_products_are_told_apart(make_index):
