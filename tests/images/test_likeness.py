@@ -1,4 +1,4 @@
-"""Copies told by their pixels: hashes against a slow transform, orientations, and pictures that are drawn here."""
+"""Copies told by their pixels: hashes against a slow transform, orientations, drawn pictures."""
 
 import hashlib
 
@@ -133,7 +133,7 @@ def test_copies_are_found_and_it_is_said_why(likeness, why):
 def test_screens_of_one_program_with_other_text_are_no_copies(likeness):
     screens = [screen([hashlib.sha256(bytes([n, k])).hexdigest()[:24] for k in range(8)]) for n in range(3)]
     made = likeness(*screens, screens[0].resize((540, 675)))
-    assert [pair for pair in near_by_hash(made.found)]  # the hash alone takes them for copies
+    assert list(near_by_hash(made.found))  # the hash alone takes them for copies
     assert not any(made.fit(*pair) for pair in ((0, 1), (0, 2), (1, 2), (1, 3)))
     assert made.fit(0, 3).why == "re-saved"
 
@@ -144,7 +144,9 @@ def test_what_shows_too_little_is_no_copy(likeness):
         flags.append(Image.new("RGB", (90, 60)))
         for number, colour in enumerate(colours):
             flags[-1].paste(colour, (30 * number, 0, 30 * number + 30, 60))
-    made = likeness(*flags, Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64)), photo(0, (20, 20)))
+    made = likeness(
+        *flags, Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64)), photo(0).resize((30, 30))
+    )
     assert not made.found["clear"].any()
     assert list(made.near()) == []
     assert made.fit(0, 2) is None
