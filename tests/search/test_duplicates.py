@@ -72,7 +72,7 @@ def noise(seed, size=(64, 48)):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Give a folder of noise: an original, a copy of its bytes, two links, one re-saved larger, a stranger."""
+    """Give a folder of noise: an original, a copy of its bytes, two links, one larger, a stranger."""
     for name, seed in (("trip/a.png", 0), ("trip/b.png", 1)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         noise(seed).resize((96, 96)).save(tmp_path / name)
