@@ -16,6 +16,8 @@ _NAMES = names_by_module(
         # embedding: a trained network, ready to use
         "embedding.model": "load Model",
         "embedding.engines": "make_engine resolve:resolve_engine has_accelerator",
+        # description: what embeds where there is no model
+        "description.description": "Description embedder_of",
         # triplets: who is compared with whom
         "triplets.file": (
             "Triplet TripletFileError read_triplets write_triplets write_blocks:write_triplet_blocks"
@@ -27,7 +29,7 @@ _NAMES = names_by_module(
         "triplets.online": "OnlineSampler OnlineTriplets",
         "triplets.relevance": "Relevance FeatureRelevance HierarchyRelevance LabelRelevance PairRelevance",
         # images: from files to batches
-        "images.find": "find_images find_classes",
+        "images.find": "find_images find_classes look_into",
         "images.decode": "read_image ImageError",
         "images.loader": "load_batches:load_image_batches",
         "images.cache": "ImageCache",

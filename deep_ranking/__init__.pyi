@@ -7,6 +7,8 @@ from deep_ranking.embedding.model import Model as Model
 from deep_ranking.embedding.engines import make_engine as make_engine
 from deep_ranking.embedding.engines import resolve as resolve_engine
 from deep_ranking.embedding.engines import has_accelerator as has_accelerator
+from deep_ranking.description.description import Description as Description
+from deep_ranking.description.description import embedder_of as embedder_of
 from deep_ranking.triplets.file import Triplet as Triplet
 from deep_ranking.triplets.file import TripletFileError as TripletFileError
 from deep_ranking.triplets.file import read_triplets as read_triplets
@@ -28,6 +30,7 @@ from deep_ranking.triplets.relevance import LabelRelevance as LabelRelevance
 from deep_ranking.triplets.relevance import PairRelevance as PairRelevance
 from deep_ranking.images.find import find_images as find_images
 from deep_ranking.images.find import find_classes as find_classes
+from deep_ranking.images.find import look_into as look_into
 from deep_ranking.images.decode import read_image as read_image
 from deep_ranking.images.decode import ImageError as ImageError
 from deep_ranking.images.loader import load_batches as load_image_batches
@@ -137,15 +140,15 @@ from deep_ranking.cli import COMMANDS as COMMANDS
 from deep_ranking.cli import run_command as run_command
 from deep_ranking.files import written_whole as written_whole
 from deep_ranking.progress import progress as progress_bar
-__all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", "Triplet", "TripletFileError",
-"read_triplets", "write_triplets", "write_triplet_blocks", "Triplets", "LabelledImages",
-"split_images", "UniformSampler", "ClassBatches", "ImportanceSampler", "ImportanceSettings",
-"OnlineSampler", "OnlineTriplets", "Relevance", "FeatureRelevance", "HierarchyRelevance",
-"LabelRelevance", "PairRelevance", "find_images", "find_classes", "read_image", "ImageError",
-"load_image_batches", "ImageCache", "Likeness", "Augmentation", "AUGMENTATIONS",
-"ImageDataGenerator", "TripletBatches", "LabelledBatches", "BatchStream", "NetworkSettings",
-"BACKBONES", "build_network", "average_mirror", "paper_paths", "blog_paths", "LabColour",
-"ColourHistogram", "save_network", "load_network", "ModelFileError", "load_weights",
+__all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", "Description", "embedder_of",
+"Triplet", "TripletFileError", "read_triplets", "write_triplets", "write_triplet_blocks",
+"Triplets", "LabelledImages", "split_images", "UniformSampler", "ClassBatches", "ImportanceSampler",
+"ImportanceSettings", "OnlineSampler", "OnlineTriplets", "Relevance", "FeatureRelevance",
+"HierarchyRelevance", "LabelRelevance", "PairRelevance", "find_images", "find_classes", "look_into",
+"read_image", "ImageError", "load_image_batches", "ImageCache", "Likeness", "Augmentation",
+"AUGMENTATIONS", "ImageDataGenerator", "TripletBatches", "LabelledBatches", "BatchStream",
+"NetworkSettings", "BACKBONES", "build_network", "average_mirror", "paper_paths", "blog_paths",
+"LabColour", "ColourHistogram", "save_network", "load_network", "ModelFileError", "load_weights",
 "TripletHingeLoss", "MinedTripletLoss", "ProxyLoss", "Proxies", "Distance", "DISTANCES",
 "register_distance", "ranking_metrics", "mining_metrics", "train", "Trained", "TrainingSettings",
 "RunOptions", "build_training_model", "CachedActivations", "Blend", "BlendSettings", "Descriptions",

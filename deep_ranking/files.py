@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import sys
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from deep_ranking.errors import DeepRankingError, reason
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(rf"\..*\.{_HOST}-(\d+)-[0-9a-f]{{8}}\.tmp(\..*)?", re.DOTALL)
 _LONGEST_STEM = 40  # characters, so that the whole name stays below the 255 bytes that file systems take
+_FORBIDDEN = errno.EACCES, errno.EPERM, errno.EROFS
 _FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 _TOO_LITTLE = re.compile(r"\d+ requested and \d+ written")  # how NumPy reports a full disk
 
@@ -35,6 +37,36 @@ _MOST_BYTES, _MOST_TIMES = 2**30, 100  # an archive may unpack to the first, or 
 
 class WriteError(DeepRankingError, OSError):
     """A file cannot be written; what stood under its name before still does."""
+
+
+def may_not_write(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it comes from, says that nothing may be written there, by anybody."""
+    if isinstance(error, OSError) and error.errno in _FORBIDDEN:
+        return True
+    return error is not None and may_not_write(error.__cause__)
+
+
+def composed(name: str) -> str:
+    """Return a name in the one form (NFC) in which two that look alike are equal.
+
+    Example:
+        >>> composed("Cafe\\u0301") == "Caf\\u00e9"
+        True
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def as_on_disk(path: str) -> str:
+    """Return a path as it is spelled on the disk, where that is another Unicode form than was typed."""
+    if path.isascii() or os.path.lexists(path):
+        return path
+    parent, name = os.path.split(path.rstrip(os.sep))
+    parent = as_on_disk(parent) if parent else parent
+    try:
+        names = sorted(entry for entry in os.listdir(parent or ".") if composed(entry) == composed(name))  # noqa: PTH208
+    except OSError:
+        return path
+    return os.path.join(parent, names[0]) if names else path  # noqa: PTH118
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -1,5 +1,6 @@
 """An SQLite file: opened so that what is committed is on the disk, and its errors in words."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ _ADVICE = {
     sqlite3.SQLITE_BUSY: "another process is writing; wait for it",
     sqlite3.SQLITE_LOCKED: "another process is writing; wait for it",
     sqlite3.SQLITE_FULL: "make room",
+    sqlite3.SQLITE_READONLY: "it may only be read here; write where its folder can be written",
 }
+_NOT_WRITABLE = sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN
 
 
 class StoreError(DeepRankingError):
@@ -35,6 +38,32 @@ def connect(path: Path) -> sqlite3.Connection:
     return database
 
 
+def connect_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """Open an SQLite file, also where it or its folder may only be read; tell whether it is so.
+
+    Write-ahead mode keeps two more files beside it. Where they neither are nor can be made, nobody writes
+    here, and SQLite is told that the file stays as it is (`immutable`).
+    """
+    try:
+        database = connect(path)
+        database.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return database, False
+    except sqlite3.OperationalError as error:
+        log = path.with_name(f"{path.name}-wal")
+        if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE or not os.access(path, os.R_OK):
+            raise
+        if log.is_file() and log.stat().st_size:
+            raise StoreError(
+                f"{path}: its last changes are in {log.name}, which cannot be used in a folder that may only "
+                "be read; open the index once where it can be written"
+            ) from error
+    database = sqlite3.connect(
+        f"{path.absolute().as_uri()}?immutable=1", uri=True, isolation_level=None, check_same_thread=False
+    )
+    database.text_factory = as_text
+    return database, True
+
+
 def _use_write_ahead(database: sqlite3.Connection) -> None:
     give_up = time.monotonic() + _PATIENCE
     while True:
@@ -47,21 +76,22 @@ def _use_write_ahead(database: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def place_on_disk(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another under the same name; None where there is none."""
+def place_on_disk(path: Path, unchanged: bool = False) -> tuple[int, ...] | None:
+    """Return what tells a file from another under its name, or from its `unchanged` self; None: no file."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    place = status.st_dev, status.st_ino
+    return (*place, status.st_size, status.st_mtime_ns) if unchanged else place
 
 
-def check_there(path: Path, opened: tuple[int, int] | None) -> None:
+def check_there(path: Path, opened: tuple[int, ...] | None) -> None:
     """Raise a `StoreError` unless the file is the one that was opened, at `place_on_disk`.
 
     SQLite goes on writing to a file that has been deleted, and what it keeps there is lost.
     """
-    if place_on_disk(path) != opened:
+    if place_on_disk(path, unchanged=opened is not None and len(opened) > 2) != opened:
         raise StoreError(f"{path}: it was deleted or replaced while it was open; start again")
 
 
@@ -85,8 +115,12 @@ def readable_errors(path: Path, begin_anew: str) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.IntegrityError:
+    except (sqlite3.IntegrityError, StoreError):
         raise
+    except sqlite3.ProgrammingError as error:
+        if "closed" not in str(error):
+            raise
+        raise StoreError(f"{path}: it was closed here; open it again") from None
     except sqlite3.OperationalError as error:
         advice = _ADVICE.get(error.sqlite_errorcode & 0xFF, "check that the folder can be written")
         raise StoreError(f"{path}: SQLite cannot use it now ({error}); {advice}") from error

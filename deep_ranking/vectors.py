@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.files import read_arrays, written_whole
+from deep_ranking.files import composed, read_arrays, written_whole
 
 
 def checked_vectors(vectors: NDArray[Any], what: str) -> NDArray[Any]:
@@ -90,18 +90,25 @@ class Embeddings:
             raise DeepRankingError(f"paths: {twice!r} stands more than once; expected each image once")
 
     def rows(self, paths: Iterable[str]) -> NDArray[np.intp]:
-        """Return the row of each path.
+        """Return the row of each path, which may be written in another form of Unicode.
 
         Raises:
             DeepRankingError: an image is not among them.
         """
-        try:
-            return np.array([self._row_of[path] for path in paths], np.intp)
-        except KeyError as error:
+        paths = list(paths)
+        rows = [self._row_of.get(path, -1) for path in paths]
+        if -1 in rows:
+            alike = {composed(path): row for path, row in self._row_of.items()}
+            rows = [
+                alike.get(composed(path), -1) if row < 0 else row
+                for path, row in zip(paths, rows, strict=True)
+            ]
+        if -1 in rows:
             raise DeepRankingError(
-                f"no embedding of {error.args[0]!r} among {len(self.paths)} images such as "
+                f"no embedding of {paths[rows.index(-1)]!r} among {len(self.paths)} images such as "
                 f"{str(self.paths[0])!r}; expected the paths as the data set and the triplets write them"
-            ) from None
+            )
+        return np.array(rows, np.intp)
 
     @cached_property
     def _row_of(self) -> dict[str, int]:

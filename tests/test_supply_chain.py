@@ -123,3 +123,16 @@ def test_an_audit_that_asked_about_nothing_is_no_all_clear():
     assert status == 1
     assert lines[0] == "a 1: X-1, mended in 2"
     assert "1 of 2 packages" in lines[1]
+
+
+def test_each_promise_of_the_security_page_names_tests_that_there_are():
+    rows = re.findall(r"^\|.*\|(.*)\|$", (ROOT / "SECURITY.md").read_text("utf-8"), re.MULTILINE)[2:]
+    assert len(rows) >= 15
+    for row in rows:
+        named = re.findall(r"`((?:\w+/)?\w*(?:\.py)?)(?:::(\w+))?`", row)
+        assert named, row
+        file = ""
+        for path, function in named:
+            file = path or file
+            code = (ROOT / "tests" / file).read_text("utf-8")
+            assert not function or f"def {function}(" in code, (file, function)

@@ -145,19 +145,25 @@ class Components(NamedTuple):
             chosen = np.random.default_rng(seed).permutation(len(vectors))[:rows]
             vectors = vectors[np.sort(chosen)]
         mean = vectors.mean(axis=0, dtype=np.float64)
-        centred = vectors - mean
+        return cls.of_centred(mean, vectors - mean, count, power, len(vectors))
+
+    @classmethod
+    def of_centred(
+        cls, mean: NDArray[Any], centred: NDArray[Any], count: int, power: float, total: float
+    ) -> "Components":
+        """Learn from rows about their mean; the sum of their squares over `total` is the variance."""
         # The smaller of the two products has the same eigenvalues.
         if centred.shape[0] < centred.shape[1]:
             values, sides = np.linalg.eigh(centred @ centred.T)
             axes = centred.T @ (sides / np.sqrt(np.maximum(values, 1e-12)))
         else:
             values, axes = np.linalg.eigh(centred.T @ centred)
-        top = np.argsort(-values)[: min(count, len(vectors) - 1, centred.shape[1])]
-        variance = np.maximum(values[top] / len(vectors), 1e-12)
+        top = np.argsort(-values)[: min(count, len(centred) - 1, centred.shape[1])]
+        variance = np.maximum(values[top] / total, 1e-12)
         # The largest entry of each axis is made positive: eigenvectors have no sign of their own.
         axes = axes[:, top]
         axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), range(len(top))])
-        return cls(mean.astype(np.float32), (axes * variance ** (-power / 2)).astype(np.float32))
+        return cls(np.asarray(mean, np.float32), (axes * variance ** (-power / 2)).astype(np.float32))
 
     def __call__(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
         """Map (n, d) to (n, k) float32."""

@@ -3,7 +3,7 @@
 Descriptions are what is read: each a vector of unit length for an image. Blended, they are the embedding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -28,10 +28,18 @@ from deep_ranking.network.weights import load_weights
 Affine = tuple[np.ndarray, np.ndarray]
 """A mean (d,) and axes (d, k): x -> (x - mean) @ axes."""
 
-_POOLINGS = {
+
+def _grid(name: str) -> Callable[[Any], Any]:
+    """Return what takes the means of each channel in windows of 3x3 positions, at every second one."""
+    cells, flat = layers.AveragePooling2D(3, 2, name=f"{name}_cells"), layers.Flatten(name=name)
+    return lambda x: flat(cells(x))
+
+
+_POOLINGS: dict[str, Callable[..., Callable[[Any], Any]]] = {
     "mean": layers.GlobalAveragePooling2D,
     "spread": Spread,
     "quadrants": Quadrants,
+    "grid": _grid,
     "second_moments": SecondMoments,
 }
 
@@ -49,8 +57,13 @@ def frozen_backbone(settings: LearnSettings) -> keras.Model:
     keras.utils.set_random_seed(settings.seed)
     whole = build_network(own, backbone_rate=0.0)
     load_weights(whole, own, settings.weights)
+    return read_at(whole, READINGS[settings.backbone])
+
+
+def read_at(whole: keras.Model, readings: Mapping[str, Reading]) -> keras.Model:
+    """Return what `build_network` gave, frozen, with one output for each reading, in their order."""
     convnet = whole.get_layer("backbone")
-    taps = [convnet.get_layer(reading.layer).output for reading in READINGS[settings.backbone].values()]
+    taps = [convnet.get_layer(reading.layer).output for reading in readings.values()]
     inner = keras.Model(convnet.input, taps, name="backbone")
     inner.trainable = False
     return keras.Model(whole.input, inner(whole.get_layer("preprocessing").output), name="frozen")

@@ -18,7 +18,7 @@ class Reading:
     """
 
     layer: str
-    pooling: Literal["mean", "spread", "quadrants", "second_moments"]
+    pooling: Literal["mean", "spread", "quadrants", "grid", "second_moments"]
     channels: int | None = None
     power: float = 0.0
 

@@ -9,7 +9,13 @@ is learned from all triplets.
 import argparse
 import json
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import checks, shared
+
+EXAMPLES = {
+    "--dataset photos --triplets rated.txt --model mine.h5": "from what `ratings export` wrote",
+    "--dataset human --triplets human/triplets.txt": "from triplets with a folder a text query",
+}
+MAIN = ("dataset", "triplets", "model", "backbone", "weights")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--dataset", default="dataset", help="root of the images (default: dataset)")
     add("--triplets", default="triplets.txt", help="rated triplets (default: triplets.txt)")
-    shared.add_model(parser, "what is written: .h5 or .keras")
+    shared.add_model(parser, "what is written: .h5 or .keras", written=True)
     shared.add_settings(parser, LearnSettings)
     shared.add_json(parser, "the results as JSON")
 
@@ -30,6 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.files import check_writable
     from deep_ranking.triplets.table import Triplets
 
+    checks.starting_weights(args.weights)
     # The data first: what is missing is said before Keras has taken its seconds.
     settings = LearnSettings().changed(vars(args))
     table = Triplets.load(args.triplets, args.dataset)
@@ -52,3 +59,4 @@ def run(args: argparse.Namespace) -> None:
         f"similarity precision on held-out text queries: {precision.value:.1%} "
         f"(95% {precision.low:.1%} to {precision.high:.1%}; {len(table):,} triplets, {learned.groups} groups)"
     )
+    shared.tell_model(args, args.model, args.dataset)

@@ -10,36 +10,58 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import places, shared
+from deep_ranking.errors import one_line
 
 if TYPE_CHECKING:
     from deep_ranking.search.groups import Group
 
+EXAMPLES = {
+    "photos": "what is twice in the folder photos, or nearly",
+    "photos --open": "the same as pictures, in the browser",
+    "photos --within 0.2": "less alike than that, too",
+}
+MAIN = ("within", "open", "html", "json")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `duplicates`."""
-    shared.add_store(parser, "the index to look through")
+    places.add_place(parser, "what is looked through")
     about = "images whose vectors are this near to the one to keep (default: copies by their pixels)"
     parser.add_argument("--within", type=float, metavar="D", help=about)
+    parser.add_argument("--open", action="store_true", help="show the groups as pictures, in the browser")
     output = parser.add_mutually_exclusive_group()
     shared.add_json(output, "the groups as JSON")
     output.add_argument("--html", metavar="FILE", help="write a page with thumbnails")
+    parser.add_argument("--model", metavar="FILE", help="the network of an index that is made now")
+    shared.add_weights(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find the groups, and print or write them."""
+    """Find the groups, and print, write or show them."""
+    from deep_ranking.cli.index import place_of
+
+    place, _ = place_of(args, "duplicates")
     from deep_ranking.search.index import Index
 
-    with Index.open(args.index) as index:
+    with Index.open(place) as index:
         groups = index.duplicates(args.within)
         folder = index.metadata.get("images", "")
     if args.json:
         print(json.dumps({"images": folder, "within": args.within} | _as_dicts(groups)))
-    elif args.html:
-        _write_page(groups, args.within, folder, args.html)
-        print(args.html)
-    else:
+    elif not args.html:
         _print_table(groups, args.within)
+    if args.open or args.html:
+        from deep_ranking.display.pictures import duplicates_page
+        from deep_ranking.progress import progress
+
+        page = duplicates_page(progress(groups, "drawing", "groups"), args.within, folder)
+        shared.write_page(page, args.html, "duplicates", args.open)
+        if args.html:
+            print(args.html)
+    asked = places.asked(args)
+    more = [] if args.open or args.html or not groups else [f"duplicates {asked} --open"]
+    shared.tell_next(args, *more, f"serve {asked}")
 
 
 def _as_dicts(groups: "list[Group]") -> dict[str, list]:
@@ -61,18 +83,8 @@ def _print_table(groups: "list[Group]", within: float | None) -> None:
     from deep_ranking.search.groups import summary
 
     for number, group in enumerate(groups, 1):
-        print(f"group {number}: {len(group.images)} images, keep {group.keep} ({group.reason})")
+        print(f"group {number}: {len(group.images)} images, keep {one_line(group.keep)} ({group.reason})")
         for image, kind, words in group.rows():
             kept = "*" if image.path == group.keep else " "
-            print("  ".join([f"{kept} {image.distance:.6f}", f"{kind:4}", image.path, *words]))
+            print("  ".join([f"{kept} {image.distance:.6f}", f"{kind:4}", one_line(image.path), *words]))
     print(summary(groups, within))
-
-
-def _write_page(groups: "list[Group]", within: float | None, folder: str, path: str) -> None:
-    from deep_ranking.display.pictures import duplicates_page
-    from deep_ranking.files import written_whole
-    from deep_ranking.progress import progress
-
-    shown = progress(groups, "drawing", "groups", len(groups))
-    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
-        file.writelines(duplicates_page(shown, within, folder))

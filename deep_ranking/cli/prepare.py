@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any
 from deep_ranking.cli import shared
 from deep_ranking.errors import DeepRankingError
 
+EXAMPLES = {
+    "demo --output dataset": "200 drawn images of eight classes",
+    "tiny-imagenet --output tiny": "small photographs of 200 classes (downloads 248 MB)",
+}
+
 if TYPE_CHECKING:
     Sets = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -14,7 +19,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the data sets and their flags."""
     sets = parser.add_subparsers(dest="data_set", metavar="DATA_SET", required=True)
-    sample = "python triplet_sampler.py --input_directory {output}%s --output_directory ."
+    sample = "deep-ranking sample {output}%s"
     evaluate = "deep-ranking evaluate --dataset {output} --triplets {output}/triplets.txt"
     for data_set, prepare, next_step in (
         (_add_demo(sets), _demo, sample % ""),

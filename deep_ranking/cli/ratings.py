@@ -1,23 +1,31 @@
 """Count the ratings that were given on the page, or write the unanimous ones as a triplet file.
 
 `export` writes the triplets of which all raters prefer the same candidate; questions to which anyone answered
-that both are similar, or both dissimilar, give none. train.py takes the file together with the folder of
-images that the index was made from.
+that both are similar, or both dissimilar, give none. `deep-ranking train` takes the file together with the
+folder of images that the index was made from.
 """
 
 import argparse
 import json
 import sys
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import checks, places, shared
+from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError, expect
+
+EXAMPLES = {
+    "summary photos": "how much was rated of the folder photos",
+    "export photos --output rated.txt": "what all raters agree on, as triplets",
+}
+MAIN = ("output", "min_raters", "ratings", "index")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `ratings`."""
     add = parser.add_argument
     add("action", choices=("export", "summary"), help="write triplets, or count")
-    shared.add_store(parser, "the index whose images were rated")
+    add("place", nargs="?", metavar="PLACE", help="the folder of images, or its index, that was rated")
+    places.add_store(parser, "the same by a flag")
     shared.add_ratings(parser, "they were")
     add("--output", default="triplets.txt", metavar="FILE", help="of export (default: triplets.txt)")
     about = "leave out questions with fewer raters; the paper had 3 (default: 1)"
@@ -27,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export, or count."""
+    place = args.index or args.place
+    if place is None or (args.index and args.place):
+        raise UsageError("expected one place: ratings summary photos, or --index photos.index")
+    checks.index(place)
     from deep_ranking.ratings import RatingStore, tally
     from deep_ranking.ratings.export import within
     from deep_ranking.ratings.store import ratings_file
@@ -35,12 +47,12 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.triplets import write_triplets
 
     expect("min_raters", args.min_raters >= 1, "1 or more", args.min_raters)
-    path = ratings_file(args.index, args.ratings)
-    with Index.open(args.index) as index:
+    path = ratings_file(place, args.ratings)
+    with Index.open(place) as index:
         paths, folder = [image.path for image in index.store.images()], index.metadata.get("images")
     if not path.is_file():
         raise DeepRankingError(
-            f"{path}: no ratings there; rate some with: deep-ranking serve --index {place_name(args.index)}"
+            f"{path}: no ratings there; rate some with: deep-ranking serve {place_name(place)}"
         )
     with RatingStore(path) as store:
         ratings = store.ratings()
@@ -77,4 +89,4 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.action == "export":
         print(f"{len(kept):,} triplets in {args.output}; train on them with:")
-        print(f"  python train.py --dataset {folder or 'FOLDER'} --triplets {args.output}")
+        print(f"  deep-ranking train --dataset {folder or 'FOLDER'} --triplets {args.output}")

@@ -7,7 +7,13 @@ import argparse
 import json
 from pathlib import Path
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import checks, image_folders, shared
+
+EXAMPLES = {
+    "--train dataset --test held_out": "on deepranking.h5, into report/index.html",
+    "--train dataset --test held_out --baselines": "beside the untrained network and a colour histogram",
+}
+MAIN = ("model", "train", "test", "output", "baselines")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--train", required=True, metavar="DIR", help="training images, one sub-folder a class")
     add("--test", required=True, metavar="DIR", help="test images, one sub-folder a class")
     add("--output", default="report", metavar="DIR", help="folder to make (default: report)")
+    image_folders.add_class_folders(parser)
     about = "use a random sample of so many of each set (default: all)"
     add("--images_per_class", type=int, metavar="N", help=about)
     about = "also measure the untrained network, its ConvNet path alone, a colour histogram"
@@ -28,10 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, draw and write."""
+    model = args.model or shared.MODEL
+    for folder in (args.train, args.test):
+        checks.folder(folder)
+    checks.model(model)
     from deep_ranking.evaluation.tasks import sample_classes
 
     train, test = (
-        sample_classes(shared.classes_below(folder), args.images_per_class, args.seed)
+        sample_classes(
+            image_folders.classes_below(folder, "", args.exclude, args.splits_are_classes),
+            args.images_per_class,
+            args.seed,
+        )
         for folder in (args.train, args.test)
     )
     shared.import_keras()
@@ -41,9 +56,10 @@ def run(args: argparse.Namespace) -> None:
 
     questions = Questions(train, test, args.seed, class_titles(args.train))
     numbers = write_report(
-        args.output, args.model, questions, args.baselines, args.quiet, args.engine, args.precision
+        args.output, model, questions, args.baselines, args.quiet, args.engine, args.precision
     )
     if args.json:
         print(json.dumps(numbers))
     else:
         print(Path(args.output) / "index.html")
+    shared.tell(args, "open it in a browser; it needs no network")

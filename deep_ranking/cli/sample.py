@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.cli import shared, training_data
+from deep_ranking.cli import checks, image_folders, places, shared, training_data
 from deep_ranking.errors import DeepRankingError, expect
 
 if TYPE_CHECKING:
@@ -25,11 +25,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EXAMPLES = {
+    "dataset": "one sub-folder a class, into triplets.txt",
+    "dataset --validation_split 0.2": "and validation_triplets.txt of images that are held out",
+    "dataset --method importance": "drawn by relevance, as in the paper",
+}
+MAIN = ("input_directory", "output_directory", "num_pos_images", "num_neg_images", "validation_split")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     add = parser.add_argument
-    add("--input_directory", default="dataset", help="the folder of classes (default: dataset)")
+    add("folder", nargs="?", metavar="FOLDER", help="the folder of classes (default: dataset)")
+    add("--input_directory", metavar="DIR", help="the same by a flag")
     about = "where triplets.txt is written; made if missing (default: .)"
     add("--output_directory", default=".", help=about)
     about = "how triplets are chosen (default: uniform)"
@@ -47,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "validation_triplets.txt (default: 0)",
     )
     add("--gzip", action="store_true", help="compress: write triplets.txt.gz")
+    image_folders.add_class_folders(parser)
     shared.add_seed(parser, "the same seed gives the same file", metavar=None)
     shared.add_json(parser, "the counts as JSON")
     training_data.add_importance(parser)
@@ -54,14 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Sample and write."""
+    args.input_directory = image_folders.one_folder(args.folder, args.input_directory, "--input_directory")
+    checks.folder(args.input_directory)
     from deep_ranking.files import check_writable
-    from deep_ranking.images.find import find_classes
+    from deep_ranking.images.find import look_into
     from deep_ranking.triplets.uniform import UniformSampler, split_images
 
     _refuse_what_has_no_effect(args)
-    skipped: list[str] = []
-    classes = find_classes(args.input_directory, on_skip=skipped.append)
-    shared.warn_of_skipped(skipped)
+    found = look_into(args.input_directory, args.exclude)
+    try:
+        classes = found.classes(args.splits_are_classes)
+    finally:
+        image_folders.tell_left_out(found)
 
     ending = ".txt.gz" if args.gzip else ".txt"
     parts = {"triplets" + ending: classes}
@@ -86,13 +99,17 @@ def run(args: argparse.Namespace) -> None:
         )
     written = [_write(args, folder / name, sampler, *drawn[name]) for name, sampler in samplers.items()]
     if args.json:
-        print(json.dumps({"files": written, "seed": args.seed, "skipped_files": len(skipped)}))
+        told = {"files": written, "seed": args.seed, "skipped_files": len(found.left_out)}
+        print(json.dumps(told | {"left_out": found.counts()}))
     else:
         for file in written:
             print(
                 f"{file['path']}: {file['triplets']:,} triplets over {file['images']:,} images "
                 f"of {file['classes']} classes"
             )
+        which = [f"--triplets {places.typed(written[0]['path'])}"]
+        which += [f"--validation_triplets {places.typed(file['path'])}" for file in written[1:]]
+        shared.tell_next(args, " ".join(["train --dataset", places.typed(args.input_directory), *which]))
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:

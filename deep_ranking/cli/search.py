@@ -7,58 +7,108 @@ import argparse
 import json
 from dataclasses import asdict, fields
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import shared
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.cli import checks, places, shared
+from deep_ranking.cli.parser import UsageError
+from deep_ranking.errors import DeepRankingError, one_line
 
 if TYPE_CHECKING:
-    from deep_ranking.embedding import Model
+    from deep_ranking.embedding.encoder import Encoder
+    from deep_ranking.search.index import Index
+    from deep_ranking.search.options import Results
+
+EXAMPLES = {
+    "photos new.jpg": "the ten images of photos that are nearest",
+    "photos new.jpg --open": "the same as pictures, in the browser",
+    "photos.index a.jpg b.jpg --top 30": "near to both, in an index that is there",
+}
+MAIN = ("top", "open", "folder", "within", "model")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `search`."""
-    shared.add_store(parser, "the index to search")
+    places.add_place(parser, "what is searched")
     add = parser.add_argument
-    about = "the query; of several, their mean is searched"
-    add("--image", required=True, nargs="+", metavar="FILE", help=about)
+    about = "the query, a file or a path in the index; of several, their mean is searched"
+    add("images", nargs="*", metavar="IMAGE", help=about)
+    add("--image", nargs="+", metavar="FILE", help="the same by a flag")
+    add("--open", action="store_true", help="show the hits as pictures, in the browser")
+    add("--html", metavar="FILE", help="write the page of pictures here")
     add("--top", type=int, default=10, metavar="N", help="how many; 0 for all (default: 10)")
+    add = parser.add_argument_group("which images may be found").add_argument
     add("--bottom", action="store_true", help="the farthest instead of the nearest")
     add("--within", type=float, metavar="D", help="only at this distance or nearer")
     add("--beyond", type=float, metavar="D", help="only at this distance or farther")
-    add("--label", help="only images with this label (the first folder of their path)")
+    add("--label", help="only images with this label (see index --labels)")
     add("--folder", metavar="DIR", help="only images below this folder of the images")
     add("--leave_self_out", action="store_true", help="leave out the query and exact copies of it")
+    add = parser.add_argument_group("how").add_argument
     add("--approximate", choices=("clustered", "hnsw"), help="faster on many images, and may miss some")
     add("--probe", type=int, metavar="N", help="how much it looks at (default: as measured)")
     add("--model", metavar="FILE", help="the network (default: the one the index remembers)")
+    shared.add_weights(parser)
     shared.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Search, and print the hits."""
+    """Search, and print or show the hits."""
+    from deep_ranking.cli.index import place_of
+
+    if args.model or args.weights:
+        checks.network(args.model, args.weights)
+    # Where the place is a flag, all that stands alone is images.
+    alone = [args.place] if args.index is not None and args.place is not None else []
+    if alone:
+        args.place = None
+    queries = [*alone, *args.images, *(args.image or [])]
+    if not queries and (args.place or args.index):
+        raise UsageError("expected an image to look for: search PLACE IMAGE, found none")
+    if args.place and not checks.index_of(args.place):
+        checks.folder(args.place)
+        checks.images(queries)  # before an index is made
+    place, embedder = place_of(args, "search")
+
     from deep_ranking.search.index import Index
     from deep_ranking.search.options import Options
 
     options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
-    with Index.open(args.index) as index:
-        index.embedder = partial(_load, args.model or index.metadata.get("model"))
+    with Index.open(place, embedder) as index:
+        if embedder is None:
+            index.embedder = partial(_load, args, index, queries)
         if not len(index):
             raise DeepRankingError(
                 f"{index.store.name}: the index is empty; put images into it with: "
-                f"deep-ranking index --index {index.store.name} --model MODEL --images FOLDER"
+                f"deep-ranking index FOLDER --index {index.store.name}"
             )
-        hits = index.search(args.image, None if args.top == 0 else args.top, options)
+        hits = index.search(queries, None if args.top == 0 else args.top, options)
         folder = index.metadata.get("images")
     if args.json:
-        print(json.dumps({"query": args.image, "images": folder, "hits": [asdict(hit) for hit in hits]}))
-        return
-    width = max((len(hit.label) for hit in hits), default=0)
-    for hit in hits:
-        print(f"{hit.distance:.6f}  {hit.label:<{width}}  {hit.path}")
+        print(json.dumps({"query": queries, "images": folder, "hits": [asdict(hit) for hit in hits]}))
+    else:
+        labels = [one_line(hit.label) for hit in hits]
+        width = max(map(len, labels), default=0)
+        for hit, name in zip(hits, labels, strict=True):
+            label = f"{name:<{width}}  " if width else ""  # many an index has none
+            print(f"{hit.distance:.6f}  {label}{one_line(hit.path)}")
+    if args.open or args.html:
+        _show(hits, args)
+    asked = places.asked(args)
+    more = [] if args.open or args.html else [f"search {asked} {places.typed(queries[0])} --open"]
+    shared.tell_next(args, *more, f"duplicates {asked}", f"serve {asked}")
 
 
-def _load(model: str | None) -> "Model":
-    if not model:
-        raise DeepRankingError("the image is not in the index; expected --model to embed it, found none")
-    return shared.load_model(model)
+def _load(args: argparse.Namespace, index: "Index", queries: list[str]) -> "Encoder":
+    checks.images([query for query in queries if Path(query).is_file()])
+    return shared.embedder_of(args, index.store.name, index.metadata)
+
+
+def _show(hits: "Results", args: argparse.Namespace) -> None:
+    from deep_ranking.display.pictures import pictures_page
+    from deep_ranking.display.show import show
+
+    page = pictures_page(show(hits, first=max(1, len(hits))), "Search")
+    shared.write_page(page, args.html, "search", args.open)
+    if args.html:
+        shared.tell(args, f"as pictures: {args.html}")

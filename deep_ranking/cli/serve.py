@@ -9,37 +9,61 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import checks, places, shared
 
 if TYPE_CHECKING:
-    from deep_ranking.embedding import Model
+    from deep_ranking.embedding.encoder import Encoder
+
+EXAMPLES = {
+    "photos --open": "the folder photos, in the browser",
+    "photos.index --port 0": "an index that is there, at any free port",
+}
+MAIN = ("open", "model", "port", "ratings", "index")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `serve`."""
-    shared.add_store(parser, "the index to serve")
+    places.add_place(parser, "what is served")
     add = parser.add_argument
     about = "the network that embeds uploads (default: the one the index remembers, if it is there)"
     add("--model", metavar="FILE", help=about)
+    shared.add_weights(parser)
     shared.add_ratings(parser, "ratings are")
     about = "the address to listen on (default: 127.0.0.1, this machine alone)"
     add("--host", default="127.0.0.1", help=about)
     add("--port", type=int, default=8000, help="0 for any that is free (default: 8000)")
+    about = "the address that people type, where a proxy stands before it: https://images.example/similar"
+    add("--public_url", metavar="URL", help=about)
+    about = "how many uploads are kept in memory (default: 64)"
+    add("--max_uploads", type=int, default=64, metavar="N", help=about)
+    about = "after which an upload is forgotten (default: 60)"
+    add("--upload_minutes", type=float, default=60.0, metavar="M", help=about)
     shared.add_seed(parser, "of the questions")
     add("--open", action="store_true", help="open the page in the browser")
 
 
 def run(args: argparse.Namespace) -> None:
     """Load, and serve until interrupted."""
+    from deep_ranking.cli.index import place_of
+
+    checks.network(args.model, args.weights)
+    place, made = place_of(args, "serve")
     from deep_ranking.search.stores.registry import place_name
     from deep_ranking.web import Settings, create_app
     from deep_ranking.web.app import serve
 
-    settings = Settings(index=args.index, ratings=args.ratings, host=args.host, seed=args.seed)
-    app = create_app(settings, _embedder(args.index, args.model))
+    names = ("ratings", "host", "public_url", "max_uploads", "upload_minutes", "seed")
+    settings = Settings(index=place, **{name: getattr(args, name) for name in names})
+    app = create_app(settings, made or _embedder(args, place))
 
     def started(address: str) -> None:
-        print(f"serving {place_name(args.index)} at {address} (Ctrl-C ends it)", flush=True)
+        name = place_name(args.index or args.place)
+        shown = f" as {settings.public.address}" if settings.public else ""
+        print(f"serving {name} at {address}{shown} (Ctrl-C ends it)", flush=True)
+        if not args.quiet:
+            print(
+                f"next: deep-ranking ratings export {places.asked(args)}  (what is rated there)", flush=True
+            )
         if args.open:
             import webbrowser
 
@@ -52,15 +76,14 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _embedder(index: str, model: str | None) -> "Model | None":
+def _embedder(args: argparse.Namespace, place: str) -> "Encoder | None":
     from deep_ranking.search.index import Index
 
-    if model is None:
-        with Index.open(index) as opened:
-            remembered = opened.metadata.get("model")
-        if remembered is None or not Path(remembered).is_file():
-            where = f" ({remembered} is not there)" if remembered else ""
-            print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
-            return None
-        model = remembered
-    return shared.load_model(model)
+    with Index.open(place) as index:
+        name, metadata = index.store.name, dict(index.metadata)
+    remembered = metadata.get("model")
+    if not args.model and "description" not in metadata and not Path(remembered or "").is_file():
+        where = f" ({remembered} is not there)" if remembered else ""
+        print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
+        return None
+    return shared.embedder_of(args, name, metadata)

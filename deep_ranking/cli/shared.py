@@ -4,21 +4,31 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from deep_ranking.cli import checks, places
+from deep_ranking.cli.streams import open_streams
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.settings import ENGINES, Settings
 
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model
+    from deep_ranking.embedding.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
 MODEL = "deepranking.h5"
 """Where a model is written, and read from, unless said."""
+
+LOOKS = ("balanced", "people", "classes")
+"""Of a description (`description.description.LOOKS`, which imports much)."""
 
 Flags = argparse._ActionsContainer
 """What flags are added to: a parser, or a group of one."""
@@ -82,18 +92,72 @@ def add_seed(parser: Flags, about: str = "", metavar: str | None = "N") -> None:
     parser.add_argument("--seed", type=int, default=0, metavar=metavar, help=f"{about} (default: 0)".strip())
 
 
-def add_model(parser: Flags, about: str, metavar: str | None = None) -> None:
-    """Add `--model`, `MODEL` by default."""
-    parser.add_argument("--model", default=MODEL, metavar=metavar, help=f"{about} (default: {MODEL})")
+def add_model(parser: Flags, about: str, metavar: str | None = None, written: bool = False) -> None:
+    """Add `--model`: what is written, `MODEL` by default; or what is read, where the command has its own."""
+    told = MODEL if written else f"{MODEL} if it is there"
+    default = MODEL if written else None
+    parser.add_argument("--model", default=default, metavar=metavar, help=f"{about} (default: {told})")
 
 
-def add_store(parser: Flags, purpose: str) -> None:
-    """Add `--index DIR`, which may be spelled `--store URL`; both are `args.index`."""
+def add_look(parser: Flags) -> None:
+    """Add `--look`, of where no model is given."""
     about = (
-        f"{purpose}: a folder, postgresql://[USER@]HOST/DATABASE[?index=NAME], "
-        "or ray://local/FOLDER (ray://HOST:PORT/FOLDER) for shards on a Ray cluster"
+        "what counts as alike where no model is given: people, what they would say; classes, what is of one "
+        "kind; balanced between them (default: balanced)"
     )
-    parser.add_argument("--index", "--store", required=True, metavar="DIR|URL", help=about)
+    parser.add_argument("--look", choices=LOOKS, help=about)
+
+
+def add_weights(parser: Flags) -> None:
+    """Add `--weights FILE`, which is where `default_model` takes its weights from."""
+    about = "MobileNetV2's ImageNet weights, where no model is given and they cannot be downloaded"
+    parser.add_argument("--weights", metavar="FILE", help=f"{about} (default: $DEEP_RANKING_WEIGHTS)")
+
+
+def tell_next(args: argparse.Namespace, *commands: str) -> None:
+    """Say on standard error what may be typed next; not with `--json` or `--quiet`."""
+    for number, command in enumerate(commands):
+        tell(args, f"{' ' * 5 if number else 'next:'} deep-ranking {command}")
+
+
+def tell_model(args: argparse.Namespace, model: str, images: str) -> None:
+    """Say what may be typed next with a model that was written."""
+    model, images = places.typed(model), places.typed(images)
+    tell_next(args, f"similarity --model {model} IMAGE IMAGE", f"index {images} --model {model}")
+
+
+def tell(args: argparse.Namespace, line: str) -> None:
+    """Say something on standard error; not with `--json` or `--quiet`."""
+    if not args.quiet and not getattr(args, "json", False):
+        sys.stdout.flush()  # so that this comes after what was printed before
+        print(line, file=sys.stderr)
+
+
+def write_page(parts: Iterable[str], path: str | None, name: str, shown: bool) -> None:
+    """Write a page of HTML, and show it in the browser if that is wanted.
+
+    Args:
+        parts: of the page.
+        path: where it is written; None: into a file of its own among the temporary ones.
+        name: begins that file's name.
+        shown: in the browser; where there is none, it is said where the page is.
+    """
+    import tempfile
+    import webbrowser
+
+    from deep_ranking.files import written_whole
+
+    if path is None:
+        number, path = tempfile.mkstemp(".html", f"deep-ranking-{name}-")
+        os.close(number)
+    with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as file:
+        file.writelines(parts)
+    if shown:
+        address = Path(path).absolute().as_uri()
+        opened = webbrowser.open(address)
+        print(
+            f"{'shown in the browser' if opened else 'to be opened in a browser'}: {address}", file=sys.stderr
+        )
 
 
 def add_ratings(parser: Flags, what: str) -> None:
@@ -120,43 +184,100 @@ def add_engine(parser: Flags) -> None:
     )
 
 
-def load_model(path: str, engine: str = "keras", precision: str = "float32") -> "Model":
-    """Import Keras quietly, and load a model; raises as `import_keras` and `Model.load` do."""
+def embedding_model(
+    path: str | None, engine: str = "keras", precision: str = "float32", weights: str | None = None
+) -> "Model":
+    """Import Keras quietly, and load a model; None: the pretrained one.
+
+    Args:
+        path: of the model file; what is wrong with it is said before Keras is imported.
+        engine, precision: as of `Model.load`.
+        weights: file of the weights of the pretrained one; None: `DEEP_RANKING_WEIGHTS`, or a download.
+
+    Raises:
+        DeepRankingError: as by `checks.model`, `import_keras` and `Model.load`.
+    """
+    checks.network(path, weights)
+    if path is None and weights is not None:
+        os.environ[checks.WEIGHTS_VARIABLE] = weights
     import_keras()
     from deep_ranking.embedding import Model
 
-    return Model.load(path, engine, precision)
+    return Model.pretrained(engine, precision) if path is None else Model.load(path, engine, precision)
 
 
-def classes_below(folder: str, root: str = "") -> dict[str, list[str]]:
-    """Return class name -> its images, as `os.path.join(root, image)` opens them; warn of what is no image.
+def model_of(index: str, metadata: Mapping[str, str], model: str | None = None) -> str | None:
+    """Return the model file that an index is of, after a look whether it still is; None: a description.
+
+    Args:
+        index: its name.
+        metadata: of it.
+        model: a file in place of the one that is remembered, if that was moved.
 
     Raises:
-        DeepRankingError: the folder is missing, or no sub-folder holds an image.
+        DeepRankingError: there is none, or another.
     """
-    from deep_ranking.images.find import find_classes
-
-    skipped: list[str] = []
-    classes = find_classes(folder, on_skip=skipped.append)
-    if skipped:
-        logger.warning("%s: %d files left out, no image of a class: %s", folder, len(skipped), skipped[0])
-    return {
-        name: [relative_name(os.path.join(folder, image), root) for image in images]  # noqa: PTH118
-        for name, images in classes.items()
-    }
+    path = model or metadata.get("model")
+    if path:
+        checks.model_of_index(path, metadata["fingerprint"], index, remembered=not model)
+    elif "description" not in metadata:
+        raise DeepRankingError(f"{index}: it was not told which model it is of; name it with --model FILE")
+    return path
 
 
-def relative_name(path: str, root: str) -> str:
-    """Return a path relative to a root, with `/` between folders; without a root, the path itself."""
-    return os.path.relpath(path, root).replace(os.sep, "/") if root else path
+def embedder_of(args: argparse.Namespace, index: str, metadata: Mapping[str, str]) -> "Encoder":
+    """Import Keras quietly, and load what embeds new images for an index.
+
+    Args:
+        args: of a command: `model` and `weights`.
+        index, metadata: as of `model_of`.
+
+    Raises:
+        DeepRankingError: as by `model_of`, `embedding_model` and `deep_ranking.embedder_of`.
+    """
+    path = model_of(index, metadata, args.model)
+    if path:
+        return embedding_model(path)
+    start_description(args.weights)
+    import deep_ranking
+
+    return deep_ranking.embedder_of(metadata, weights=args.weights)
 
 
-def warn_of_skipped(files: Sequence[str]) -> None:
-    """Say how many files are no images, if any, and name the first."""
-    if files:
-        logger.warning("%d files are no images and were left out, the first: %s", len(files), files[0])
+def start_description(weights: str | None, engine: str = "auto") -> None:
+    """Look at the weights of a description's network, and import Keras quietly if it has to be made."""
+    checks.network(None, weights)
+    from deep_ranking.description.reader import cache_folder
+
+    if engine == "keras" or not any(cache_folder().glob("reader-*.npz")):
+        import_keras()
 
 
+@contextmanager
+def signals_noted() -> Iterator[None]:
+    """Note SIGINT and SIGTERM in the block, and obey them right after it.
+
+    For imports: what a signal raises in the midst of one may be caught there, or leave half a library.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    # Where a signal ends the process by itself, or is ignored, nobody can swallow it.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in taken:
+        signal.signal(number, lambda number, frame: noted.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+        if noted:
+            signal.raise_signal(noted[0])
+
+
+@signals_noted()
 def import_keras(*more: str) -> None:
     """Import Keras with standard error put aside; errors still come as exceptions.
 
@@ -169,6 +290,7 @@ def import_keras(*more: str) -> None:
         DeepRankingError: the backend that KERAS_BACKEND names is not installed, or there is none such.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its later notes
+    open_streams()
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

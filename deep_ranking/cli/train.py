@@ -1,7 +1,10 @@
-"""Learn a network from a triplet file, from triplets drawn as it goes, or by mining in batches.
+"""Learn a network from a folder of classes, in seconds; or from triplets, as the paper and the blog did.
 
-Without flags: reads dataset/ and triplets.txt, trains the paper's network on VGG16, writes deepranking.h5,
-beside it deepranking.csv (the epochs' logs) and, until the run has ended, deepranking.checkpoint.
+Without flags: describes the images of dataset/ by a pretrained MobileNetV2, learns a linear layer on it,
+measures on images held out that it is not worse than without, and writes deepranking.h5. With a flag of the
+learning by steps (--epochs, --mining, ...), --weights none or --preset: reads dataset/ and triplets.txt,
+trains the paper's network on VGG16, and writes beside deepranking.h5 deepranking.csv (the epochs' logs)
+and, until the run has ended, deepranking.checkpoint.
 """
 
 import argparse
@@ -18,7 +21,7 @@ from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import INTERRUPTED, shared, training_data
+from deep_ranking.cli import INTERRUPTED, checks, shared, training_data
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EXAMPLES = {
+    "--dataset photos": "one sub-folder a class: in seconds, and never worse than without",
+    "--preset paper": "the paper's network from dataset/ and triplets.txt",
+    "--resume": "go on where a run was stopped",
+}
+MAIN = ("dataset", "triplets", "model", "backbone", "epochs")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags; those without a default leave the choice to the preset."""
@@ -34,11 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from deep_ranking.training.settings import RunOptions, TrainingSettings
 
     training_data.add_arguments(parser)
-    shared.add_model(parser, ".h5 or .keras")
+    shared.add_model(parser, ".h5 or .keras", written=True)
 
     network = parser.add_argument_group("network")
-    about = "paper, or the blog's layers and settings"
-    network.add_argument("--preset", choices=("paper", "blog"), default="paper", help=about)
+    about = (
+        "features: keep those of a pretrained backbone (mobilenetv2), learn a linear layer on them; paper, "
+        "or the blog's layers and settings (default: features, unless a flag asks for learning by steps)"
+    )
+    network.add_argument("--preset", choices=("features", "paper", "blog"), help=about)
     of_table = partial(shared.add_settings, given_only=True)
     others = [field.name for field in fields(NetworkSettings) if field.name != "backbone"]
     of_table(network, NetworkSettings, leave_out=others)
@@ -111,6 +124,7 @@ def run_processes(work: Callable[[argparse.Namespace], None], args: argparse.Nam
 
 
 def _train(args: argparse.Namespace) -> None:
+    checks.starting_weights(args.weights)
     # The data first: what is missing is said before Keras has taken its seconds.
     data, validation = training_data.read(args)
     evaluation = training_data.evaluation(args, validation)
@@ -131,7 +145,7 @@ def _train(args: argparse.Namespace) -> None:
         if processes.count > 1:
             _keep_results_apart()
         processes.join()
-    if not args.quiet and not args.process:
+    if not args.quiet and not args.process and not settings.on_features:
         _tell(settings)
     learn = partial(
         train,
@@ -146,7 +160,7 @@ def _train(args: argparse.Namespace) -> None:
     try:
         trained = learn(settings=settings)
     except NoImageNetWeightsError as error:  # before the first step
-        if args.weights:
+        if args.weights or settings.on_features:
             raise
         logger.warning("starting from random weights, which learn far slower: %s", error)
         trained = learn(settings=replace(settings, weights="none"))
@@ -155,26 +169,33 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _print(args: argparse.Namespace, trained: "Trained", epochs: int, learned_from: str) -> None:
-    best = trained.best
+    best, verdict = trained.best, trained.verdict
     untrained = trained.history[0].get("val_similarity_precision")
     if args.json:
-        print(json.dumps({"model": args.model, "best": best, "history": trained.history}))
+        told = {"model": args.model, "best": best, "history": trained.history}
+        print(json.dumps(told | ({"verdict": asdict(verdict)} if verdict else {})))
         return
-    print(f"{args.model}: {epochs} epochs over {learned_from}")
+    by = f"{epochs} epochs over" if epochs or args.preset != "features" else "a linear layer learned from"
+    print(f"{args.model}: {by} {learned_from}")
     if "loss" in best:
         print(f"training:   loss {best['loss']:.4f}, similarity precision {best['similarity_precision']:.2%}")
     if untrained is not None:
         after = f", before training {untrained:.2%}" if epochs else ""
         precision = best["val_similarity_precision"]
         print(f"validation: similarity precision {precision:.2%} (epoch {best['epoch']}){after}")
+    if verdict:
+        print(verdict.sentence(args.model))
+        if verdict.better:
+            print(f"\n{verdict.table()}")
+    shared.tell_model(args, args.model, args.dataset)
 
 
 def _settings(args: argparse.Namespace) -> "TrainingSettings":
     from deep_ranking.training.model import best_precision
     from deep_ranking.training.settings import TrainingSettings
 
-    preset = TrainingSettings.blog() if args.preset == "blog" else TrainingSettings()
-    settings = preset.changed(vars(args))
+    presets = {"features": TrainingSettings.features, "blog": TrainingSettings.blog}
+    settings = presets.get(args.preset, TrainingSettings)().changed(vars(args))
     if args.precision == "auto":
         return replace(settings, precision=best_precision(settings.network.backbone))
     return settings

@@ -1,11 +1,13 @@
 """The flags that say what is learned from, and what they make: triplets, images with classes, a relevance."""
 
 import argparse
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import shared
+from deep_ranking.cli import image_folders, shared
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from deep_ranking.triplets.settings import ImportanceSettings
     from deep_ranking.triplets.table import LabelledImages, Triplets, TripletSource
 
+logger = logging.getLogger(__name__)
+
+TRIPLETS = "triplets.txt"
 TRIPLETS_AN_IMAGE = 10
 
 
@@ -21,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `train`."""
     from deep_ranking.training.settings import TrainingSettings
 
-    add = parser.add_argument_group("data").add_argument
+    data = parser.add_argument_group("data")
+    add = data.add_argument
     add("--dataset", default="dataset", help="root of the images (default: dataset)")
     add("--triplets", metavar="FILE", help="what to learn from (default: triplets.txt)")
     add("--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch")
@@ -35,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     about = "measure the retrieval among them on a fixed sample (default: all)"
     add("--validation_images_per_class", type=int, metavar="N", help=about)
+
+    image_folders.add_class_folders(data)
 
     online = parser.add_argument_group("triplets without a file")
     add = online.add_argument
@@ -75,6 +83,52 @@ def add_importance(parser: argparse.ArgumentParser) -> None:
     add("--feature_scale", type=float, metavar="D", help=about)
     shared.add_settings(group, ImportanceSettings)
     parser.set_defaults(out_of_class_ratio=None)  # the relevance decides
+
+
+def preset(args: argparse.Namespace) -> str:
+    """Return the preset that is asked for, by itself or by flags that only learning by steps has.
+
+    Raises:
+        DeepRankingError: such flags beside `--preset features`.
+    """
+    from deep_ranking.network.backbones import BACKBONES
+
+    steps = [f"--{name}" for name in _of_steps(args)]
+    known = BACKBONES.get(args.backbone or "mobilenetv2")
+    published = known is None or known.application
+    if args.preset == "features" and steps:
+        raise DeepRankingError(f"{', '.join(steps)}: no effect with --preset features; leave one of them out")
+    return str(args.preset or ("paper" if steps or not published else "features"))
+
+
+def _of_steps(args: argparse.Namespace) -> list[str]:
+    """Return the flags that are given and ask for learning by steps, without their dashes."""
+    from dataclasses import fields
+
+    from deep_ranking.training.settings import TrainingSettings
+
+    names = [field.name for field in fields(TrainingSettings) if field.metadata.get("group")]
+    names = [name for name in names if name not in ("weights", "engine", "seed", "average_mirror")]
+    names += ["low_resolution", "dropout", "triplets_per_epoch", "reservoir_capacity", "processes"]
+    given = [name for name in names if getattr(args, name) not in (None, "auto")]
+    given += [name for name in ("resume", "tensorboard") if getattr(args, name)]
+    given += ["sampling"] * (args.sampling != "file")
+    return given + ["weights"] * (args.weights == "none" or _is_whole_network(args.weights))
+
+
+def _is_whole_network(weights: str | None) -> bool:
+    """Tell whether weights are a model's, which has learned layers of its own, and not a backbone's."""
+    if weights in (None, "imagenet", "none"):
+        return False
+    if str(weights).endswith(".keras"):
+        return True
+    import h5py
+
+    try:
+        with h5py.File(weights) as file:
+            return "model_config" in file.attrs
+    except OSError:
+        return False
 
 
 def changed_importance(args: argparse.Namespace) -> list[str]:
@@ -142,7 +196,10 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Triplets | None]":
-    """Return what to learn from, and the validation triplets if there are any.
+    """Return what to learn from, and the validation triplets if there are any; resolve `args.preset`.
+
+    On features it is learned from classes: those of triplets, where --triplets names them or triplets.txt
+    lies here beside dataset/, or the folders of --dataset.
 
     Images of the validation triplets are left out of class folders that are learned from.
 
@@ -151,14 +208,28 @@ def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Tri
     """
     from deep_ranking.triplets.table import LabelledImages, Triplets
 
+    asked, args.preset = args.preset, preset(args)
     _refuse_what_has_no_effect(args)
     validation = None
     if args.validation_triplets:
         validation = Triplets.load(args.validation_triplets, args.validation_dataset or args.dataset)
-    if args.sampling == "file" and args.mining in (None, "none"):
-        return Triplets.load(args.triplets or "triplets.txt", args.dataset), validation
+    from_file = args.sampling == "file" and args.mining in (None, "none")
+    if args.preset == "features":
+        sampled = Path(TRIPLETS).is_file() and args.dataset == "dataset"
+        if from_file := bool(args.triplets or sampled):
+            table = Triplets.load(args.triplets or TRIPLETS, args.dataset)
+            if (labelled := LabelledImages.of_triplets(table)) is not None:
+                return labelled, validation
+            finer = f"{args.triplets or TRIPLETS}: its triplets tell more than classes"
+            if asked:
+                raise DeepRankingError(f"{finer}; learn from them by steps, with --preset paper")
+            logger.warning("%s, so they are learned from by steps, as with --preset paper", finer)
+            args.preset = "paper"
+            return table, validation
+    if from_file:
+        return Triplets.load(args.triplets or TRIPLETS, args.dataset), validation
 
-    classes, everything = _classes(args.dataset, validation)
+    classes, everything = _classes(args, validation)
     labelled = LabelledImages.of(classes, args.dataset)
     if args.sampling == "file":
         return labelled, validation
@@ -214,7 +285,11 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
         (mining, ["classes_per_batch", "images_per_class", "discriminants"], "without --mining"),
         (args.mining == "proxies", ["scale", "smoothing"], "without --mining proxies"),
         (args.train_from, ["views"], "without --train_from"),
-        (args.train_from or args.discriminants, ["engine"], "without --train_from or --discriminants"),
+        (
+            args.train_from or args.discriminants or args.preset == "features",
+            ["engine"],
+            "without --train_from or --discriminants",
+        ),
         (args.validation_metrics, ["validation_images_per_class"], "without --validation_metrics"),
         (online, of_online, "without --sampling online"),
     ):
@@ -223,13 +298,12 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
             raise DeepRankingError(f"{', '.join(given)}: no effect {why}; change one of the two")
 
 
-def _classes(folder: str, validation: "Triplets | None") -> tuple[dict[str, list[str]], list[str]]:
+def _classes(
+    args: argparse.Namespace, validation: "Triplets | None"
+) -> tuple[dict[str, list[str]], list[str]]:
     """Return the classes of a folder without the images of the validation, and all images with them."""
-    from deep_ranking.images.find import find_classes
-
-    skipped: list[str] = []
-    classes = find_classes(folder, on_skip=skipped.append)
-    shared.warn_of_skipped(skipped)
+    folder = args.dataset
+    classes = image_folders.classes_below(folder, folder, args.exclude, args.splits_are_classes)
     everything = [image for members in classes.values() for image in members]
     if validation is None:
         return classes, everything

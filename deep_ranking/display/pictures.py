@@ -127,6 +127,31 @@ img { width: 100%; height: 10rem; object-fit: contain; display: block; }
 """
 
 
+def pictures_page(pictures: Pictures, title: str) -> Iterator[str]:
+    """Yield the parts of an HTML page of pictures, each inside it as a small JPEG, for a browser of its own.
+
+    Args:
+        pictures: as `deep_ranking.show` gives them.
+        title: of the page.
+    """
+    yield _head(title)
+    for row in pictures.rows:
+        yield f"<h2>{_text(row.heading)}</h2>\n<ul>\n" if row.heading else "<ul>\n"
+        for name, path, lines in row.pictures:
+            # What the name says already is not said below it again.
+            yield _card(path, name, (_text(line) for line in lines if line not in name))
+        yield "</ul>\n"
+    yield f"<p>{_text(pictures.note)}</p>\n</body>\n</html>\n"
+
+
+def _head(title: str) -> str:
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>\n"
+    )
+
+
 MARKS = {"": "", "copy": "exact copy", "link": "link"}
 """What an image of a group is called, by what `Group.rows` says of it."""
 
@@ -143,32 +168,28 @@ def duplicates_page(groups: Iterable[Group], within: float | None, folder: str) 
         "Copies of one picture." if within is None else f"Images joined by distances of {within:g} or less."
     )
     yield (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Near-duplicates</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>Near-duplicates</h1>\n"
-        f"<p>{rule} Each is shown with the distance of its vector to that of the one to keep; nothing was"
-        " deleted.</p>\n"
+        f"{_head('Near-duplicates')}<p>{rule} Each is shown with the distance of its vector to that of the one "
+        "to keep; nothing was deleted.</p>\n"
     )
     shown = []
     for group in groups:
         shown.append(group)
-        kept = f" &middot; keep {html.escape(group.keep)} ({group.reason})" if group.keep else ""
+        kept = f" &middot; keep {_text(group.keep)} ({group.reason})" if group.keep else ""
         yield f"<h2>Group {len(shown)} &middot; {len(group.images)} images{kept}</h2>\n<ul>\n"
         for image, kind, words in group.rows():
-            name = html.escape(image.path)
-            picture = _page_picture(Path(folder) / image.path, name)
             marks = "keep" * (image.path == group.keep), MARKS[kind]
             told = "".join(f' <span class="copy">{mark}</span>' for mark in marks if mark)
-            yield (
-                f'<li><div class="picture">{picture}</div><div class="words">{name}'
-                f"<div>{image.distance:.4f}{told}</div><div>{', '.join(words)}</div></div></li>\n"
-            )
+            lines = [f"{image.distance:.6f}{told}", ", ".join(words)]
+            yield _card(Path(folder) / image.path, image.path, lines)
         yield "</ul>\n"
     yield f"<p>{summary(shown, within) if shown else 'There are none.'}</p>\n</body>\n</html>\n"
 
 
-def _page_picture(path: Path, name: str) -> str:
+def _card(path: str | Path | None, name: str, lines: Iterable[str]) -> str:
+    name, below = _text(name), "".join(f"<div>{line}</div>" for line in lines)
     try:
-        return f'<img loading="lazy" alt="{name}" src="{_data_uri(path, "jpeg")}">'
+        picture = f'<img loading="lazy" alt="{name}" src="{_data_uri(path, "jpeg")}">' if path else None
     except ImageError:
-        return "<p>cannot be read</p>"
+        picture = None
+    picture = picture or "<p>cannot be read</p>"
+    return f'<li><div class="picture">{picture}</div><div class="words">{name}{below}</div></li>\n'

@@ -72,7 +72,7 @@ def _hits(hits: Sequence[Hit], all_hits: Iterable, folder: str, queries: Sequenc
         for name in queries
     ]
     found = [
-        _picture(folder, hit.path, f"{hit.distance:.4f}", hit.label, PurePath(hit.path).stem) for hit in hits
+        _picture(folder, hit.path, f"{hit.distance:.6f}", hit.label, PurePath(hit.path).stem) for hit in hits
     ]
     return Pictures([Row(asked + found)], _note(hits, all_hits, "results"))
 
@@ -84,7 +84,7 @@ def _groups(groups: Sequence[Group], all_groups: Iterable, folder: str) -> Pictu
             _picture(
                 folder,
                 image.path,
-                f"{image.distance:.4f}",
+                f"{image.distance:.6f}",
                 ", ".join(filter(None, ["keep" * (image.path == group.keep), MARKS[kind]])),
                 *words[:2],
             )

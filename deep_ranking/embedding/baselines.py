@@ -1,7 +1,8 @@
-"""What a trained network is compared with: itself untrained, its ConvNet path alone, colour."""
+"""What a trained network is compared with: its start, itself untrained, its ConvNet path alone, colour."""
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -10,7 +11,7 @@ from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.file import at_most_weights
 from deep_ranking.network.layers import ColourHistogram, LabColour
 from deep_ranking.network.network import NetworkSettings, average_mirror, build_network, one_side
-from deep_ranking.network.weights import load_weights
+from deep_ranking.network.weights import load_weights, starting_network
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Model]]:
     """
     yield "model", embedder
     makers: dict[str, Callable[[], Model]] = {
+        "start": lambda: start(embedder),
         "untrained": lambda: untrained(embedder),
         "single scale": lambda: single_scale(embedder),
         "colour histogram": lambda: colour_histogram(embedder.size),
@@ -40,22 +42,49 @@ def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Model]]:
             logger.warning("baseline %r left out: %s", name, error)
 
 
+def start(embedder: Model) -> Model:
+    """Return what training had to be better than: the pretrained features without any new layer, or the model
+    that was trained on.
+
+    Raises:
+        DeepRankingError: as of `untrained`; or training began with random weights, or with the model itself.
+    """
+
+    def make(settings: NetworkSettings, training: dict[str, Any]) -> keras.Model:
+        if "head" in embedder.metadata and not embedder.metadata["head"]:
+            raise DeepRankingError("the model is its start")
+        return starting_network(settings, training["weights"])
+
+    return _made(embedder, make)
+
+
 def untrained(embedder: Model) -> Model:
     """Return the network as its training began: the same settings, seed and starting weights.
 
     Raises:
         DeepRankingError: the model does not say how it was made, or says what makes no network of its size;
-            or the starting weights are gone.
+            or the starting weights are gone; or it had no layer that began at random.
     """
+
+    def make(settings: NetworkSettings, training: dict[str, Any]) -> keras.Model:
+        if "head" in embedder.metadata:
+            raise DeepRankingError("its linear layer never was random; see its start")
+        keras.utils.set_random_seed(training["seed"])
+        network = build_network(settings)
+        load_weights(network, settings, training["weights"])
+        return network
+
+    return _made(embedder, make)
+
+
+def _made(embedder: Model, make: Callable[[NetworkSettings, dict[str, Any]], keras.Model]) -> Model:
+    """Return the network that a model file's settings give."""
     if "settings" not in embedder.metadata:
         raise DeepRankingError("the model file does not say how the network was made")
     training = embedder.metadata["settings"]
     try:
-        settings = NetworkSettings(**training["network"])
-        keras.utils.set_random_seed(training["seed"])
         with at_most_weights(_MOST_TIMES * embedder.network.count_params()):
-            network = build_network(settings)
-        load_weights(network, settings, training["weights"])
+            network = make(NetworkSettings(**training["network"]), training)
         return Model(average_mirror(network) if training.get("average_mirror") else network)
     except DeepRankingError:
         raise

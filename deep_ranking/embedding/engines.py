@@ -1,43 +1,17 @@
 """What runs the network over pixels: Keras itself, or OpenVINO, several times faster on processors."""
 
 import logging
-import platform
-import sys
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 
+from deep_ranking.embedding.runner import Engine, Runner, import_openvino, multiplies_bfloat16
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 
 logger = logging.getLogger(__name__)
-
-PRECISIONS = ("float32", "bfloat16")
-_AT_ONCE = 4  # images a core of OpenVINO's works on: few enough for its cache to hold what passes the layers
-
-
-def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry.
-
-    It tells its makers over the network of each conversion, from a fork of the process that may hang, and
-    that keeps open what was open there. A program that has imported it before has made its own choice.
-
-    Raises:
-        ImportError: OpenVINO is not installed.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # importing it fails then
-    import openvino
-
-    return openvino
-
-
-class Engine(Protocol):
-    """Takes (n, height, width, 3) uint8 or float, RGB 0..255; returns (n, d) float32."""
-
-    def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
 
 class KerasEngine:
@@ -83,53 +57,28 @@ class ReplicaEngine:
         return np.asarray(self._forward(images), np.float32)
 
 
-class OpenVINOEngine:
-    """The network converted for OpenVINO's CPU plugin; takes bytes as they come from the decoder.
-
-    It is set for many images: each core works on some of its own. One image alone takes longer so.
-
-    Args:
-        network: converted once, which takes seconds.
-        precision: "float32", or "bfloat16" where the processor has it (twice as fast on some networks; the
-            cosine to the Keras result stays above 0.999).
+class OpenVINOEngine(Runner):
+    """The network converted for OpenVINO's CPU plugin, once, which takes seconds; see `Runner`.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
     """
 
     def __init__(self, network: keras.Model, precision: str = "float32"):
-        try:
-            openvino = import_openvino()
-            from openvino.preprocess import PrePostProcessor
-        except ImportError:
-            raise MissingExtraError("openvino", "fast", "--engine openvino") from None
-        if precision not in PRECISIONS:
-            raise DeepRankingError(f"precision: expected one of {', '.join(PRECISIONS)}, found {precision!r}")
-        model = openvino.convert_model(_concrete_function(network))
-        steps = PrePostProcessor(model)
-        steps.input().tensor().set_element_type(openvino.Type.u8)
-        hints: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32" if precision == "float32" else "bf16",
-            "PERFORMANCE_HINT": "THROUGHPUT",
-        }
-        compiled = openvino.Core().compile_model(steps.build(), "CPU", hints)
-        self._queue = openvino.AsyncInferQueue(compiled)  # as many at once as suit the processor
-        self._queue.set_callback(_keep)
-
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        images = np.rint(images) if images.dtype.kind == "f" else images  # pixels are whole numbers here
-        images = np.ascontiguousarray(images, np.uint8)
-        found: dict[int, np.ndarray] = {}
-        for start in range(0, len(images), _AT_ONCE):
-            self._queue.start_async({0: images[start : start + _AT_ONCE]}, (found, start))
-        self._queue.wait_all()
-        return np.concatenate([found[start] for start in sorted(found)])
+        super().__init__(convert(network), precision)
 
 
-def _keep(request: Any, place: tuple[dict[int, np.ndarray], int]) -> None:
-    """Take an answer of OpenVINO, whose memory is used again, to its place."""
-    found, start = place
-    found[start] = np.array(request.get_output_tensor().data, np.float32)
+def convert(network: keras.Model) -> Any:
+    """Return a network as OpenVINO's model, which `Runner` takes.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    try:
+        openvino = import_openvino()
+    except ImportError:
+        raise MissingExtraError("openvino", "fast", "--engine openvino") from None
+    return openvino.convert_model(_concrete_function(network))
 
 
 class AutoEngine:
@@ -201,20 +150,6 @@ def _concrete_function(network: keras.Model) -> Any:
 
     signature = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
     return tf.function(lambda images: network(images, training=False)).get_concrete_function(signature)
-
-
-@cache
-def multiplies_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 by itself: AVX512-BF16, AMX, or Arm's BF16.
-
-    Without it bfloat16 is emulated and slower than float32. Known on Linux; elsewhere taken as no.
-    """
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return False
-    wanted = {"bf16"} if platform.machine() == "aarch64" else {"avx512_bf16", "amx_bf16"}
-    return not flags.isdisjoint(wanted)
 
 
 def has_accelerator() -> bool:

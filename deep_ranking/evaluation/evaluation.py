@@ -186,7 +186,8 @@ def evaluate(
     grouped = found.get("classes", {})
     task = None if triplets is None else TripletTask.of_table(triplets, grouped)
     searched = found.get("queries", grouped), found.get("gallery", grouped)
-    evaluation = Evaluation(task, RetrievalTask(*searched) if found else None, metrics)
+    retrieval = RetrievalTask.of_files if queries is not None and embeddings is None else RetrievalTask
+    evaluation = Evaluation(task, retrieval(*searched) if found else None, metrics)
     return evaluation.measure(embeddings or _encoded(model_or_vectors, evaluation.images))
 
 

@@ -3,9 +3,11 @@
 Whoever has vectors of the images can be asked: a network, a baseline, a file from elsewhere.
 """
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -13,9 +15,12 @@ import numpy as np
 
 from deep_ranking.errors import expect
 from deep_ranking.evaluation.metrics import Measurement, measure_retrieval, measure_triplets
+from deep_ranking.search.image import file_hash
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 from deep_ranking.vectors import Embeddings
+
+logger = logging.getLogger(__name__)
 
 Classes = Mapping[str, Sequence[str]]
 """Class name -> its images, as `images.find_classes` gives them."""
@@ -79,10 +84,30 @@ class RetrievalTask:
     Args:
         queries: class name -> images.
         gallery: class name -> images.
+        same: the image of the gallery that a query of another name is, as `same_images` tells.
     """
 
     queries: Classes
     gallery: Classes
+    same: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_files(cls, queries: Classes, gallery: Classes, root: str = "") -> "RetrievalTask":
+        """Return the task of images that are files: links to gallery images and copies of them are known.
+
+        Args:
+            queries: class name -> paths.
+            gallery: class name -> paths.
+            root: that the paths are relative to.
+        """
+        same = same_images(images_of(queries), images_of(gallery), root)
+        if same:
+            logger.warning(
+                "%s of %s queries are images of the gallery too, as links or copies; each is left out of its "
+                "own results, the first: %s is %s",
+                *(f"{len(same):,}", f"{sum(map(len, queries.values())):,}", *next(iter(same.items()))),
+            )
+        return cls(queries, gallery, same)
 
     @property
     def images(self) -> list[str]:
@@ -93,7 +118,8 @@ class RetrievalTask:
     def leave_out(self) -> np.ndarray:
         """For each query its own row in the gallery, or -1."""
         rows = {image: row for row, image in enumerate(images_of(self.gallery))}
-        return np.array([rows.get(image, -1) for image in images_of(self.queries)], np.intp)
+        names = (self.same.get(image, image) for image in images_of(self.queries))
+        return np.array([rows.get(name, -1) for name in names], np.intp)
 
     @property
     def most(self) -> int:
@@ -112,6 +138,55 @@ class RetrievalTask:
         queries, gallery = self.vectors(embeddings)
         sought, held = class_of_each(self.queries), class_of_each(self.gallery)
         return measure_retrieval(queries, sought, gallery, held, self.leave_out, at, voters)
+
+
+def same_images(queries: Iterable[str], gallery: Iterable[str], root: str = "") -> dict[str, str]:
+    """Return the image of the gallery that a query is under another name: a link to it, or a copy.
+
+    Only files of the same size are read. What is no file (vectors may be of images that are elsewhere) is
+    known by its name alone, and not among these.
+
+    Args:
+        queries: paths.
+        gallery: paths.
+        root: that they are relative to.
+
+    Returns:
+        query -> image of the gallery, for those that have one, and whose name is not in the gallery.
+    """
+
+    def status(name: str) -> os.stat_result | None:
+        with suppress(OSError):
+            return os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118 - for each image
+        return None
+
+    def content(name: str) -> bytes | None:
+        with suppress(OSError):
+            return file_hash(os.path.join(root, name))  # noqa: PTH118
+        return None
+
+    names, files, by_size = set[str](), dict[tuple[int, int], str](), dict[int, list[str]]()
+    for name in gallery:
+        names.add(name)
+        if found := status(name):
+            files.setdefault((found.st_dev, found.st_ino), name)
+            by_size.setdefault(found.st_size, []).append(name)
+    contents: dict[int, dict[bytes | None, str]] = {}
+    same = {}
+    for query in queries:
+        found = None if query in names else status(query)
+        if found is None:
+            continue
+        other = files.get((found.st_dev, found.st_ino)) if found.st_ino else None
+        if other is None and found.st_size in by_size:
+            if found.st_size not in contents:
+                candidates = reversed(by_size[found.st_size])
+                contents[found.st_size] = {content(name): name for name in candidates}
+            wanted = content(query)
+            other = None if wanted is None else contents[found.st_size].get(wanted)
+        if other is not None:
+            same[query] = other
+    return same
 
 
 def classes_by_folder(images: Iterable[str], root: str) -> dict[str, list[str]]:

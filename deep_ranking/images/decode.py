@@ -2,16 +2,18 @@
 
 import io
 import os
-import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.images import colour, forms
+from deep_ranking.images.depth import read_planes
+from deep_ranking.images.forms import FORMATS
 
 try:
     import simplejpeg  # of the extra `fast`
@@ -21,23 +23,21 @@ except ImportError:
 Source = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 """An image: a path, encoded bytes, one that Pillow has opened, or RGB 0..255 as (height, width, 3)."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
-"""Formats that are read, by content; Pillow tries no other, so no other parser meets a hostile file."""
-
-_SIGNATURE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8|BM|II[*+]\0|MM\0[*+]|RIFF.{4}WEBP|.{4}ftypavi[fs]|P[1-6]\s",
-    re.DOTALL,
-)
-
 MAX_PIXELS = 89_000_000
 """A larger image is refused before it is decoded (a decompression bomb, or a map for another tool); just
 below the size at which Pillow itself begins to warn."""
 
-VERSION = 1
+MOST_SCALED = 3 * MAX_PIXELS
+"""Of a JPEG that its decoder makes smaller, row by row, as of a telephone's 108 or 200 megapixels."""
+
+VERSION = 2
 """Raised whenever the same file comes to give other pixels, so that images kept before are decoded again."""
 
 _SMALL = 65_536
 """Bytes; of larger files the decoding itself takes nearly all the time."""
+
+_HEADER = 1 << 16
+"""Bytes in which a PNG or AVIF file says what its colours are."""
 
 _one_at_a_time = threading.Lock()
 """Pillow reads what it has opened when it is first looked at, which may not happen in two threads at once."""
@@ -71,9 +71,9 @@ def read_image(source: Source, size: tuple[int, int] | None = None, name: str | 
     """Decode an image to RGB, and resize it.
 
     A JPEG is decoded at the smallest of its own scales that is at least twice the wanted size; then one
-    antialiased bilinear resize, which stretches to `size`. Grey, palette, CMYK and 16-bit images are
-    converted, EXIF rotation is applied, transparency is laid on white, of an animation the first frame is
-    taken.
+    antialiased bilinear resize, which stretches to `size`. Colours become sRGB by what the file says of them
+    (`images.colour`), more than 8 bits are scaled (`images.depth`), EXIF rotation is applied, transparency is
+    laid on white, of an animation the first frame is taken, of a camera's raw file the largest preview.
 
     Args:
         source: a path, the encoded bytes, a PIL image of any mode (it is not changed), or an array
@@ -98,10 +98,8 @@ def read_image(source: Source, size: tuple[int, int] | None = None, name: str | 
     pixels = None if isinstance(source, Image.Image) else _plain_jpeg(source, size)
     if pixels is not None:
         return pixels
-    with _opened(source, name) as image:
-        if size is not None and image is not source:
-            # Twice the longer side, so that an image lying on its side (EXIF) has enough in both directions.
-            _draft(image, 2 * max(size))
+    # Twice the longer side, so that an image lying on its side (EXIF) has enough in both directions.
+    with _opened(source, name, None if size is None else 2 * max(size)) as image:
         image = _pixels(image)
         if size is not None and image.size != (size[1], size[0]):
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -127,8 +125,7 @@ def read_thumbnail(source: str | os.PathLike[str] | bytes, longest: int) -> Imag
         >>> read_thumbnail(data.getvalue(), 10).size
         (10, 5)
     """
-    with _opened(source) as image:
-        _draft(image, 2 * longest)
+    with _opened(source, None, 2 * longest) as image:
         image = _pixels(image)
         if max(image.size) > longest:
             image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
@@ -141,9 +138,10 @@ def read_size(source: str | os.PathLike[str] | bytes) -> tuple[int, int]:
     Raises:
         ImageError: missing, no image, or over `MAX_PIXELS`; what a header does not tell stays unseen.
     """
-    with _opened(source) as image:
+    with _opened(source, None, 1, draft=False) as image:
         width, height = image.size
-        return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
+        turned = image.format != "TIFF" and _orientation(image) in _ON_ITS_SIDE  # Pillow turns that itself
+        return (height, width) if turned else (width, height)
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
@@ -153,7 +151,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
         OSError: the file cannot be opened.
     """
     with Path(path).open("rb", buffering=0) as file:
-        return _SIGNATURE.match(file.read(16)) is not None
+        return forms.why_unreadable(file.read(64)) is None
 
 
 def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | None) -> np.ndarray | None:
@@ -161,7 +159,7 @@ def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | 
 
     Pillow calls the same library and gives the same pixels (a test compares them), but reads the file's
     markers in Python: for 64 pixels that takes three times as long as the decoding, and threads wait for each
-    other meanwhile. Plain is YCbCr, without EXIF or XMP, which may turn the image, and not to be scaled.
+    other meanwhile. Plain is YCbCr, of sRGB, without EXIF, which may turn the image, and not to be scaled.
     """
     if simplejpeg is None:
         return None
@@ -171,15 +169,18 @@ def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | 
         else:
             with open(source, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs a tenth of the whole
                 data = file.read() if os.fstat(file.fileno()).st_size <= _SMALL else b""
-        turned = b"Exif" in data or b"ns.adobe.com" in data
-        if len(data) > _SMALL or not data.startswith(b"\xff\xd8\xff") or turned:
+        if len(data) > _SMALL or not data.startswith(b"\xff\xd8\xff") or b"Exif" in data:
             return None
+        if b"ICC_PROFILE" in data:
+            profile = colour.jpeg_profile(data)
+            if profile is None or colour.transform_of(profile, "RGB") is not None:
+                return None
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         scaled = size is not None and min(height, width) >= 4 * max(size)
         if colours != "YCbCr" or scaled or height * width > MAX_PIXELS:
             return None
         pixels = simplejpeg.decode_jpeg(data, "RGB")
-    except (OSError, ValueError):  # missing, truncated or damaged; Pillow says what is wrong
+    except Exception:  # missing, damaged, or what it does not know (4:4:1); Pillow reads it, or says why not
         return None
     if size is None or pixels.shape[:2] == tuple(size):
         return pixels
@@ -188,30 +189,55 @@ def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | 
 
 @contextmanager
 def _opened(
-    source: str | os.PathLike[str] | bytes | Image.Image, name: str | None = None
+    source: str | os.PathLike[str] | bytes | Image.Image,
+    name: str | None = None,
+    longest: int | None = None,
+    draft: bool = True,
 ) -> Iterator[Image.Image]:
-    """Open an image that is small enough to decode; whatever goes wrong inside is an ImageError."""
+    """Open an image that is small enough to decode; whatever goes wrong inside is an ImageError.
+
+    With `longest`, a JPEG is decoded at the smallest of its own scales that is at least this large.
+    """
     if name is None:
         named = source if isinstance(source, str | os.PathLike) else getattr(source, "filename", "")
         name = os.fspath(named) or "the image"
+
+    def check(width: int, height: int, most: int = MAX_PIXELS) -> None:
+        if width * height > most:
+            raise TooManyPixelsError(
+                f"{name}: {width} x {height} pixels, more than the {most:,} that are read; make it smaller"
+            )
+
     try:
         # Pillow's warnings are left alone: `warnings.catch_warnings` is not safe in threads, and decoding
         # runs in many; once two overlap, every warning of the process is silenced for good.
-        with (
-            nullcontext(source)  # it is for who opened it to close it
-            if isinstance(source, Image.Image)
-            else Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
-        ) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise TooManyPixelsError(
-                    f"{name}: {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read; "
-                    "make it smaller"
+        if isinstance(source, Image.Image):  # it is for who opened it to close it
+            check(*source.size)
+            with _one_at_a_time:
+                source.load()
+            yield source
+            return
+        with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:  # noqa: PTH123
+            head = file.read(64)
+            found = forms.kind(head)
+            if missing := forms.why_unreadable(head):
+                raise UnknownFormatError(f"{name}: {missing}")
+            file.seek(0)
+            with forms.open_as(found, file, "" if isinstance(source, bytes) else name, check) as image:
+                scaled = (
+                    longest is not None
+                    and image.format in ("JPEG", "MPO")
+                    and "progressive" not in image.info
                 )
-            if image is source:
-                with _one_at_a_time:
-                    image.load()
-            yield image
+                check(*image.size, MOST_SCALED if scaled else MAX_PIXELS)
+                if found in ("PNG", "AVIF"):
+                    file.seek(0)
+                    image.info["code_points"] = colour.code_points(found, file.read(_HEADER))
+                    file.seek(0)
+                if longest is not None and draft:
+                    image.draft(None, (longest, longest))  # type: ignore[arg-type]
+                    check(*image.size)
+                yield image
     except FileNotFoundError:
         raise ImageError(f"{name}: no such image") from None
     except IsADirectoryError:
@@ -231,44 +257,36 @@ def _opened(
         ) from error
 
 
-def _draft(image: Image.Image, longest: int) -> None:
-    """Let a JPEG be decoded at the smallest of its own scales that is at least this large."""
-    image.draft(None, (longest, longest))  # type: ignore[arg-type]
-
-
 def _pixels(image: Image.Image) -> Image.Image:
-    image.load()
-    orientation = _orientation(image)
-    return _as_rgb(image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image)
+    deep = ";16" in repr(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA")
+    planes = read_planes(image) if image.format == "TIFF" else None
+    if planes is None:
+        image.load()
+        orientation = _orientation(image)
+        upright = image
+    else:
+        orientation, upright = image.tag_v2.get(ExifTags.Base.Orientation), planes  # type: ignore[attr-defined]
+        upright.info = image.info
+    if orientation in _TRANSPOSE:
+        upright = upright.transpose(_TRANSPOSE[orientation])
+    if upright.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        upright = ImageChops.invert(upright)  # Pillow takes all for Adobe's, whose ink is stored inverted
+    upright = colour.flatten(upright, image)
+    if deep and 0 < np.asarray(upright).max() < 16:
+        raise ValueError("colours of 12 bits or fewer in 16; scale them to 16")
+    return upright
 
 
 def _orientation(image: Image.Image) -> int | None:
-    """Return the EXIF orientation; one that cannot be read is none (ImageOps.exif_transpose would raise)."""
+    """Return the EXIF orientation; one that cannot be read is none (ImageOps.exif_transpose would raise).
+
+    XMP's is not asked, as browsers do not.
+    """
     try:
+        if image.info.keys() & {"xmp", "XML:com.adobe.xmp"} and image.format != "TIFF":
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))
+            return exif.get(ExifTags.Base.Orientation)
         return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         return None
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return _deep_grey(np.asarray(image)).convert("RGB")
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
-
-
-def _deep_grey(pixels: np.ndarray) -> Image.Image:
-    """Scale grey of more than 8 bits to 0..255: 16-bit whole numbers, or floats of 0..1 or 0..255.
-
-    Of 32-bit whole numbers the file does not say the range: above 255 they are taken as 16-bit.
-    """
-    values = np.nan_to_num(pixels.astype(np.float64))
-    if pixels.dtype.kind == "f":
-        scale = 255.0 if values.max(initial=0) <= 1 else 1.0
-    else:
-        scale = 255 / 65535 if values.max(initial=0) > 255 or pixels.dtype.itemsize == 2 else 1.0
-    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))

@@ -1,5 +1,6 @@
 """Reading many images with threads, ahead of who uses them."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,9 @@ import numpy as np
 
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import ImageError, Source, read_image
+from deep_ranking.images.forms import take_notices
+
+logger = logging.getLogger(__name__)
 
 
 class ImageBatch(NamedTuple):
@@ -44,7 +48,8 @@ def load_batches(
         workers: threads; None takes one a core. Pillow decodes outside Python's lock.
         cache: keeps what was decoded; its size is `size`.
 
-    A broken image does not end the run: it stands in its batch's `failures`.
+    A broken image does not end the run: it stands in its batch's `failures`. What the decoder noticed, of
+    colour profiles and deep grey, is told at the end as a warning, with counts.
     """
 
     def read(path: Source) -> np.ndarray | ImageError:
@@ -77,6 +82,8 @@ def load_batches(
                 yield finished()
         while ahead:
             yield finished()
+    for told in take_notices():
+        logger.warning("%s", told)
 
 
 def _core_count() -> int:

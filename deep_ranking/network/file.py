@@ -119,8 +119,8 @@ def check_ending(path: str | os.PathLike[str]) -> None:
 def untrusted(path: str | os.PathLike[str], expected: str) -> Iterator[Any]:
     """Open a file of a model, of weights or of a training's state, whoever made it.
 
-    In HDF5, links into other files, data kept in other files, arrays larger than the file and damage that the
-    library would follow for ever are refused. Inside a `.keras`, Keras refuses them itself.
+    In HDF5, links into other files, data kept in other files, arrays larger than the file and heaps on which
+    the library might not end are refused. Inside a `.keras`, Keras refuses them itself.
 
     Args:
         path: the file.
@@ -132,8 +132,9 @@ def untrusted(path: str | os.PathLike[str], expected: str) -> Iterator[Any]:
     Raises:
         ModelFileError: also for whatever the libraries raise in the block.
     """
+    opened = hdf5.opened_archive if Path(path).suffix == ".keras" else hdf5.opened
     try:
-        with zipfile.ZipFile(path) if Path(path).suffix == ".keras" else hdf5.opened(path) as file:
+        with opened(path) as file:
             yield file
     except DeepRankingError:
         raise

@@ -59,7 +59,7 @@ def _convnet(image: Any, settings: NetworkSettings, rate: float) -> Any:
         x = GradientScale(rate, name="backbone_rate")(x)
     reduce = layers.GlobalAveragePooling2D if backbone.pooling else layers.Flatten
     x = reduce(name="features")(x)
-    for number, units in enumerate(backbone.hidden, 1):
+    for number, units in enumerate(backbone.hidden if settings.fully_connected else (), 1):
         x = layers.Dense(units, activation="relu", name=f"hidden_{number}")(x)
         x = layers.Dropout(settings.dropout, name=f"dropout_{number}")(x)
     return layers.UnitNormalization(name="convnet_unit", dtype="float32")(x)

@@ -1,10 +1,16 @@
-"""What determines a network, without its weights."""
+"""What determines a network, and which file its first weights are in, without Keras."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.settings import BELOW_1, Check, Settings, at_least, setting
+
+WEIGHTS_VARIABLE = "DEEP_RANKING_WEIGHTS"
+"""Names a file of MobileNetV2's weights for where they cannot be downloaded."""
 
 LowResolution = Literal["paper", "blog", "none"]
 Preprocessing = Literal["backbone", "unit"]
@@ -24,6 +30,7 @@ class NetworkSettings(Settings):
         preprocessing: "backbone" gives each backbone what its ImageNet weights expect; "unit" scales to
             0..1, as the blog did. Both take RGB 0..255.
         dropout: share of units dropped in the fully connected layers (the paper keeps 0.6 of them).
+        fully_connected: VGG16 and AlexNet have their two hidden layers, for which no weights are published.
 
     Raises:
         DeepRankingError: a value is out of its range.
@@ -55,8 +62,31 @@ class NetworkSettings(Settings):
     )
     preprocessing: Preprocessing = setting("backbone", choices=get_args(Preprocessing), flag=None)
     dropout: float = setting(0.4, "of units dropped (default: {default}; blog: {blog})", BELOW_1, "SHARE")
+    fully_connected: bool = setting(True, flag=None)
 
     @classmethod
     def blog(cls) -> "NetworkSettings":
         """Return the blog's network, layer by layer; its weights files load into it."""
         return cls(low_resolution="blog", preprocessing="unit", dropout=0.6)
+
+    @property
+    def bare(self) -> "NetworkSettings":
+        """The same backbone without any layer that no published weights fill: its features, normalized."""
+        bare = replace(self, embedding_size=0, low_resolution="none", fully_connected=False)
+        return replace(bare, preprocessing="backbone")
+
+
+def named_weights(file: str | os.PathLike[str] | None = None) -> str | None:
+    """Return the file of MobileNetV2's weights that is given, or named in the environment; None for neither.
+
+    Raises:
+        DeepRankingError: there is no such file.
+    """
+    source, found = (
+        ("weights: ", file) if file else (f"{WEIGHTS_VARIABLE}=", os.environ.get(WEIGHTS_VARIABLE))
+    )
+    if found and not Path(found).is_file():
+        raise DeepRankingError(
+            f"{source}{os.fspath(found)}: expected a file of MobileNetV2's weights, found no such file"
+        )
+    return os.fspath(found) if found else None

@@ -12,7 +12,8 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import ModelFileError, load_network, untrusted
-from deep_ranking.network.network import NetworkSettings
+from deep_ranking.network.network import NetworkSettings, build_network
+from deep_ranking.network.settings import named_weights
 
 
 class NoImageNetWeightsError(DeepRankingError):
@@ -26,8 +27,10 @@ def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) 
         network: what `build_network(settings)` gave.
         settings: its settings.
         weights: "none" leaves the random ones; "imagenet" downloads the backbone's (once; Keras keeps
-            them); anything else is the path of a file: the backbone's weights without its top
-            (`keras.applications` layout), a model saved here, or a weights file of the blog's code.
+            them), or takes the file of MobileNetV2's that DEEP_RANKING_WEIGHTS names; anything else is the
+            path of a file: the backbone's weights without its top (`keras.applications` layout); a model
+            saved here; a model of the backbone saved by Keras, with or without a top; what `save_weights` of
+            Keras 3 wrote of a network of these settings; or a weights file of the blog's code.
 
     Raises:
         NoImageNetWeightsError: none exist for the backbone, or they cannot be downloaded.
@@ -36,16 +39,50 @@ def load_weights(network: keras.Model, settings: NetworkSettings, weights: str) 
     if weights == "none":
         return
     if weights == "imagenet":
-        _load_imagenet(network, settings)
-        return
+        if settings.backbone != "mobilenetv2" or not (file := named_weights()):
+            _load_imagenet(network, settings)
+            return
+        weights = file
     path = Path(weights)
     if not path.is_file():
         raise ModelFileError(f"--weights {path}: expected imagenet, none, or a file; found no such file")
     kind = _kind(path)
     if kind == "backbone":
         _load_backbone(network, settings, path)
+    elif kind == "own":
+        _load_own(network, path)
     else:
         (_copy_weights if kind == "model" else load_blog_weights)(network, path)
+
+
+def starting_network(settings: NetworkSettings, weights: str) -> keras.Model:
+    """Return what training starts from, without any layer in which nothing has been learned yet.
+
+    Args:
+        settings: of the network that is trained.
+        weights: as of `load_weights`: of a backbone's the normalized features, of a whole network that one.
+
+    Raises:
+        NoImageNetWeightsError: the weights are "none", or none can be had.
+        ModelFileError: the file is missing or holds another network's weights.
+    """
+    if weights == "none":
+        raise NoImageNetWeightsError("training started from random weights")
+    path = Path(weights)
+    if path.is_file() and (kind := _kind(path)) != "backbone":
+        if kind == "model" and _is_ours(whole := load_network(path)[0]):
+            return whole
+        settings = settings.bare if kind == "model" else settings
+    else:
+        settings = settings.bare
+    network = build_network(settings)
+    load_weights(network, settings, weights)
+    return network
+
+
+def _is_ours(network: keras.Model) -> bool:
+    """Tell a network that was built here from a backbone or a classifier of Keras's."""
+    return any(layer.name in ("backbone", "side", "frozen") for layer in network.layers)
 
 
 def load_blog_weights(network: keras.Model, path: str | os.PathLike[str]) -> None:
@@ -84,12 +121,17 @@ def is_weights_only(path: str | os.PathLike[str]) -> bool:
 
 
 def _kind(path: Path) -> str:
-    """Return "model" (architecture and weights), "whole" (a blog network's weights) or "backbone"."""
+    """Return "model" (architecture and weights), "whole" (a blog network's weights), "own" (a network's, as
+    Keras 3 writes weights) or "backbone".
+    """
     if path.suffix == ".keras":
         return "model"
     with untrusted(path, "an HDF5 file of a model or of weights") as file:
         if "model_config" in file.attrs:
             return "model"
+        # Keras 3 names layers by their kind; what comes before the backbone and lies in none: "layers".
+        if "layer_names" not in file.attrs and "functional" in file.get("layers", {}):
+            return "own"
         # The low-resolution convolutions tell a whole network from a backbone.
         found = file.visititems(lambda _, item: getattr(item, "shape", None) == (8, 8, 3, 96) or None)
         return "whole" if found else "backbone"
@@ -125,8 +167,25 @@ def _load_backbone(network: keras.Model, settings: NetworkSettings, path: Path) 
         ) from error
 
 
+def _load_own(network: keras.Model, path: Path) -> None:
+    try:
+        network.load_weights(path)
+    except Exception as error:
+        raise ModelFileError(
+            f"{path}: expected the weights of the network that these settings give, as save_weights of "
+            f"Keras 3 writes them, found others: {reason(error):.300}"
+        ) from error
+
+
 def _copy_weights(network: keras.Model, path: Path) -> None:
     source, _ = load_network(path)
+    if not _is_ours(source):
+        backbone = network.get_layer("backbone")
+        arrays, shapes = source.get_weights(), [tuple(weight.shape) for weight in backbone.weights]
+        # A top, if there is one, comes last.
+        if [array.shape for array in arrays[: len(shapes)]] == shapes:
+            backbone.set_weights(arrays[: len(shapes)])
+            return
     wanted = [tuple(weight.shape) for weight in network.weights]
     found = [tuple(weight.shape) for weight in source.weights]
     if wanted != found:

@@ -77,7 +77,8 @@ class Questions:
     @cached_property
     def retrieval(self) -> RetrievalTask:
         """Test images as queries."""
-        return RetrievalTask(self.test, self.train if set(self.train) & set(self.test) else self.test)
+        gallery = self.train if set(self.train) & set(self.test) else self.test
+        return RetrievalTask.of_files(self.test, gallery)
 
     def title(self, label: str) -> str:
         """Return how a class is called."""

@@ -43,7 +43,7 @@ def strip(query: Example) -> Image.Image:
     put(query.image, "query", _BETWEEN, _BETWEEN)
     for row, (kind, results) in enumerate((("nearest", query.nearest), ("farthest", query.farthest))):
         for column, found in enumerate(results):
-            caption = f"{found.distance:.4f}" + (f" {kind}" if column == 0 else "")
+            caption = f"{found.distance:.6f}" + (f" {kind}" if column == 0 else "")
             put(found.image, caption, 3 * _BETWEEN + step * (1 + column), _BETWEEN + row * line)
     return picture
 

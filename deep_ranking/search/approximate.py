@@ -6,8 +6,12 @@ with the vectors of the nearest clusters only. How many clusters (`probe`) is me
 
 HNSW: a graph of near neighbours, walked greedily (Malkov and Yashunin, 2016); `probe` is the length of the
 list of candidates that the walk keeps.
+
+Either holds each distinct vector once. Copies of one vector would be each other's nearest neighbours, so that
+no link of the graph led from them to anything else.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +19,8 @@ from typing import Any, Literal
 import numpy as np
 
 from deep_ranking.errors import MissingExtraError
+from deep_ranking.search.cache import TRAILER
+from deep_ranking.search.copies import Copies
 from deep_ranking.search.exact import Exact, Rows, distances
 
 Kind = Literal["clustered", "hnsw"]
@@ -23,8 +29,11 @@ KINDS: tuple[Kind, ...] = ("clustered", "hnsw")
 HIERARCHICAL = 1_000_000
 """With more vectors than this, the nearest clusters are found through a graph of their centres."""
 
+PROMISED = 0.95
+"""The recall@10 of an approximate search; where it cannot be had, that is said."""
+
 RECALL = 0.98
-"""The recall@10 that `probe` is chosen for, on a sample; above 0.95, so that 0.95 holds on other queries."""
+"""The recall@10 that `probe` is chosen for, on a sample; above what is promised, to hold on others."""
 
 SAMPLE = 256
 NEIGHBOURS = 10
@@ -33,15 +42,20 @@ _LINKS = 32  # HNSW's M
 _TRAINING_VECTORS = 64  # for each centre; k-means gains little from more
 
 
+logger = logging.getLogger(__name__)
+
+
 class Approximate:
     """A built structure over all rows of a matrix.
 
     Args:
-        structure: the FAISS index.
+        structure: the FAISS index, over the distinct vectors.
+        copies: which rows have the same vector.
+        recall: the recall@10 that was measured on a sample of the distinct vectors.
     """
 
-    def __init__(self, structure: Any):
-        self._structure = structure
+    def __init__(self, structure: Any, copies: Copies, recall: float = 1.0):
+        self._structure, self._copies, self.recall = structure, copies, recall
 
     @classmethod
     def build(
@@ -60,25 +74,36 @@ class Approximate:
             MissingExtraError: FAISS is not installed.
         """
         faiss = _faiss()
+        copies = Copies.of(matrix)
+        distinct = copies.distinct(matrix)
         if kind == "hnsw":
             structure = faiss.IndexHNSWFlat(matrix.shape[1], _LINKS)
             structure.hnsw.efConstruction = 2 * _LINKS
         else:
-            structure = _emptied(earlier, matrix) or _clusters(matrix, seed)
-        structure.add(matrix)
-        built = cls(structure)
-        built.probe = built._measured_probe(Exact(matrix), seed)
-        return built
+            structure = _emptied(earlier, distinct) or _clusters(distinct, seed)
+        structure.add(distinct)
+        built = cls(structure, Copies.none(len(distinct)))
+        built.probe, recall = built._measured_probe(Exact(distinct), seed)
+        return cls(structure, copies, recall)
 
     @classmethod
-    def read(cls, path: Path, shape: tuple[int, ...]) -> "Approximate | None":
-        """Read a structure that `write` wrote; None if it is not over a matrix of this shape."""
+    def read(cls, path: Path, matrix: np.ndarray) -> "Approximate | None":
+        """Read a structure that `write` wrote; None if it is not over this matrix."""
         structure = _faiss().read_index(str(path))
-        return cls(structure) if (structure.ntotal, structure.d) == shape else None
+        count, dimension = matrix.shape
+        if structure.d != dimension or structure.ntotal > count:
+            return None
+        copies = Copies.none(count) if structure.ntotal == count else Copies.of(matrix)
+        if copies.count != structure.ntotal:
+            return None
+        recall = np.fromfile(path, np.float32, 1, offset=path.stat().st_size - TRAILER - 4)[0]
+        return cls(structure, copies, float(recall))
 
     def write(self, path: Path) -> None:
-        """Write the structure, with its `probe`, in FAISS's format."""
+        """Write the structure, with its `probe`, in FAISS's format, and after it the recall."""
         _faiss().write_index(self._structure, str(path))
+        with path.open("ab") as file:
+            file.write(np.float32(self.recall).tobytes())
 
     @property
     def probe(self) -> int:
@@ -118,16 +143,19 @@ class Approximate:
         parameters = None  # as stored with the structure, which is the fastest to ask for
         if probe is not None or rows is not None or not self._is_clustered:
             faiss = _faiss()
-            probe, allowed = self.probe if probe is None else probe, self._selector(rows)
+            probe, allowed = self.probe if probe is None else probe, self._selector(self._copies.places(rows))
             if self._is_clustered:
                 parameters = faiss.SearchParametersIVF(nprobe=min(probe, self._structure.nlist), sel=allowed)
             else:
                 parameters = faiss.SearchParametersHNSW(efSearch=max(probe, k), sel=allowed)
         _, found = self._structure.search(queries, k, params=parameters)
-        return [line[line >= 0] for line in found]
+        return [self._copies.rows(line[line >= 0], k, rows) for line in found]
 
-    def _measured_probe(self, exact: Exact, seed: int) -> int:
-        """Return the smallest probe with a recall@10 of `RECALL` on a sample of the vectors."""
+    def _measured_probe(self, exact: Exact, seed: int) -> tuple[int, float]:
+        """Return the smallest probe with a recall@10 of `RECALL` on a sample of the vectors, or the largest.
+
+        They are distinct, so nobody's neighbours are copies of itself, which any search finds.
+        """
         total = len(exact.matrix)
         sample = np.sort(np.random.default_rng(seed).choice(total, min(SAMPLE, total), replace=False))
         queries = np.ascontiguousarray(exact.matrix[sample])
@@ -143,7 +171,7 @@ class Approximate:
             lambda probe: near(self.nearest(queries, NEIGHBOURS + 1, probe=probe)),
             (self.smallest_probe, self.largest_probe),
         )
-        return curve[-1][0]
+        return curve[-1]
 
     def _selector(self, rows: Rows) -> Any:
         if rows is None:
@@ -157,6 +185,16 @@ class Approximate:
     @property
     def _is_clustered(self) -> bool:
         return hasattr(self._structure, "nprobe")
+
+
+def warn_of_recall(kind: Kind, recall: float) -> None:
+    """Say so where an approximate search finds fewer of the nearest than is promised."""
+    if recall < PROMISED:
+        logger.warning(
+            "approximate: %s finds %.1f%% of the ten nearest among these vectors, and %.0f%% are promised; "
+            "search exactly, or by another kind",
+            kind, 100 * recall, 100 * PROMISED,
+        )  # fmt: skip
 
 
 def recall_curve(

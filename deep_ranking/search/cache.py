@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import TypeVar
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.files import written_whole
+from deep_ranking.files import may_not_write, written_whole
 
 T = TypeVar("T")
 
 _MARK = b"deep-ranking"
-_TRAILER = len(_MARK) + 4
+TRAILER = len(_MARK) + 4
+"""Bytes that a seal adds."""
+
 _BLOCK = 1 << 16
 _ATTEMPTS = 5
 
@@ -24,15 +27,16 @@ class Caches:
     """The caches of one state of the store.
 
     The store's identity and version are in each file's name, so two processes that see different states
-    never touch each other's files, and two that see the same state write the same content.
+    never take each other's files, and two that see the same state write the same content. Where the folder
+    cannot be written, what is missing is made in a temporary place, for this process alone.
 
     Args:
         folder: where the files lie; made when first written.
         identity: the store's, so that a store made anew in the same place finds no caches of the old one.
-        version: the store's.
+        version: the store's: a count of changes, by which old files are told, `-` and a random mark.
     """
 
-    def __init__(self, folder: Path, identity: str, version: int):
+    def __init__(self, folder: Path, identity: str, version: str):
         self._folder, self._identity, self._version = folder, identity, version
 
     def get(self, name: str, write: Callable[[Path], None], read: Callable[[Path], T | None]) -> T:
@@ -49,29 +53,38 @@ class Caches:
             with contextlib.suppress(FileNotFoundError):  # another process may have cleaned up just now
                 if is_sealed(path) and (found := read(path)) is not None:
                     return found
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with written_whole(path) as temporary:
-                write(temporary)
-                seal(temporary)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with written_whole(path) as temporary:
+                    write(temporary)
+                    seal(temporary)
+            except OSError as error:
+                if not may_not_write(error):
+                    raise
+                # What is mapped stays readable when its name is gone.
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
+                    write(Path(elsewhere, name))
+                    if (made := read(Path(elsewhere, name))) is not None:
+                        return made
             self._remove_stale(name)
         raise DeepRankingError(f"{path}: not as it was just written; is the disk full, or failing?")
 
     def earlier(self, name: str) -> Path | None:
         """Return the newest intact cache of an earlier version, for what can be learned from it."""
-        found = sorted(self._stale(name).items(), reverse=True)
-        return next((path for _, path in found if is_sealed(path)), None)
+        return next(filter(is_sealed, self._stale(name)), None)
 
-    def _path(self, name: str, version: int | str) -> Path:
+    def _path(self, name: str, version: str) -> Path:
         stem, ending = os.path.splitext(name)  # noqa: PTH122 - it is a name, not a path
         return self._folder / f"{stem}-{self._identity}-{version}{ending}"
 
-    def _stale(self, name: str) -> dict[int, Path]:
-        found = {}
+    def _stale(self, name: str) -> list[Path]:
+        """Return the files of earlier states, and of as many changes that are lost; the newest first."""
+        own, found = self._path(name, self._version), []
         for path in self._folder.glob(self._path(name, "*").name):
-            version = path.stem.rpartition("-")[2]
-            if version.isdigit() and int(version) < self._version:
-                found[int(version)] = path
-        return found
+            count = path.stem.removeprefix(own.stem.removesuffix(self._version)).partition("-")[0]
+            if path != own and count.isdigit() and int(count) <= int(self._version.partition("-")[0]):
+                found.append((int(count), path))
+        return [path for _, path in sorted(found, reverse=True)]
 
     def _remove_stale(self, name: str) -> None:
         stem, ending = os.path.splitext(name)  # noqa: PTH122
@@ -80,7 +93,7 @@ class Caches:
             for path in self._folder.glob(f"{stem}-*{ending}")
             if not path.name.startswith(f"{stem}-{self._identity}-")
         }
-        for path in {*self._stale(name).values(), *other_stores}:
+        for path in {*self._stale(name), *other_stores}:
             with contextlib.suppress(OSError):  # Windows keeps a file that is open; the next one removes it
                 path.unlink()
 
@@ -94,9 +107,9 @@ def seal(path: Path) -> None:
 
 def is_sealed(path: Path) -> bool:
     """Tell whether a file is there and every byte is as it was sealed; reads it at the memory's speed."""
-    if not path.is_file() or path.stat().st_size < _TRAILER:
+    if not path.is_file() or path.stat().st_size < TRAILER:
         return False
-    length = path.stat().st_size - _TRAILER
+    length = path.stat().st_size - TRAILER
     with path.open("rb") as file:
         file.seek(length)
         trailer = file.read()

@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import path_key
-from deep_ranking.search.image import Image
+from deep_ranking.search.image import Image, file_hash
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
     EmbedderOrMaker,
@@ -40,7 +41,8 @@ class Index:
     Args:
         store: the open store; use `Index.from_folder`, `Index.open` or `Index.create`.
         embedder: embeds the images that are not in the index: a loaded model (or anything else that does), or
-            a function that loads it when there is such an image. It may be set later.
+            a function that loads it when there is such an image. It may be set later; None takes the
+            description or the model file that the index remembers, if it does.
 
     Attributes:
         report: what `from_folder` did; None otherwise.
@@ -68,26 +70,47 @@ class Index:
 
     @classmethod
     def from_folder(
-        cls, folder: Place, model: EmbedderOrMaker, place: Place | None = None, quiet: bool = False
+        cls,
+        folder: Place | Sequence[Place],
+        model: EmbedderOrMaker | None = None,
+        place: Place | None = None,
+        quiet: bool = False,
+        *,
+        exclude: Sequence[str] | None = None,
+        labels: Place | None = None,
+        forget_missing: bool = False,
     ) -> "Index":
-        """Make the index of a folder of images, or bring it up to date, and open it.
+        """Make the index of a folder of images, or of several, or bring it up to date, and open it.
 
         Only what is new or changed is embedded, as `deep-ranking index` does; `report` says what was done,
-        and which images could not be read.
+        and which images could not be read. Images whose folder is not there now (a disk that is not mounted)
+        stay in the index.
 
         Args:
-            folder: of the images; those in folders below it are taken too.
-            model: embeds them.
-            place: of the index, a folder or the URL of a store; by default beside the folder of images, under
-                its name and `.index`: `photos.index` for `photos`.
+            folder: of the images, or several; those in folders below are taken too. Folders that an index
+                follows already are followed on. Paths are relative to the folder, or to the nearest one
+                above several.
+            model: embeds them. None takes what the index remembers; a new one, a `Description` fitted on
+                these images.
+            place: of the index, a folder or the URL of a store; by default beside the (first) folder of
+                images, under its name and `.index`: `photos.index` for `photos`.
             quiet: no progress.
+            exclude: patterns of names to leave out, as of `find_images`; None: as before.
+            labels: `none`; `folders`, the first folder of each path; or a CSV or TSV file of paths and
+                labels. None: as before, which is `none` for a new index.
+            forget_missing: images whose folder is not there now go.
 
         Raises:
-            DeepRankingError: there is no such folder or no image in it; an index of another model is there.
+            DeepRankingError: there is no such folder or no image in it; an index of another model is there;
+                none of the images that were in a folder is there, but others are.
         """
         from deep_ranking.search.folder import index_folder
 
-        return index_folder(cls, folder, made(model), place, quiet)
+        one = isinstance(folder, str | os.PathLike)
+        folders: list[Any] = [folder] if one else list(folder)  # type: ignore[arg-type]
+        expect("folder", bool(folders), "a folder of images, or several", folder)
+        how = {"exclude": exclude, "labels": labels, "forget_missing": forget_missing}
+        return index_folder(cls, folders, None if model is None else made(model), place, quiet, **how)  # type: ignore[arg-type]
 
     @classmethod
     def open(cls, path: Place, embedder: EmbedderOrMaker | None = None) -> "Index":
@@ -243,6 +266,14 @@ class Index:
         named = [os.fsdecode(query) for query in queries if isinstance(query, str | os.PathLike)]
         return Results(hits, self.metadata.get("images", ""), named)
 
+    def vectors(self, queries: Query) -> np.ndarray:
+        """Return the vectors of one query or of several, as `search` takes them, (n, dimension) float32.
+
+        Raises:
+            DeepRankingError: as by `search`.
+        """
+        return np.stack([self._resolve(query)[0] for query in several(queries)])
+
     def search_batch(
         self,
         queries: Sequence[Sequence[float]] | np.ndarray,
@@ -275,6 +306,13 @@ class Index:
     def check_model(self, fingerprint: str, dimension: int) -> None:
         """Raise DeepRankingError unless the index was made with the model of this fingerprint."""
         if fingerprint != self.metadata["fingerprint"] or dimension != self.dimension:
+            model = self.metadata.get("model", "")
+            if Path(model).is_file() and file_hash(model).hex() == fingerprint:
+                raise DeepRankingError(
+                    f"{self.store.name}: made with {model} as it was before it was trained anew; distances "
+                    "by the old and by the new one cannot be compared: index the images at another place, "
+                    "or put the old model back"
+                )
             raise DeepRankingError(
                 f"{self.store.name}: made with the model {self.metadata['fingerprint']}"
                 f" ({self.dimension} coordinates), found the model {fingerprint} ({dimension} coordinates);"
@@ -288,7 +326,8 @@ class Index:
         if isinstance(found, np.ndarray):
             return found, None
         name, image, content = found
-        content = self.snapshot.content(name) if content is None else content
+        if content is None:
+            content = self.snapshot.content(name) or self.snapshot.content(self.snapshot.spelled(name))
         if content is None:
             raise DeepRankingError(f"{name}: expected an image file or a path in the index, found neither")
         vector = self.snapshot.vector(content)
@@ -296,10 +335,14 @@ class Index:
 
     def _embed(self, name: str, image: str | bytes) -> np.ndarray:
         if self.embedder is None:
-            raise DeepRankingError(
-                f"{name}: not in the index, and the index was opened without an embedder to embed it; "
-                "pass the model when it is opened"
-            )
+            if not {"description", "model"} & set(self.metadata):
+                raise DeepRankingError(
+                    f"{name}: not in the index, and the index was opened without an embedder to embed it; "
+                    "pass the model when it is opened"
+                )
+            import deep_ranking  # what embeds lies above; it is asked for by its public name
+
+            self.embedder = deep_ranking.embedder_of(self.metadata)
         self.embedder = made(self.embedder)
         self.check_model(self.embedder.fingerprint, self.embedder.dimension)
         vectors, failures = self.embedder.embed([image], quiet=True)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect, reason
+from deep_ranking.files import as_on_disk
 from deep_ranking.search.image import file_hash
 
 Query = Any
@@ -59,7 +60,7 @@ def read_query(query: Any, dimension: int) -> np.ndarray | QueryImage:
     if isinstance(query, np.ndarray) or _is_vector(query):
         return checked_vectors([query], dimension)[0]
     if isinstance(query, (str, os.PathLike)):
-        name = os.fsdecode(query)
+        name = as_on_disk(os.fsdecode(query))
         return QueryImage(name, name, file_hash(name) if Path(name).is_file() else None)
     content = _as_png(query) if hasattr(query, "save") else query
     if not isinstance(content, (bytes, bytearray)):

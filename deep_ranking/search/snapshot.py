@@ -1,14 +1,16 @@
 """What a search sees of a store: images and vectors, searched in this process or by the store."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.files import path_key
-from deep_ranking.search.approximate import KINDS, Approximate, Kind
+from deep_ranking.files import composed, path_key
+from deep_ranking.search.approximate import KINDS, Approximate, Kind, warn_of_recall
 from deep_ranking.search.exact import Exact, Rows, count, distances
 from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit, Options
@@ -93,11 +95,36 @@ class Snapshot:
             raise DeepRankingError(
                 "an approximate search needs to know how many; give a number, or search exactly"
             )
+        options = self._as_spelled(options)
         found = self.find(queries, k, options, left_out)
         # Several labels may hide one that is not there.
         if not any(found) or len(options.labels or ()) > 1:
             self._check_filters(options)
         return found
+
+    def spelled(self, name: str) -> str:
+        """Return a path, or a folder, as it is spelled in the index, if only its Unicode form differs."""
+        wanted, parts = composed(name), name.count("/") + 1
+        if name.isascii():
+            return name
+        found = ("/".join(image.path.split("/")[:parts]) for image in self.images if not image.path.isascii())
+        return next((path for path in found if composed(path) == wanted), name)
+
+    def _as_spelled(self, options: Options) -> Options:
+        """Return the options with labels and folder as the index has them, if only Unicode's form differs."""
+        typed = *(options.labels or ()), options.folder or ""
+        if all(name.isascii() for name in typed):
+            return options
+        folder, labels = options.folder, options.labels
+        if folder is not None and not self.has_folder(folder):
+            folder = self.spelled(folder.strip("/"))
+        if labels:
+            alike: dict[str, list[str]] = {}
+            for label in self.labels():
+                alike.setdefault(composed(label), []).append(label)
+            wanted = (alike.get(composed(label), [label]) for label in labels)
+            labels = tuple(dict.fromkeys(chain.from_iterable(wanted)))
+        return replace(options, folder=folder, label=labels)
 
     def prepare(self) -> None:
         """Do what the first search would have to do."""
@@ -112,7 +139,7 @@ class Snapshot:
 
     def vector(self, content: bytes) -> np.ndarray | None:
         """Return the vector (dimension,) of the images with this content."""
-        rows = self._rows_of_content(content)
+        rows = self._rows_of((content,))
         return self.matrix[rows[0]] if len(rows) else None
 
     def labels(self) -> Mapping[str, int]:
@@ -133,6 +160,7 @@ class Snapshot:
         """Return the structure of this kind, from its cache or built now."""
         if kind not in self._structures:
             self._structures[kind] = self._structure(kind)
+            warn_of_recall(kind, self._structures[kind].recall)
         return self._structures[kind]
 
     def _structure(self, kind: Kind) -> Approximate:
@@ -142,7 +170,7 @@ class Snapshot:
         return caches.get(
             name,
             lambda path: Approximate.build(kind, self.matrix, caches.earlier(name)).write(path),
-            lambda path: Approximate.read(path, self.matrix.shape),
+            lambda path: Approximate.read(path, self.matrix),
         )
 
     def warm(self) -> None:
@@ -162,7 +190,7 @@ class Snapshot:
     ) -> list[list[Hit]]:
         """Return the hits as `search` does; of a label or a folder that is not there, none."""
         rows = self._rows(options)
-        same = np.concatenate([np.arange(0), *map(self._rows_of_content, left_out)])
+        same = self._rows_of(left_out)
         found: Sequence[np.ndarray]
         if options.bottom or options.beyond is not None or k is None:
             low, high = options.beyond or 0.0, np.inf if options.within is None else options.within
@@ -214,9 +242,11 @@ class Snapshot:
         keys = folder_keys(folder)
         return None if keys is None else slice(*(first_row(self.images, key) for key in keys))
 
-    def _rows_of_content(self, content: bytes) -> np.ndarray:
-        rows = np.flatnonzero(self._hash_starts == _start(content))
-        return np.array([row for row in rows if self.images[row].hash == content], np.int64)
+    def _rows_of(self, contents: Collection[bytes]) -> np.ndarray:
+        if not contents:
+            return np.arange(0)
+        rows = np.flatnonzero(np.isin(self._hash_starts, np.array([*map(_start, contents)], np.uint64)))
+        return np.array([row for row in rows if self.images[row].hash in contents], np.int64)
 
     @cached_property
     def _hash_starts(self) -> np.ndarray:

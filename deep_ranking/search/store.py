@@ -1,6 +1,7 @@
 """What an index is kept in: the contract that every store fulfils."""
 
 import os
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,11 @@ from deep_ranking.search.image import Image
 from deep_ranking.search.snapshot import Snapshot
 
 
+def new_mark() -> str:
+    """Return 16 letters that no other state of any store has."""
+    return secrets.token_hex(8)
+
+
 class IndexExistsError(DeepRankingError):
     """An index was to be made where there is one already."""
 
@@ -22,12 +28,12 @@ class Contents(NamedTuple):
     """Everything of one moment.
 
     Attributes:
-        version: the store's.
+        version: the store's, of that moment.
         images: every image, in order of the path's bytes.
         matrix: (n, dimension) float32; row i is the vector of `images[i]`.
     """
 
-    version: int
+    version: str
     images: list[Image]
     matrix: np.ndarray
 
@@ -75,8 +81,12 @@ class Store(ABC):
         """Tell whether there is a store at a place."""
 
     @abstractmethod
-    def version(self) -> int:
-        """Return a number that grows with each change; equal versions mean equal content."""
+    def version(self) -> str:
+        """Return a mark of what is there now, another after each change; equal marks mean equal content.
+
+        Where the store can be put back to an earlier moment, as from a backup, a count of changes is no such
+        mark: what is written then counts on from there. A mark is random (`new_mark`), kept with the change.
+        """
 
     @abstractmethod
     def contents(self) -> Contents:
@@ -121,7 +131,7 @@ class Store(ABC):
         """Return how many images there are."""
         return len(self.images())
 
-    def caches(self, version: int) -> Caches | None:
+    def caches(self, version: str) -> Caches | None:
         """Return where what is made of a version is kept; None to make it anew in each process."""
         return None
 
@@ -146,5 +156,5 @@ class Store(ABC):
         name = cls.shown(place)
         return DeepRankingError(
             f"{name}: expected an index, found {found}; "
-            f"make one with: deep-ranking index --model MODEL --images FOLDER --index {name}"
+            f"make one with: deep-ranking index FOLDER --index {name}"
         )

@@ -1,17 +1,19 @@
 """Bring an index up to date with a folder: embed what is new, follow what moved, drop what is gone."""
 
+import json
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
-from deep_ranking.search.image import Image, file_hash
+from deep_ranking.search.image import CONTAINERS, Image, file_hash
+from deep_ranking.search.labels import label_of, label_rule
 from deep_ranking.search.query import Embedder
 
 if TYPE_CHECKING:
@@ -56,7 +58,11 @@ CHUNK = 256
 
 @dataclass
 class Report:
-    """What an update did, in images; `skipped` gives the reason for each that could not be read."""
+    """What an update did, in images.
+
+    `skipped` gives the reason for each that could not be read; `missing` names those that were kept although
+    their files are not there; `left_out` counts all files of the folder that are no images, by the reason.
+    """
 
     embedded: int = 0
     renamed: int = 0
@@ -64,6 +70,8 @@ class Report:
     removed: int = 0
     unchanged: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Update:
@@ -76,13 +84,21 @@ class Update:
         index: to change.
         root: where the images are: a folder, or a URL.
         listed: size and change time of each image that is to be in the index.
+        keep: tells of an image that is not listed whether it stays all the same, since its folder is not
+            there now; one whose content is found elsewhere has moved, and does not.
 
     Attributes:
         pending: the paths that are new or changed, sorted.
         report: what was done so far.
     """
 
-    def __init__(self, index: "Index", root: str, listed: Mapping[str, Stamp]):
+    def __init__(
+        self,
+        index: "Index",
+        root: str,
+        listed: Mapping[str, Stamp],
+        keep: Callable[[str], bool] = lambda path: False,
+    ):
         stored = {image.path: image for image in index.store.images()}
         plan = make_plan({path: (image.size, image.mtime) for path, image in stored.items()}, listed)
         self.index = index
@@ -90,8 +106,23 @@ class Update:
         self.report = Report(unchanged=len(plan.unchanged))
         # Their vectors stay until the sweep at the end, so what was only renamed finds its own again.
         self._gone = Counter(stored[path].hash for path in plan.vanished)
-        self._vanished = len(plan.vanished)
-        index.write(remove=plan.vanished, metadata={"images": root})
+        self._kept = {path for path in plan.vanished if keep(path)}
+        vanished = [path for path in plan.vanished if path not in self._kept]
+        self._removed = len(vanished)
+        self._rule = index.metadata.get("labels", "folders")
+        self._label = label_rule(self._rule, json.loads(index.metadata.get("folders", '[""]')))
+        known = (stored[path] for path in plan.unchanged)
+        labelled = [(image, self._labelled(image)) for image in known]
+        changed = [new for old, new in labelled if new.label != old.label]
+        index.write(changed, remove=vanished, metadata={"images": root})
+
+    def _labelled(self, image: Image) -> Image:
+        """Return an image with the label that the index gives it; one in a container may bring its own."""
+        label = self._label(image.path)
+        if any(f"{ending}/" in image.path for ending in CONTAINERS):
+            own = image.label if self._rule == "folders" or image.label != label_of(image.path) else ""
+            label = own if self._rule in ("none", "folders") else label or own
+        return image._replace(label=label)
 
     def write(
         self, images: Sequence[Image], vectors: Mapping[bytes, np.ndarray], errors: Mapping[str, str]
@@ -115,11 +146,18 @@ class Update:
             else:
                 self.report.reused += 1
         self.report.skipped |= errors
-        self.index.write(images, new, remove=list(errors))
+        self.index.write([self._labelled(image) for image in images], new, remove=list(errors))
 
     def finish(self) -> Report:
         """Delete the vectors that no image has any more, and return what was done."""
-        self.report.removed = self._vanished - self.report.renamed
+        if self._kept:
+            stored = self.index.store.images()
+            there = {image.hash for image in stored if image.path not in self._kept}
+            moved = [image.path for image in stored if image.path in self._kept and image.hash in there]
+            self.index.write(remove=moved)
+            self._removed += len(moved)
+            self.report.missing = sorted(self._kept.difference(moved))
+        self.report.removed = self._removed - self.report.renamed
         self.index.store.sweep()
         return self.report
 
@@ -131,13 +169,15 @@ def update_index(
     embedder: Embedder,
     chunk: int = CHUNK,
     quiet: bool = False,
+    keep: Callable[[str], bool] = lambda path: False,
 ) -> Report:
-    """Make the index hold exactly the readable images among `paths`.
+    """Make the index hold exactly the readable images among `paths`, and what `keep` keeps.
 
     A file whose size and change time are as they were is not opened. One whose content is known, under
     whatever name, keeps its vector. The others are embedded. Every `chunk` images are written for good, so
-    a run that is killed loses no more than that, and the next run goes on. The label of an image is the
-    first folder of its path.
+    a run that is killed loses no more than that, and the next run goes on. Labels are made as the index
+    remembers it (`labels` in its metadata): none, those of a table, or, in an index that does not say, the
+    first folder of the path.
 
     Args:
         index: to change.
@@ -146,6 +186,7 @@ def update_index(
         embedder: of the same model as the index.
         chunk: images a transaction.
         quiet: no progress.
+        keep: as of `IndexUpdate`; none by default.
 
     Returns:
         What was done: embedded; renamed; reused (a copy, or a file written again unchanged); removed;
@@ -166,7 +207,7 @@ def update_index(
             gone[path] = error.strerror or str(error)
             continue
         listed[path] = (status.st_size, status.st_mtime_ns)
-    update = Update(index, str(root), listed)
+    update = Update(index, str(root), listed, keep)
     update.report.skipped |= gone
     pending = update.pending
     with progress([], "indexing", "images", len(pending), quiet or not pending) as bar:
@@ -184,26 +225,21 @@ def require_images(root: str | os.PathLike[str], paths: Collection[str]) -> None
 
 
 def check_same_images(index: "Index", root: str, paths: Collection[str]) -> None:
-    """Raise DeepRankingError if there are no images, or none of those of an index made from elsewhere."""
+    """Raise DeepRankingError if there are no images, or hardly those of an index made from elsewhere.
+
+    Two cards of one camera have names in common, so one name does not make the same images: half do.
+    """
     require_images(root, paths)
     earlier = index.metadata.get("images", root)
     if earlier != root:
         stored = {image.path for image in index.store.images()}
-        if stored and not set(paths) & stored:
+        common = len(stored.intersection(paths))
+        if 2 * common < len(stored):
+            which = f"{common:,} of {len(stored):,}" if common else "none"
             raise DeepRankingError(
-                f"{index.store.name}: made from the images in {earlier}, none of which is in {root}; "
+                f"{index.store.name}: made from the images in {earlier}, {which} of which is in {root}; "
                 "use another place for this index, or the same images"
             )
-
-
-def label_of(path: str) -> str:
-    """Return the first folder of a relative path, "" where there is none.
-
-    Example:
-        >>> label_of("cats/young/1.jpg"), label_of("1.jpg")
-        ('cats', '')
-    """
-    return path.partition("/")[0] if "/" in path else ""
 
 
 def _write_chunk(update: Update, root: Path, stamps: Mapping[str, Stamp], embedder: Embedder) -> None:
@@ -222,11 +258,7 @@ def _write_chunk(update: Update, root: Path, stamps: Mapping[str, Stamp], embedd
             del vectors[content]
             unreadable[content] = "it changed while it was read; the next run takes it in"
     errors |= {path: unreadable[content] for path, content in hashes.items() if content in unreadable}
-    images = [
-        Image(path, content, *stamps[path], label=label_of(path))
-        for path, content in hashes.items()
-        if path not in errors
-    ]
+    images = [Image(path, content, *stamps[path]) for path, content in hashes.items() if path not in errors]
     update.write(images, vectors, errors)
 
 

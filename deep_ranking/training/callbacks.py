@@ -112,7 +112,8 @@ class ProgressBar(keras.callbacks.Callback):
 class SaveBest(keras.callbacks.Callback):
     """Keeps the best network, the logs and the state of the run on disk.
 
-    The network is saved whenever it ranks more of the validation right; without validation, each epoch.
+    The network is saved whenever it ranks more of the validation right than each before it, the one that
+    training began with among them; without validation, each epoch.
 
     Args:
         save: called with an epoch's logs, writes the model file.
@@ -121,6 +122,7 @@ class SaveBest(keras.callbacks.Callback):
         every: steps between two checkpoints within an epoch; each epoch's end writes one too.
         steps: steps an epoch.
         start: the progress from which the run goes on.
+        patience: epochs that get no better, after which the run ends; None goes to the last epoch.
     """
 
     def __init__(
@@ -131,9 +133,10 @@ class SaveBest(keras.callbacks.Callback):
         every: int,
         steps: int,
         start: Progress,
+        patience: int | None = None,
     ):
         super().__init__()
-        self.save, self.log, self.checkpoint = save, log, checkpoint
+        self.save, self.log, self.checkpoint, self.patience = save, log, checkpoint, patience
         self.every, self.steps, self.state = every, steps, start
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -155,6 +158,10 @@ class SaveBest(keras.callbacks.Callback):
         self.state = replace(self.state, best=best, history=(*self.state.history, logs))
         self.log(self.state.history)
         self.checkpoint.save(self.model, self.state)
+        if self.patience and precision is not None:
+            found = [past["val_similarity_precision"] for past in self.state.history]
+            if len(found) - 1 - found.index(max(found)) >= self.patience:
+                self.model.stop_training = True
 
 
 class CollapseAlarm(keras.callbacks.Callback):

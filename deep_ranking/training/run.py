@@ -24,14 +24,17 @@ from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.backbones import BACKBONES
 from deep_ranking.network.file import check_ending, load_network, save_network
 from deep_ranking.network.network import average_mirror
+from deep_ranking.network.weights import starting_network
 from deep_ranking.progress import quietly
 from deep_ranking.training import callbacks as own
 from deep_ranking.training.checkpoint import Checkpoint, Progress
 from deep_ranking.training.frozen import CachedActivations, refit_embedding
+from deep_ranking.training.kept import learn_on_features
 from deep_ranking.training.model import Data, batches_of, build_training_model, float32_copy
 from deep_ranking.training.processes import BatchShares, Processes
 from deep_ranking.training.settings import RunOptions, TrainingSettings
-from deep_ranking.triplets.table import Triplets
+from deep_ranking.training.verdict import Verdict, compare, stayed
+from deep_ranking.triplets.table import LabelledImages, Triplets
 
 logger = logging.getLogger(__name__)
 
@@ -46,18 +49,19 @@ class Trained:
     Args:
         network: the best, as it was saved. (Of several processes, those that do not write have the last.)
         history: the logs of each epoch; the first is that of the network before training, epoch 0.
+        verdict: it beside its start, on images held out; None where none were.
     """
 
     network: keras.Model
     history: History
+    verdict: Verdict | None = None
 
     @property
     def best(self) -> dict[str, float]:
-        """The epoch whose network was saved."""
-        trained = self.history[1:] or self.history
-        if "val_similarity_precision" not in trained[-1]:
-            return trained[-1]
-        return max(trained, key=lambda logs: logs["val_similarity_precision"])
+        """The epoch whose network was saved; epoch 0, the network before training, among them."""
+        if "val_similarity_precision" not in self.history[-1]:
+            return self.history[-1]
+        return max(self.history, key=lambda logs: logs["val_similarity_precision"])  # of equals the first
 
 
 def train(
@@ -81,7 +85,7 @@ def train(
     Args:
         data: what is learned from: triplets, of a file or a sampler; images with classes to mine in.
         model_path: where the network goes; ends in `.h5` or `.keras`.
-        settings: what determines the network; the defaults of `TrainingSettings` where none are given.
+        settings: what determines the network; `TrainingSettings.features()` where none are given.
         validation: what is measured before training and after each epoch.
         callbacks: more of Keras's callbacks, called last: the logs have the validation then. The model they
             see takes `[rows, images]`. Off TensorFlow each epoch is a `fit` of its own, and begins and ends
@@ -96,10 +100,33 @@ def train(
     Raises:
         DeepRankingError: settings and data do not fit, an image cannot be read, or nothing to resume.
     """
-    settings = TrainingSettings() if settings is None else settings
+    settings = TrainingSettings.features() if settings is None else settings
     with quietly(quiet):
+        if settings.on_features:
+            return _learn_on_features(data, Path(model_path), settings, RunOptions(**options))
         given = data, Path(model_path), settings, validation, evaluation, processes, RunOptions(**options)
         return Run(*given).go(callbacks, watch)
+
+
+def _learn_on_features(data: Data, path: Path, settings: TrainingSettings, options: RunOptions) -> Trained:
+    check_place(path, settings)
+    if not isinstance(data, LabelledImages):
+        raise DeepRankingError("preset features: expected images with classes")
+    size, most = (settings.network.image_size,) * 2, options.image_cache_size
+    cache = ImageCache(size, options.image_cache, most) if options.image_cache and most else None
+    network, verdict, history = learn_on_features(data, path, settings, cache, options.leave_out_broken)
+    return Trained(network, history, verdict)
+
+
+def check_place(path: Path, settings: TrainingSettings) -> None:
+    """Refuse at once a name or a place that the model cannot have."""
+    check_ending(path)
+    check_writable(path)
+    check_log(path.with_suffix(".csv"))
+    if path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
+        raise DeepRankingError(
+            f"{path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
+        )
 
 
 class Run:
@@ -143,33 +170,53 @@ class Run:
         self.untrained = start.history[0]
         watch(start.history)
         history = self._learn(start, callbacks) if settings.epochs else start.history
+        best = Trained(self.used, history).best
         if settings.discriminants:
             images: Any = self.data  # with classes: these settings mine in them
             refit_embedding(self.network, images, settings.discriminants, settings.engine)
         if settings.discriminants or not settings.epochs:
             self._save(history[-1] if settings.epochs else self.untrained)
-        elif self.writes and (callbacks or Trained(self.used, history).best is not history[-1]):
+        elif best is history[0]:
+            self._go_back()
+        elif self.writes and (callbacks or best is not history[-1]):
             # It was saved in an earlier epoch, or callbacks may have changed it since.
             self.used.set_weights(load_network(self.model_path)[0].get_weights())
         if settings.epochs and self.writes:
             self.checkpoint.path.unlink(missing_ok=True)
-        return Trained(self.used, history)
+        return Trained(*self._beside_start(best, history))
+
+    def _go_back(self) -> None:
+        """Make the network what it was before training, since no epoch was better; save it, if it is new."""
+        assert self.began_with is not None  # there was a validation
+        self.used.set_weights(self.began_with)
+        where = Path(self.settings.weights)
+        if not (where.is_file() and self.model_path.is_file() and where.samefile(self.model_path)):
+            self._save(self.untrained)
+
+    def _beside_start(
+        self, best: dict[str, float], history: History
+    ) -> tuple[keras.Model, History, Verdict | None]:
+        """Compare what was learned with what it started from, and save that where it is no worse."""
+        if self.validation is None or self.processes is not None or not self.settings.epochs:
+            return self.used, history, None
+        if self.start is None:  # it began with random weights
+            return self.used, history, stayed(self.untrained) if best is history[0] else None
+        verdict = compare(self.start, self.used, self.validation, self.cache)
+        if not verdict.better:
+            self._save(self.untrained, self.start)
+        return self.used if verdict.better else self.start, history, verdict
 
     def _check(self) -> None:
         """Refuse at once what cannot come to an end."""
-        path, settings = self.model_path, self.settings
-        check_ending(path)
-        check_writable(path)
-        check_log(path.with_suffix(".csv"))
-        if path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
-            raise DeepRankingError(
-                f"{path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
-            )
+        settings = self.settings
+        check_place(self.model_path, settings)
         if settings.discriminants and self.validation is not None:
             raise DeepRankingError(
                 "discriminants: the network is changed after its last epoch, so none can be chosen by "
                 "validation triplets; leave them out"
             )
+        if self.options.patience and self.validation is None:
+            raise DeepRankingError("patience: expected validation triplets to tell what is better by")
         if self.processes is not None and (settings.train_from or settings.discriminants):
             raise DeepRankingError("train_from, discriminants: work in one process; leave out --processes")
         folder = self.options.tensorboard
@@ -189,7 +236,11 @@ class Run:
             self.network = float32_copy(self.learning, settings)
             self.used = average_mirror(self.network) if settings.average_mirror else self.network
         self.measured: own.Validation | None = None
+        self.began_with = self.start = None
         if self.validation is not None:
+            self.began_with = self.used.get_weights()
+            if settings.weights != "none" and settings.epochs and processes is None:
+                self.start = starting_network(settings.network, settings.weights)
             embedder = Model(
                 self.used, engine=ReplicaEngine(self.used) if processes else None, cache=self.cache
             )
@@ -209,14 +260,18 @@ class Run:
             self.batches = self.batches.reading(activations)
 
     def _identity(self) -> str:
-        """Identify what a checkpoint belongs to; the number of epochs may grow while a run is resumed, unless
-        the learning rate depends on it.
+        """Identify what a checkpoint belongs to; when a run is resumed there may be more epochs and another
+        learning rate, unless that follows a schedule.
         """
         parts = {**asdict(self.settings), "training": self.data.fingerprint}
-        if self.settings.schedule == "constant" and not self.settings.warmup:
-            del parts["epochs"]
+        if self._constant:
+            del parts["epochs"], parts["learning_rate"]
         parts["validation"] = self.validation.fingerprint if self.validation else None
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def _constant(self) -> bool:
+        return self.settings.schedule == "constant" and not self.settings.warmup
 
     def _measure(self) -> dict[str, float]:
         """Bring the weights up to date in what is measured and saved; return what validation there is."""
@@ -227,18 +282,26 @@ class Run:
     def _start(self) -> Progress:
         """Return where the run begins: at its checkpoint, or with the network before training measured."""
         if self.options.resume:
-            return self.checkpoint.restore(self.model)
+            begun, steps = self.checkpoint.restore(self.model), len(self.batches)
+            if begun.step > steps * self.settings.epochs:
+                done = f"the run has done {begun.step / steps:.1f}, found {self.settings.epochs}"
+                raise DeepRankingError(f"epochs: {done}; give more to go on, or train without --resume")
+            if self._constant:
+                self.model.optimizer.learning_rate = self.settings.learning_rate
+            return begun
         path = self.checkpoint.path
         if self.writes and path.exists():
             logger.warning("%s: starting over; --resume would have gone on with this run", path)
-        return Progress(history=({"epoch": 0, **self._measure()},))
+        found = self._measure()
+        return Progress(best=found.get("val_similarity_precision"), history=({"epoch": 0, **found},))
 
     def _learn(self, start: Progress, callbacks: Sequence[keras.callbacks.Callback]) -> History:
         """Train to the last epoch."""
         every, epochs = self.options.checkpoint_steps, self.settings.epochs
         # All callbacks that follow see in the logs what was measured.
         measure = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(self._measure()))
-        best = own.SaveBest(self._save, self._log, self.checkpoint, every, len(self.batches), start)
+        steps, patience = len(self.batches), self.options.patience
+        best = own.SaveBest(self._save, self._log, self.checkpoint, every, steps, start, patience)
         bar = own.ProgressBar(self.batches, start.step, epochs)
         alarms = own.StopOnNaN(), own.CollapseAlarm(self.settings.gap)
         watched = [*alarms, measure, *self.board, best, bar, *callbacks]
@@ -252,7 +315,7 @@ class Run:
             bar.bar.close()
         return best.state.history
 
-    def _save(self, logs: dict[str, float]) -> None:
+    def _save(self, logs: dict[str, float], network: keras.Model | None = None) -> None:
         if self.writes:
             about = {
                 "version": __version__,
@@ -261,7 +324,9 @@ class Run:
                 "metrics": logs,
                 "untrained": self.untrained,
             }
-            save_network(self.used, self.model_path, about)
+            if network is not None:  # the start itself
+                about["head"] = {}
+            save_network(network or self.used, self.model_path, about)
 
     def _log(self, history: History) -> None:
         if self.writes:

@@ -49,6 +49,8 @@ class TrainingSettings(Settings):
         train_from: the name of a layer; "" computes all of it anew. See `training.frozen`.
         discriminants: see `training.frozen`.
         average_mirror: it is measured so too (`network.average_mirror`); what is learned is the same.
+        on_features: nothing is learned by steps: the backbone stays as it is, and a linear layer on its
+            features is found in closed form; see `training.kept`.
         precision: weights are float32 in any case, and so is the network that is saved.
         jit: "auto" does where it pays, see `training.model`.
         seed: of weights, order, augmentation and dropout.
@@ -141,8 +143,9 @@ class TrainingSettings(Settings):
     )
     engine: str = _learning(
         "keras",
-        "what runs the frozen layers of --train_from, and all for --discriminants (default: {default})",
-        choices=(*ENGINES, "openvino-bfloat16"),
+        "what runs the frozen layers: of --train_from, for --discriminants (default: {default}) and of "
+        "--preset features (default: auto, openvino on a processor where it is installed)",
+        choices=("auto", *ENGINES, "openvino-bfloat16"),
     )
     precision: str = _learning(
         "float32",
@@ -152,6 +155,7 @@ class TrainingSettings(Settings):
         flag="mixed_precision",
         auto=True,
     )
+    on_features: bool = setting(False, flag=None)
     jit: str = _learning(
         "auto",
         "compile the step by XLA; auto: on accelerators and with JAX (default: {default})",
@@ -179,6 +183,17 @@ class TrainingSettings(Settings):
             epochs=25,
         )
 
+    @classmethod
+    def features(cls) -> "TrainingSettings":
+        """Return what is learned in seconds and never worse than its start; see `training.kept`.
+
+        An embedding size of 0 stands for as many numbers as the features have.
+        """
+        network = NetworkSettings(
+            "mobilenetv2", embedding_size=0, low_resolution="none", fully_connected=False
+        )
+        return cls(network, epochs=0, engine="auto", on_features=True)
+
     @property
     def backbone_share(self) -> float:
         """The backbone's share of the learning rate, the default resolved."""
@@ -197,6 +212,7 @@ class RunOptions(Settings):
     """How a run is carried out; whatever they are, the same is learned.
 
     Args:
+        patience: epochs without more of the validation triplets ranked right, after which the run ends.
         checkpoint_steps: within an epoch; each epoch's end writes a checkpoint too.
         image_cache: a folder; None keeps the images for this run.
 
@@ -215,5 +231,9 @@ class RunOptions(Settings):
         "GB",
     )
     resume: bool = setting(False, "go on with a run that was stopped")
+    leave_out_broken: bool = setting(False, "learn without the images that cannot be read, and name them")
+    patience: int | None = setting(
+        None, "end after so many epochs in which validation got no better (default: never)", at_least(1)
+    )
     checkpoint_steps: int = setting(200, "steps between two (default: {default})", at_least(1))
     tensorboard: str | os.PathLike[str] | None = setting(None, "write logs for TensorBoard", metavar="DIR")

@@ -78,9 +78,14 @@ def read_triplets(path: str | os.PathLike[str]) -> Iterator[Triplet]:
 
 def numbered_triplets(path: str | os.PathLike[str]) -> Iterator[tuple[int, Triplet]]:
     """Yield `(line number, triplet)`, for those who check the images and must name the line."""
+    number = 0
     with _opened(Path(path)) as file:
         try:
             for number, record in _records(file):
+                if len(record) > _LONGEST_RECORD:
+                    problem = "a quote that is not closed in" if '"' in record else "a line of over"
+                    problem += f" {_LONGEST_RECORD:,} characters; found {record[:100]!r}"
+                    raise TripletFileError(path, number, problem)
                 if "\0" in record:
                     raise TripletFileError(
                         path, number, "found bytes that no text has; save the file as UTF-8 text"
@@ -90,9 +95,8 @@ def numbered_triplets(path: str | os.PathLike[str]) -> Iterator[tuple[int, Tripl
                     raise TripletFileError(path, number, _what_is_wrong(record, names))
                 yield number, Triplet(*names)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DeepRankingError(
-                f"{os.fspath(path)}: not a whole gzip file ({error}); write it again"
-            ) from error
+            problem = f"not a whole gzip file ({error}); write it again"
+            raise TripletFileError(path, number + 1, problem) from error
 
 
 def write_triplets(path: str | os.PathLike[str], triplets: Iterable[Triplet]) -> int:
@@ -167,13 +171,13 @@ def _opened(path: Path) -> Iterator[IO[str]]:
 def _records(file: IO[str]) -> Iterator[tuple[int, str]]:
     """Yield `(number of its first line, record)`; a quoted name may hold line ends."""
     record, start = "", 0
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(_lines(file), 1):
         if record:
             record += line
         else:
             if number == 1:
                 line = line.removeprefix("\ufeff")
-            if line.startswith("#") or not line.strip(" \t\r\n"):
+            if line.startswith("#") or (len(line) <= _LONGEST_RECORD and not line.strip(" \t\r\n")):
                 continue
             record, start = line, number
         if record.count('"') % 2 == 0 or len(record) > _LONGEST_RECORD:
@@ -181,6 +185,15 @@ def _records(file: IO[str]) -> Iterator[tuple[int, str]]:
             record = ""
     if record:
         yield start, _without_line_end(record)
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """Yield the lines; of one that is longer than a record may be, its beginning alone, to be refused."""
+    while line := file.readline(_LONGEST_RECORD + 1):
+        part = line
+        while len(part) > _LONGEST_RECORD and not part.endswith("\n"):
+            part = file.readline(_LONGEST_RECORD + 1)
+        yield line
 
 
 def _without_line_end(line: str) -> str:

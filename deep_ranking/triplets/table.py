@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import as_on_disk
 from deep_ranking.triplets.file import TripletFileError, numbered_triplets, write_blocks
 from deep_ranking.triplets.uniform import UniformSampler
 
@@ -63,9 +64,9 @@ class Triplets:
         path = Path(path)
         if not path.is_file():
             raise DeepRankingError(
-                f"{path}: expected a triplet file, found none; write one with: "
-                "python triplet_sampler.py --input_directory dataset --output_directory ."
+                f"{path}: expected a triplet file, found none; write one with: deep-ranking sample dataset"
             )
+        root = as_on_disk(os.fspath(root))
         if not Path(root).is_dir():
             raise DeepRankingError(
                 f"{os.fspath(root)}: expected the folder of the images, found none; "
@@ -158,6 +159,10 @@ def find_image(root: str | os.PathLike[str], name: str) -> str | None:
         path = os.path.join(folder, name)  # noqa: PTH118
         if os.path.isfile(path):  # noqa: PTH113
             return path
+    for folder in (root, "") if not name.isascii() else ():  # it may be typed in another form of Unicode
+        path = as_on_disk(os.path.join(folder, name))  # noqa: PTH118
+        if os.path.isfile(path):  # noqa: PTH113
+            return path
     return None
 
 
@@ -194,6 +199,31 @@ class LabelledImages:
         images = [os.path.join(root, name) for members in classes.values() for name in members]  # noqa: PTH118
         labels = np.repeat(np.arange(len(classes)), [len(members) for members in classes.values()])
         return cls(images, labels, digest.hexdigest())
+
+    @classmethod
+    def of_triplets(cls, table: Triplets) -> "LabelledImages | None":
+        """Return the classes that triplets were sampled from; None where they tell of something finer.
+
+        A query and its positive are of one class, and so are all that such pairs join. An image that is a
+        negative alone is of a class that is not known, and is left out.
+
+        Example:
+            >>> rows = np.array([[0, 1, 2], [2, 3, 0]])
+            >>> LabelledImages.of_triplets(Triplets(["a", "b", "c", "d"], rows, "")).labels
+            array([0, 0, 1, 1])
+            >>> LabelledImages.of_triplets(Triplets(["a", "b", "c"], np.array([[0, 1, 2], [0, 2, 1]]), ""))
+        """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        query, positive, negative = np.asarray(table.rows).T
+        shape = (len(table.images),) * 2
+        joined = connected_components(coo_array((np.ones(len(query)), (query, positive)), shape), False)[1]
+        if (joined[query] == joined[negative]).any():
+            return None
+        known = np.unique([query, positive])
+        labels = np.unique(joined[known], return_inverse=True)[1].astype(np.int64)
+        return cls([table.images[i] for i in known], labels, table.fingerprint)
 
     @property
     def description(self) -> dict[str, Any]:

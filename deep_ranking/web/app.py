@@ -13,11 +13,12 @@ from threadpoolctl import threadpool_limits
 from deep_ranking import __version__
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
+from deep_ranking.web.connections import LONGEST_HEADER, MOST_SENT, give_back_what_is_freed, limited
+from deep_ranking.web.public import WithoutPath
 from deep_ranking.web.routes import images, pages, ratings, search
 from deep_ranking.web.safety import Guard
 from deep_ranking.web.site import ImageEmbedder, Settings, Site
 
-_MOST_CONNECTIONS = 512
 _PROBLEM = {"model": schema.Problem, "content": {problems.MEDIA_TYPE: {}}, "description": "A problem."}
 
 
@@ -45,6 +46,7 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
         redoc_url=None,
         openapi_url="/api/openapi.json",
         redirect_slashes=False,
+        servers=[{"url": settings.public.address.rstrip("/")}] if settings.public else None,
         lifespan=lifespan,
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
@@ -56,6 +58,8 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
     app.include_router(pages.pages)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static"), check_dir=False))
     app.add_middleware(Guard, settings=settings)
+    if settings.public and settings.public.path:
+        app.add_middleware(WithoutPath, path=settings.public.path)
     return app
 
 
@@ -75,6 +79,8 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)
+        # What the system keeps of an answer is bounded too, so that it is soon known whether it is taken.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_SENT)
     except OSError as error:
         raise DeepRankingError(
             f"{host}, port {port}: cannot listen there ({error}); is it taken? choose another with --port"
@@ -88,9 +94,12 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
         ws="none",
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        http=limited(app.state.site.settings.request_seconds),
+        h11_max_incomplete_event_size=LONGEST_HEADER,
+        backlog=256,  # taken at once; with the connections there are, fewer than the files one may have open
         timeout_graceful_shutdown=3,
     )
+    give_back_what_is_freed()
     # Requests are served side by side, a thread each; BLAS's own threads would only wait for each other.
     with listener, threadpool_limits(1, "blas"):
         _Server(config, lambda: started(address), app.state.site.workers.stop).run([listener])

@@ -1,5 +1,6 @@
 """The index as the page sees it: one version at a time, its images under numbers that keep their meaning."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -62,7 +63,7 @@ class Gallery:
         return len(self.ids)
 
     @property
-    def key(self) -> tuple[str, int]:
+    def key(self) -> tuple[str, str]:
         """The identity and the version of the index."""
         return self.metadata["identity"], self.snapshot.version
 
@@ -91,8 +92,8 @@ class Gallery:
     def search(
         self, vector: np.ndarray, k: int, labels: Sequence[str], left_out: Sequence[int], exact: bool
     ) -> tuple[list[Hit], bool]:
-        """Return the nearest images, and whether they were searched exactly."""
-        exact = exact or len(self) < APPROXIMATE_FROM or not self._built()
+        """Return the nearest images, and whether they were searched exactly, as before `build` they are."""
+        exact = exact or not self._has_built
         options = Options(label=self._own(labels), approximate=None if exact else self.snapshot.kinds[0])
         return self._search(vector, k, options, left_out), exact
 
@@ -111,16 +112,14 @@ class Gallery:
     def _own(self, labels: Sequence[str]) -> tuple[str, ...] | None:
         return tuple(label for text in labels for label in self.labels[text]) or None
 
-    def _built(self) -> bool:
-        """Build what approximate search needs, and tell whether it can be had."""
-        try:
-            with self._building:
-                if not self._has_built:
-                    self.snapshot.probes(self.snapshot.kinds[0])
-                    self._has_built = True
-        except DeepRankingError:  # an extra is missing, or the vectors are too long for it
-            return False
-        return True
+    def build(self) -> None:
+        """Build what approximate search needs, once, where it is of use and can be had."""
+        with self._building, contextlib.suppress(DeepRankingError):
+            if (
+                len(self) >= APPROXIMATE_FROM and not self._has_built
+            ):  # else an extra is missing, or the vectors
+                self.snapshot.probes(self.snapshot.kinds[0])  # are too long for it
+                self._has_built = True
 
 
 class CurrentGallery:
@@ -170,7 +169,7 @@ class CurrentGallery:
     def _opened(self) -> AbstractContextManager[Index]:
         return Index.open(self._place) if self._index is None else nullcontext(self._index)
 
-    def _key(self) -> tuple[str, int]:
+    def _key(self) -> tuple[str, str]:
         with self._opened() as index:
             return index.metadata["identity"], index.store.version()
 

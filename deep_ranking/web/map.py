@@ -1,4 +1,4 @@
-"""What is computed of a whole index, once a version: its images on a plane, the distances of its pairs."""
+"""What is computed of a whole index, once a version: its images on a plane."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from deep_ranking.evaluation.plane import neighbour_plane, principal_plane
-from deep_ranking.search.exact import pair_distances
 from deep_ranking.web.gallery import Gallery
 
 MOST = 100_000
@@ -16,9 +15,6 @@ MOST = 100_000
 
 NEIGHBOURS_UP_TO = 1_500
 """Images that t-SNE places, in seconds; more are placed by PCA."""
-
-PAIRS = 100_000
-BINS = 50
 
 T = TypeVar("T")
 
@@ -49,41 +45,6 @@ def make_map(gallery: Gallery, seed: int = 0) -> Map:
         low, high = places.min(axis=0), places.max(axis=0)
         places = (places - (low + high) / 2) / (max(high - low) or 1.0) + 0.5
     return Map("t-SNE" if near else "PCA", rows, places.astype(np.float64))
-
-
-class PairDistances:
-    """Distances of pairs of rows: all pairs where they are no more than `PAIRS`, else a sample.
-
-    Args:
-        matrix: (n, dimension) float32.
-        seed: of the sample.
-
-    Example:
-        >>> pairs = PairDistances(np.array([[0], [1], [3]], np.float32))
-        >>> pairs.distances, pairs.closer_than(2.5)
-        (array([1., 2., 3.]), 0.3333333333333333)
-    """
-
-    def __init__(self, matrix: np.ndarray, seed: int = 0):
-        count = len(matrix)
-        if count * (count - 1) // 2 <= PAIRS:
-            one, other = np.triu_indices(count, 1)
-        else:
-            rng = np.random.default_rng(seed)
-            one = rng.integers(count, size=PAIRS)
-            other = (one + rng.integers(1, count, size=PAIRS)) % count  # any but itself
-        self.distances = np.sort(pair_distances(matrix, one, other))
-
-    def closer_than(self, distance: float) -> float:
-        """Return the share of pairs that are farther apart than this, 0..1; 0 if there are no pairs."""
-        count = len(self.distances)
-        return float((count - np.searchsorted(self.distances, distance, "right")) / count) if count else 0.0
-
-    def histogram(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the edges (n + 1,) from 0 to the largest distance, and the counts (n,)."""
-        largest = float(self.distances[-1]) if len(self.distances) else 0.0
-        counts, edges = np.histogram(self.distances, BINS, (0, largest or 1.0))
-        return edges, counts
 
 
 class OncePerVersion(Generic[T]):

@@ -15,6 +15,19 @@ from deep_ranking.sqlite import StoreError
 
 MEDIA_TYPE = "application/problem+json"
 
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""What browsers are told with every answer."""
+
 logger = logging.getLogger(__name__)
 
 _PLAIN = {
@@ -39,6 +52,11 @@ class Problem(HTTPException):
     ):
         super().__init__(status, detail, headers)
         self.kind = kind
+
+
+def busy() -> Problem:
+    """Return what is told where there is no room or no time now."""
+    return Problem(503, "The server is busy; try again in a moment.", headers={"Retry-After": "5"})
 
 
 def response(problem: Problem) -> Response:

@@ -1,10 +1,12 @@
 """What the server is told, and everything that its requests share."""
 
+import logging
 import os
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, NoReturn, Protocol, cast
 
 import numpy as np
 from fastapi import Depends, Request
@@ -12,16 +14,20 @@ from fastapi import Depends, Request
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.store import ratings_file
 from deep_ranking.search import Index
+from deep_ranking.search.measure import PairDistances
 from deep_ranking.search.stores.registry import folder_of
 from deep_ranking.settings import POSITIVE, Check, at_least, setting
 from deep_ranking.settings import Settings as CheckedSettings
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import CurrentGallery, Gallery, shown
-from deep_ranking.web.map import OncePerVersion, PairDistances, make_map
+from deep_ranking.web.map import OncePerVersion, make_map
 from deep_ranking.web.problems import Problem
+from deep_ranking.web.public import PublicURL
 from deep_ranking.web.thumbnails import Thumbnails
 from deep_ranking.web.uploads import Uploads
 from deep_ranking.web.workers import Workers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,12 @@ class Settings(CheckedSettings):
         ratings: file of the ratings; in the folder of the index by default, needed with a URL.
         host: address that the server listens on. On 127.0.0.1 it answers requests to this machine's own names
             only.
+        public_url: the address that people type, where a proxy stands before the server: its host is one of
+            the server's own then, and its pages may write.
         max_upload_bytes: largest upload.
-        max_uploads: uploads kept in memory; the oldest is forgotten first.
+        bytes_together: of all uploads whose work has not ended; and of all answers that are not taken yet.
+        max_uploads: uploads kept in memory; the oldest is forgotten first, of the client that has most.
+        upload_minutes: after which an upload is forgotten.
         request_seconds: time in which a request has to arrive and to be answered.
         thumbnail_bytes: size of the cache of thumbnails.
         seed: of the order of questions, and of the pairs that the distance histogram is drawn from.
@@ -46,8 +56,11 @@ class Settings(CheckedSettings):
     index: str | os.PathLike[str]
     ratings: str | os.PathLike[str] | None = None
     host: str = setting("127.0.0.1", check=Check(bool, "an address"))
+    public_url: str | None = None
     max_upload_bytes: int = setting(32 << 20, check=POSITIVE)
+    bytes_together: int = setting(128 << 20, check=POSITIVE)
     max_uploads: int = setting(64, check=POSITIVE)
+    upload_minutes: float = setting(60.0, check=POSITIVE)
     request_seconds: float = setting(30.0, check=POSITIVE)
     thumbnail_bytes: int = setting(1 << 30, check=POSITIVE)
     seed: int = setting(0, check=at_least(0))
@@ -55,6 +68,12 @@ class Settings(CheckedSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         ratings_file(self.index, self.ratings)
+        self.public  # noqa: B018 - it is read, and so checked
+
+    @cached_property
+    def public(self) -> PublicURL | None:
+        """What `public_url` says."""
+        return None if self.public_url is None else PublicURL.read(self.public_url)
 
     @property
     def cache(self) -> Path:
@@ -77,6 +96,31 @@ class ImageEmbedder(Protocol):
         """Return (dimension,) float32."""
 
 
+class _NoRatings:
+    """Stands in for the ratings where none can be kept: whatever is asked of them is refused in words."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        detail = (
+            "The index may only be read here, so it keeps no ratings; start the server with --ratings FILE."
+        )
+        raise Problem(503, detail, "ratings-unusable")
+
+
+def _ratings(settings: Settings) -> RatingStore:
+    path = ratings_file(settings.index, settings.ratings)
+    if (
+        settings.ratings is None
+        and path.parent.is_dir()
+        and not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    ):
+        logger.warning("%s: cannot be written, so nobody can rate; --ratings FILE names another place", path)
+        return cast(RatingStore, _NoRatings())
+    return RatingStore(path)
+
+
 class Site:
     """The index, the ratings, the uploads and the caches of one server.
 
@@ -95,11 +139,11 @@ class Site:
                 index.check_model(embedder.fingerprint, embedder.dimension)
         self._gallery = CurrentGallery(settings.index)
         try:
-            self.ratings = RatingStore(ratings_file(settings.index, settings.ratings))
+            self.ratings = _ratings(settings)
         except BaseException:
             self._gallery.close()
             raise
-        self.uploads = Uploads(settings.max_uploads)
+        self.uploads = Uploads(settings.max_uploads, 60 * settings.upload_minutes)
         self.thumbnails = Thumbnails(settings.cache, settings.thumbnail_bytes)
         self.workers = Workers(settings.request_seconds)
         self.pairs = OncePerVersion(lambda gallery: PairDistances(gallery.snapshot.matrix, settings.seed))
@@ -107,7 +151,8 @@ class Site:
         self.started = time.monotonic()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and begin no work any more."""
+        self.workers.stop()
         self._gallery.close()
         self.ratings.close()
         self.thumbnails.close()

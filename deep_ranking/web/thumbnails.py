@@ -4,11 +4,13 @@ import contextlib
 import hashlib
 import io
 import logging
+import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from deep_ranking.images.decode import read_thumbnail
+from deep_ranking.images.decode import VERSION, read_size, read_thumbnail
 from deep_ranking.search.image import Image
 from deep_ranking.web.problems import Problem
 
@@ -20,26 +22,32 @@ MEDIA_TYPE = "image/webp"
 _KEPT = 0.8  # share of the limit that is left when the oldest are removed
 _LARGEST = 1 << 30  # bytes of a file whose size the index does not know
 
+_LARGE = 16 << 20  # pixels
+_one_large = threading.Lock()
+
 logger = logging.getLogger(__name__)
 
 
 def read_indexed(folder: str | None, image: Image) -> bytes:
     """Read an image's file.
 
-    It is served only while its path leads to a file inside the folder of images (a link may have been put in
-    its place) and its content is what was indexed: the hash is taken of the very bytes that are returned, so
-    whatever happens to the path meanwhile, nothing else gets out. Images that were put into the index by
-    hand, without a size and a time, have no hash of their content; for these the path must do.
+    It is served only while its content is what was indexed: the hash is taken of the very bytes that are
+    returned, so whatever happens to the path meanwhile, such as a link put in its place, nothing else gets
+    out. Links, which indexing follows, are followed here too. Images that were put into the index by hand,
+    without a size and a time, have no hash of their content; these must lie in the folder of images.
 
     Raises:
         Problem: 404, gone, replaced or changed.
     """
     if folder is None:
         raise Problem(404, "The index does not say in which folder its images are; index the folder again.")
+    by_hand = image.size == 0 and image.mtime == 0
     try:
         root = Path(folder).resolve(strict=True)
         path = (root / image.path).resolve(strict=True)
-        if not path.is_relative_to(root):
+        # By its name a path never leads out, though a link in it may.
+        by_name = Path(os.path.normpath(root / image.path))
+        if not (path if by_hand else by_name).is_relative_to(root):
             raise Problem(404, "The image's path now leads out of the folder of images; it is not served.")
         if not path.is_file():
             raise Problem(404, "The image's path is no longer a file; index the folder again.")
@@ -48,20 +56,32 @@ def read_indexed(folder: str | None, image: Image) -> bytes:
             data = file.read(limit + 1)
     except (OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links
         raise Problem(404, "The image's file is gone or cannot be read; index the folder again.") from None
-    by_hand = image.size == 0 and image.mtime == 0
     if len(data) > limit or not (by_hand or hashlib.sha256(data).digest() == image.hash):
         raise Problem(404, "The image's file has changed since it was indexed; index the folder again.")
     return data
 
 
+@contextlib.contextmanager
+def decoding(data: bytes) -> Iterator[None]:
+    """Let images of many pixels be decoded one at a time: each may take hundreds of megabytes.
+
+    Raises:
+        ImageError: the header cannot be read.
+    """
+    width, height = read_size(data)
+    with _one_large if width * height > _LARGE else contextlib.nullcontext():
+        yield
+
+
 def make_thumbnail(data: bytes, size: int) -> bytes:
-    """Return an encoded image as a WebP file that fits into a square.
+    """Return an encoded image as a WebP file, in sRGB, that fits into a square.
 
     Raises:
         ImageError: it cannot be decoded.
     """
     encoded = io.BytesIO()
-    read_thumbnail(data, size).save(encoded, "WEBP", quality=80, method=2)
+    with decoding(data):
+        read_thumbnail(data, size).save(encoded, "WEBP", quality=80, method=2)
     return encoded.getvalue()
 
 
@@ -130,6 +150,11 @@ def _prepared(name: str) -> sqlite3.Connection:
     database = sqlite3.connect(name, timeout=10, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
+        if (
+            database.execute("PRAGMA user_version").fetchone()[0] != VERSION
+        ):  # made by a decoder of other colours
+            database.execute("DROP TABLE IF EXISTS thumbnails")
+            database.execute(f"PRAGMA user_version = {VERSION}")
         database.execute("PRAGMA synchronous = OFF")  # what a crash of the machine costs is made again
         database.execute(
             "CREATE TABLE IF NOT EXISTS thumbnails (number INTEGER PRIMARY KEY AUTOINCREMENT,"

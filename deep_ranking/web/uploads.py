@@ -2,7 +2,8 @@
 
 import hashlib
 import secrets
-from collections import OrderedDict
+import time
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from threading import Lock
@@ -37,21 +38,29 @@ class Uploads:
     """The last uploads by an unguessable name.
 
     Args:
-        most: how many are kept.
+        most: how many are kept; beyond it, the client that has most loses its oldest.
+        seconds: after which one is forgotten.
     """
 
-    def __init__(self, most: int):
-        self._most, self._lock = most, Lock()
-        self._kept: OrderedDict[str, Upload] = OrderedDict()
+    def __init__(self, most: int, seconds: float):
+        self._most, self._seconds, self._lock = most, seconds, Lock()
+        self._kept: OrderedDict[str, tuple[Upload, str, float]] = OrderedDict()
 
-    def add(self, upload: Upload) -> str:
-        """Keep an upload, and return its name."""
+    def add(self, upload: Upload, client: str) -> str:
+        """Keep an upload of a client, and return its name."""
         name = secrets.token_hex(16)
         with self._lock:
-            self._kept[name] = upload
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            self._forget_old()
+            self._kept[name] = upload, client, time.monotonic()
+            if len(self._kept) > self._most:
+                greediest = Counter(whose for _, whose, _ in self._kept.values()).most_common(1)[0][0]
+                del self._kept[next(name for name, kept in self._kept.items() if kept[1] == greediest)]
         return name
+
+    def _forget_old(self) -> None:
+        since = time.monotonic() - self._seconds
+        for name in [name for name, (_, _, at) in self._kept.items() if at < since]:
+            del self._kept[name]
 
     def get(self, name: str) -> Upload:
         """Return an upload.
@@ -60,11 +69,18 @@ class Uploads:
             Problem: 404, there is none of this name, or it is forgotten.
         """
         with self._lock:
+            self._forget_old()
             if name not in self._kept:
                 detail = "This upload is no longer known; upload the image again."
                 raise Problem(404, detail, "upload-forgotten")
             self._kept.move_to_end(name)
-            return self._kept[name]
+            return self._kept[name][0]
+
+
+def client_of(request: Request, behind_proxy: bool) -> str:
+    """Return the address that a request comes from; of the proxy's client, as the proxy tells it."""
+    told = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip() if behind_proxy else ""
+    return told or (request.client.host if request.client else "")
 
 
 async def receive_file(request: Request, most: int) -> bytes:
@@ -79,7 +95,9 @@ async def receive_file(request: Request, most: int) -> bytes:
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise Problem(400, f"The upload is damaged ({error.message}); send it again.") from None
+        raise parser.problem or Problem(
+            400, f"The upload is damaged ({error.message}); send it again."
+        ) from None
     try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
@@ -93,19 +111,28 @@ async def receive_file(request: Request, most: int) -> bytes:
 
 
 class _Parser(MultiPartParser):
-    """Starlette's parser, which keeps files up to `spool_max_size` in memory, and here misses no end."""
+    """Starlette's parser, which keeps files up to `spool_max_size` in memory, and here misses no end.
+
+    Attributes:
+        problem: for which the rest is not received; what came is forgotten.
+    """
 
     def __init__(self, request: Request, spool_max_size: int):
         super().__init__(request.headers, self._whole(request), max_files=1, max_fields=8)
         self.spool_max_size = spool_max_size
         self._ended = False
+        self.problem: Problem | None = None
 
     def on_end(self) -> None:
         self._ended = True
 
     async def _whole(self, request: Request) -> AsyncGenerator[bytes, None]:
-        async for chunk in request.stream():
-            yield chunk
+        try:
+            async for chunk in request.stream():
+                yield chunk
+        except Problem as problem:
+            self.problem = problem
+            raise MultiPartException(problem.detail) from None
         if not self._ended:
             raise MultiPartException("it is cut off")
 

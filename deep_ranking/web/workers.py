@@ -1,53 +1,62 @@
 """Threads for what takes processor time, so that the event loop stays free and memory stays bounded."""
 
+import asyncio
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Literal, ParamSpec, TypeVar
 
 import anyio
-from anyio import CapacityLimiter
 
-from deep_ranking.web.problems import Problem
+from deep_ranking.web.problems import Problem, busy
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Kind = Literal["search", "decode", "embed", "disk"]
+Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", "clusters"]
 
 
 class Workers:
-    """Four kinds of work, each with a number of threads of its own.
+    """Kinds of work, each with a number of threads of its own.
 
-    Searches do not wait behind decoding, and no more images are decoded at a time than there are cores (each
-    may take hundreds of megabytes). The network runs one image at a time.
+    Searches do not wait behind decoding, nor behind what is computed once of a whole index; thumbnails not
+    behind originals. No more images are decoded at a time than there are cores (each may take hundreds of
+    megabytes). The network runs one image at a time.
 
     Args:
-        seconds: after which the client is told to try again; the thread ends by itself, since pixels and
-            results are limited.
+        seconds: after which the client is told to try again. What has not begun by then never does; what has
+            keeps its place until it ends by itself, since pixels and results are limited.
     """
 
     def __init__(self, seconds: float):
         cores = os.cpu_count() or 1
         self._seconds, self._stopped = seconds, False
         self._running: set[anyio.CancelScope] = set()
-        threads = {"search": cores, "decode": cores, "embed": 1, "disk": 4}
-        self._limiters = {kind: CapacityLimiter(number) for kind, number in threads.items()}
+        threads = {"search": cores, "decode": cores, "original": 2, "embed": 1, "disk": 4}
+        threads |= {"map": 1, "pairs": 1, "clusters": 1}
+        self._pools = {kind: ThreadPoolExecutor(number, kind) for kind, number in threads.items()}
 
     async def __call__(self, kind: Kind, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
-        """Run what reads the vectors, decodes images, runs the network, or waits for files."""
-        limiter, call = self._limiters[kind], partial(work, *args, **keywords)
-        with anyio.move_on_after(0 if self._stopped else self._seconds) as scope:
-            self._running.add(scope)
-            try:
-                return await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=True)
-            finally:
-                self._running.discard(scope)
+        """Run what reads vectors, decodes images, runs the network, waits for files, or sees all images."""
+        # What is given up before it begins stands in the queue still: without what it was to work on.
+        waiting = [partial(work, *args, **keywords)]
+        if not self._stopped:
+            with anyio.move_on_after(self._seconds) as scope:
+                self._running.add(scope)
+                try:
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(self._pools[kind], lambda: waiting.pop()())
+                finally:
+                    self._running.discard(scope)
+                    waiting.clear()
         if self._stopped:
             raise Problem(503, "The server was stopped; start it again.")
-        raise Problem(503, "The server is busy; try again in a moment.")
+        raise busy()
 
     def stop(self) -> None:
         """Answer now whoever waits, with 503; their threads end by themselves, and nobody waits for them."""
         self._stopped = True
         for scope in self._running:
             scope.cancel()
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -13,7 +13,7 @@ import pytest
 from waiting import PATIENCE, wait_until
 
 import deep_ranking
-from deep_ranking.cli import COMMANDS, STATUSES, Terminated, main, run_command
+from deep_ranking.cli import COMMANDS, GROUPS, STATUSES, Terminated, main, run_command
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 
 HEAVY = ("keras", "tensorflow", "numpy", "PIL", "h5py", "sklearn", "tqdm")
@@ -129,12 +129,50 @@ def test_the_scripts_of_the_root_have_their_own_name(command, capsys):
     assert capsys.readouterr().err == "train.py: error: no\n"
 
 
-@pytest.mark.parametrize("argv", [[], ["nothing"], ["fake", "--nothing"], ["fake", "--number", "x"]])
-def test_usage(command, capsys, argv):
+def test_alone_it_shows_what_there_is_in_groups_and_three_examples(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main([])
+    assert exit_.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("usage: deep-ranking COMMAND")
+    assert [line.split("  ")[1][:19] for line in shown.splitlines()[2:5]] == [
+        "deep-ranking index ",
+        "deep-ranking search",
+        "deep-ranking duplic",
+    ]
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
+    assert all(f"\n{title}:\n" in shown for title in GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["serach"], "'serach': no such command; did you mean 'search'?"),
+        (["nothing"], "'nothing': no such command"),
+        (["fake", "--nubmer", "3"], "--nubmer: no such flag; did you mean '--number'?"),
+        (["fake", "--nubmer=3"], "--nubmer: no such flag; did you mean '--number'?"),
+        (["fake", "--xyz"], "--xyz: no such flag"),
+        (["fake", "-x"], "-x: no such flag"),
+        (["fake", "--number", "x"], "argument --number: invalid int value: 'x'"),
+        (["prepare", "demo", "--sizes", "3"], "--sizes: no such flag; did you mean '--size'?"),
+        (["similarity", "--modle", "m.h5"], "--modle: no such flag; did you mean '--model'?"),  # and no image
+    ],
+)
+def test_a_wrong_word_is_one_line_with_the_nearest_right_one(command, capsys, argv, message):
     with pytest.raises(SystemExit) as exit_:
         main(argv)
     assert exit_.value.code == 2
-    assert "usage: deep-ranking" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("deep-ranking")
+    assert f"error: {message} (see deep-ranking " in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("argv", [["--number", "-3"], ["--numb", "-3"], ["--number=-3"]])
+def test_a_number_below_0_and_a_shortened_flag_are_no_wrong_flags(command, capsys, argv):
+    command.run = lambda args: print(args.number)
+    assert main(["fake", *argv]) == 0
+    assert capsys.readouterr().out == "-3\n"
 
 
 def test_version(capsys):

@@ -2,11 +2,13 @@
 
 import argparse
 import dataclasses
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from deep_ranking.cli import main, shared
+from deep_ranking.cli import COMMANDS, command_module, command_parser, main, shared
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.settings import Settings, at_least, setting
 from deep_ranking.training.settings import TrainingSettings
@@ -25,6 +27,32 @@ def test_help_says_word_by_word_what_is_written_down(command, capsys):
         main([command, "--help"])
     assert done.value.code == 0
     assert words(capsys.readouterr().out) == words((HELP / f"{command}.txt").read_text(encoding="utf-8"))
+
+
+def test_each_command_has_its_help_written_down():
+    assert sorted(path.stem for path in HELP.glob("*.txt")) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_begins_with_examples_that_parse_then_five_flags_at_most(name):
+    module = command_module(name)
+    parser = command_parser(module, f"deep-ranking {name}")
+    assert 1 <= len(module.EXAMPLES) <= 3
+    for line in module.EXAMPLES:
+        parser.parse_args(shlex.split(line))
+    told = parser.format_help()
+    begins = [told.index(f"  deep-ranking {name} {line}".rstrip()) for line in module.EXAMPLES]
+    begins.append(told.index(module.__doc__.splitlines()[0]))
+    if main := getattr(module, "MAIN", ()):
+        assert len(main) <= 5
+        assert set(main) <= {action.dest for action in parser._actions}
+        begins.append(told.index("\nwhat matters most:\n"))
+        begins += [told.index(f"\n{group}:\n") for group in ("more",)]
+    assert begins == sorted(begins)
+    # Each flag is told once.
+    for action in parser._actions:
+        for flag in action.option_strings[:1]:
+            assert len(re.findall(rf"^  {flag}\b", told, re.MULTILINE)) == 1, flag
 
 
 WIDER = dataclasses.make_dataclass(
@@ -53,11 +81,14 @@ def test_a_new_setting_has_its_flag_its_help_and_its_check(capsys):
         WIDER().changed(parsed(WIDER, "--patience", "0"))
 
 
+FIELDS = [one for one in dataclasses.fields(TrainingSettings)[1:] if one.metadata["flag"] is not None]
+
+
 def test_each_training_setting_has_its_flag_in_the_command(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     told = capsys.readouterr().out
-    names = [field.metadata["flag"] or field.name for field in dataclasses.fields(TrainingSettings)[1:]]
+    names = [field.metadata["flag"] or field.name for field in FIELDS]
     assert [name for name in names if f"--{name} " not in told and f"--{name}," not in told] == []
 
 

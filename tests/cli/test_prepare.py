@@ -17,7 +17,7 @@ def test_demo_fills_a_folder_that_ships_with_a_readme(tmp_path, monkeypatch, cap
     assert main(["prepare", "demo", "--images_per_class", "3", "--size", "32"]) == 0
     output = capsys.readouterr()
     assert output.out.startswith("dataset: 8 classes, 24 images\n")
-    assert "--input_directory dataset " in output.out
+    assert output.out.endswith("next: deep-ranking sample dataset\n")
     assert "drawing dataset" in output.err
     assert sum(map(len, find_classes(tmp_path / "dataset").values())) == 24
     assert main(["prepare", "demo", "--quiet"]) == 1
@@ -94,4 +94,7 @@ def test_usage_errors(argv, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(["prepare", *argv])
     assert exit_.value.code == 2
-    assert "usage: deep-ranking prepare" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("deep-ranking prepare")
+    assert "error: " in error
+    assert error.count("\n") == 1

@@ -1,21 +1,24 @@
 """Each command says by its exit status how it ended; stopped from outside, it leaves nothing half done."""
 
 import argparse
+import importlib
 import os
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 from waiting import PATIENCE, wait_until
 
-from deep_ranking.cli import COMMANDS, command_module, main
+from deep_ranking.cli import COMMANDS, command_module, main, run_command, shared
 from deep_ranking.triplets import Triplet, write_triplets
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +36,8 @@ def required(parser):
         if isinstance(action, argparse._SubParsersAction):
             name = "human-triplets"  # the one that neither draws nor downloads
             yield from (name, *required(action.choices[name]))
+        elif action.dest in ("place", "images") and not action.option_strings:
+            yield from ["missing"] * (1 if action.dest == "place" else 2)
         elif action.required:
             value = next(iter(action.choices)) if action.choices else "missing"
             yield from [*action.option_strings[:1], str(value)]
@@ -54,8 +59,10 @@ def test_usage_is_2_and_quiet_is_a_flag_of_every_command(command, capsys):
         main([command, *required(parser_of(command)), "--no_such_flag"])
     assert ended.value.code == 2
     told = capsys.readouterr().err
-    assert "--quiet" in told
-    assert re.search(r"error: unrecognized arguments: --no_such_flag\n$", told)
+    assert re.search(r"error: --no_such_flag: no such flag \(see deep-ranking [a-z -]+ --help\)\n$", told)
+    with pytest.raises(SystemExit):
+        main([command, *required(parser_of(command)), "--help"])
+    assert "  --quiet " in capsys.readouterr().out
 
 
 def test_a_process_ends_with_its_status(tmp_path):
@@ -86,6 +93,125 @@ def stopped(folder, arguments, until, by=signal.SIGINT):
         finally:
             process.kill()
     return process.returncode, error
+
+
+SWALLOWS = """
+import os, signal, time
+for _ in range({times}):
+    try:
+        os.kill(os.getpid(), signal.{name})
+        time.sleep(0.01)
+    except BaseException:
+        pass
+WHOLE = True
+"""
+"""A module that catches whatever is raised while it is imported, as many a library does somewhere."""
+
+both_signals = pytest.mark.parametrize(
+    ("name", "status", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
+
+
+@pytest.fixture
+def swallowing(tmp_path, monkeypatch):
+    """Give a function that makes such a module; the signals are as a shell leaves them."""
+    as_shell = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in as_shell.items()}
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
+
+    def make(name, times=1):
+        (tmp_path / "swallows.py").write_text(SWALLOWS.format(name=name, times=times))
+        monkeypatch.delitem(sys.modules, "swallows", raising=False)
+
+    yield make
+    sys.modules.pop("swallows", None)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@both_signals
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_signal_in_an_import_stops_the_command_after_it(
+    swallowing, monkeypatch, capsys, name, status, word, times
+):
+    reached = []
+
+    def run(args):
+        importlib.import_module("swallows")
+        reached.append(sys.modules["swallows"].WHOLE)
+        time.sleep(60)
+
+    swallowing(name, times)
+    fake = SimpleNamespace(__doc__="", add_arguments=lambda parser: None, run=run)
+    monkeypatch.setattr("deep_ranking.cli.command_module", lambda command: fake)
+    began = time.monotonic()
+    assert run_command("fake", [], "fake") == status
+    assert reached == [True]
+    assert time.monotonic() - began < 50
+    assert capsys.readouterr().err == f"\nfake: {word}; the same command begins anew\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+def test_a_signal_while_keras_is_imported_is_obeyed_before_anything_else(
+    swallowing, monkeypatch, capsys, by_command
+):
+    reached = []
+
+    def run(args):
+        shared.import_keras("swallows")
+        reached.append("the line after")
+
+    swallowing("SIGINT")
+    if by_command:
+        fake = SimpleNamespace(__doc__="", add_arguments=lambda parser: None, run=run)
+        monkeypatch.setattr("deep_ranking.cli.command_module", lambda command: fake)
+        assert run_command("fake", [], "fake") == 130
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            run(None)
+    assert sys.modules["swallows"].WHOLE
+    assert reached == []
+
+
+def test_a_signal_that_is_ignored_stays_ignored_in_an_import(swallowing):
+    swallowing("SIGINT")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    shared.import_keras("swallows")
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("by", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("command", ["train", "similarity", "index"])
+def test_stopped_while_keras_itself_is_imported(folder, command, by, status):
+    arguments = {
+        "train": ["--backbone", "simple", "--weights", "none", "--image_size", 32, "--model", "new.h5"],
+        "similarity": [
+            "--model",
+            "any.h5",
+            "--image1",
+            "dataset/a/0000.png",
+            "--image2",
+            "dataset/a/0002.png",
+        ],
+        "index": ["--index", "new", "--model", "any.h5", "--images", "dataset"],
+    }[command]
+    (folder / "any.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"model_config")  # said to be none by Keras alone
+
+    def importing():  # after this library's, there are seconds to come
+        here = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
+        maps = (Path(f"/proc/{child}/maps") for child in Path(here).read_text().split())
+        return any("libtensorflow_cc" in one.read_text() for one in maps if one.exists())
+
+    ended = stopped(folder, [command, *arguments], importing, by)
+    word = "interrupted" if status == 130 else "terminated"
+    assert ended[0] == status
+    assert ended[1].splitlines()[-1].startswith(f"deep-ranking {command}: {word}; the same command ")
+    assert not (folder / "new.h5").exists()
+    assert half_files(folder) == []
 
 
 def half_files(folder):

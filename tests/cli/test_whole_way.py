@@ -18,6 +18,10 @@ def test_sample_train_compare(striped_classes, tmp_path, run):
         "out/triplets.txt: 48 triplets over 12 images of 3 classes",
         "out/validation_triplets.txt: 12 triplets over 6 images of 3 classes",
     ]
+    assert sampled.stderr.endswith(
+        "next: deep-ranking train --dataset dataset --triplets out/triplets.txt "
+        "--validation_triplets out/validation_triplets.txt\n"
+    )
     first = (tmp_path / "out/triplets.txt").read_bytes()
     assert first.count(b"\n") == 48
 
@@ -36,7 +40,7 @@ def test_sample_train_compare(striped_classes, tmp_path, run):
     distances = []
     for other, fresh in zip(images[1:], (False, True), strict=True):
         flags = ["--model", "deepranking.h5", "--image1", images[0], "--image2", other]
-        compared = run("similarity.py", *flags, fresh=fresh)
+        compared = run("similarity.py", *flags, "--quiet", fresh=fresh)
         assert compared.returncode == 0, compared.stderr
         assert compared.stderr == ""
         distances.append(float(compared.stdout.splitlines()[-1]))
@@ -84,7 +88,7 @@ def test_a_class_with_one_image_is_reported(striped_classes, tmp_path, run):
     assert done.returncode == 0
     assert "1 classes have one image" in done.stderr
     assert "slant" in done.stderr
-    assert "1 files are no images and were left out, the first: slant/notes.jpg" in done.stderr
+    assert "1 left out:\n  1  not an image  slant/notes.jpg" in done.stderr
 
 
 @pytest.mark.parametrize(

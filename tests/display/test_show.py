@@ -96,13 +96,13 @@ def test_results_show_the_query_and_then_what_was_found(folder, tmp_path):
     assert shown.words == [
         "query",
         "red/0",
-        "0.0000",
+        "0.000000",
         "red",
         "0",
-        "1.0000",
+        "1.000000",
         "red",
         "1",
-        "2.0000",
+        "2.000000",
         "green",
         "0",
     ]
@@ -153,7 +153,7 @@ def test_names_are_text_whatever_they_hold(folder):
     shown = Shown(Results([Hit(NASTY, 0.1, "<b>"), Hit("not\udcffutf8.png", 0.2, "</div>")], str(folder)))
     assert shown.names == [NASTY, "not?utf8.png"]
     assert colours(shown) == ["blue"]
-    assert shown.words[:3] == ["0.1000", "<b>", NASTY.removesuffix(".png")]
+    assert shown.words[:3] == ["0.100000", "<b>", NASTY.removesuffix(".png")]
     shown.text.encode("utf-8")  # a notebook is a UTF-8 file
 
 
@@ -189,7 +189,7 @@ def test_near_duplicates_are_rows(folder):
     for thing, rows in ((group, 1), ([group, group], 2)):
         found = Shown(show(thing, folder))
         assert len(found.pictures) == 2 * rows
-        assert found.words == ["2 images", "0.0000", "0.0100", "exact copy"] * rows
+        assert found.words == ["2 images", "0.000000", "0.010000", "exact copy"] * rows
 
 
 def test_models_and_measurements_are_told_in_words():

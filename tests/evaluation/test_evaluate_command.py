@@ -152,7 +152,8 @@ def test_what_is_wrong_is_said(trained, capsys, monkeypatch, flags, message):
         source = next((trained.root / "test").glob("*/*.png"))
         (trained.root / "broken/c").mkdir(parents=True)
         (trained.root / "broken/c/1.png").write_bytes(source.read_bytes())
-        (trained.root / "broken/c/2.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+        whole = source.read_bytes()  # what is between its beginning and its end is seen by decoding alone
+        (trained.root / "broken/c/2.png").write_bytes(whole[:41] + bytes(len(whole) - 53) + whole[-12:])
     assert main(["evaluate", *flags, "--quiet"]) == 1
     output = capsys.readouterr()
     assert message in output.err

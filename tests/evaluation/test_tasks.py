@@ -142,3 +142,34 @@ def test_the_evaluation_of_a_validation_set_takes_its_folders_for_classes():
     flat = Triplets(["data/a", "data/b"], np.array([[0, 1, 1]], np.int32), "")
     with pytest.raises(DeepRankingError, match="map@r needs classes"):
         Evaluation.of_table(flat, "data", ["map@r"])
+
+
+def test_queries_that_are_gallery_images_under_another_name_do_not_find_themselves(tmp_path, caplog):
+    """Links, hard links and copies; not what only has the same size, nor what the gallery has by its name."""
+    for name in ("g/a/1", "g/a/2", "g/b/3", "q/a/other"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode().ljust(20))
+    for name, target in {"q/a/link": "g/a/1", "q/a/linked again": "q/a/link"}.items():
+        (tmp_path / name).symlink_to(tmp_path / target)
+    (tmp_path / "q/b").mkdir()
+    (tmp_path / "q/b/hard").hardlink_to(tmp_path / "g/b/3")
+    (tmp_path / "q/a/copy").write_bytes((tmp_path / "g/a/2").read_bytes())
+    (tmp_path / "q/a/gone").symlink_to(tmp_path / "nothing")
+    gallery = {"a": ["g/a/1", "g/a/2"], "b": ["g/b/3"]}
+    names = ["link", "linked again", "copy", "other", "gone"]
+    queries = {"a": [f"q/a/{name}" for name in names] + ["g/a/2"], "b": ["q/b/hard"]}
+    task = RetrievalTask.of_files(queries, gallery, str(tmp_path))
+    assert task.same == {
+        "q/a/link": "g/a/1",
+        "q/a/linked again": "g/a/1",
+        "q/a/copy": "g/a/2",
+        "q/b/hard": "g/b/3",
+    }
+    assert task.leave_out.tolist() == [0, 0, 1, -1, -1, 1, 2]
+    assert "4 of 7 queries are images of the gallery too" in caplog.text
+    assert RetrievalTask.of_files(gallery, gallery, str(tmp_path)).same == {}
+
+
+def test_vectors_of_images_that_are_nowhere_are_asked_by_their_names():
+    task = RetrievalTask.of_files({"a": ["q/1"]}, {"a": ["g/1", "g/2"]}, "/nowhere")
+    assert (task.same, task.leave_out.tolist()) == ({}, [-1])

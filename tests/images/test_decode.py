@@ -139,12 +139,14 @@ def test_cmyk_tiff():
     assert difference(read_image(data), smooth()) < 6
 
 
-@pytest.mark.parametrize("top", [65535, 20000, 200], ids=["full", "dim", "nearly black"])
+@pytest.mark.parametrize(
+    ("top", "full"), [(65535, 65535), (20000, 65535), (200, 255)], ids=["full", "dim", "8 bits in 16"]
+)
 @pytest.mark.parametrize(("kind", "dtype"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2")])
-def test_16_bit_grey_is_scaled_not_cut(kind, dtype, top):
+def test_16_bit_grey_is_scaled_not_cut(kind, dtype, top, full):
     deep = np.linspace(0, top, 60).astype(dtype).reshape(6, 10)
     read = read_image(encoded(Image.fromarray(deep), kind))
-    np.testing.assert_allclose(read[..., 1], deep.astype(float) * 255 / 65535, atol=0.51)
+    np.testing.assert_allclose(read[..., 1], deep.astype(float) * 255 / full, atol=0.51)
 
 
 def test_16_bit_grey_pgm():
@@ -473,7 +475,7 @@ def drawn_files() -> dict[str, bytes]:
 
 
 DECODED = (
-    1,
+    2,
     {
         "PNG": [1925212102, 2524467589, 1575261724],
         "GIF": [4039782535, 1258556642, 173709387],

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.images.find import find_classes, find_images
+from deep_ranking.images.find import find_classes, find_images, look_into
 
 
 @pytest.fixture
@@ -94,3 +94,146 @@ def test_no_class(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DeepRankingError, match=r"one sub-folder a class.*deep-ranking prepare demo"):
         find_classes(tmp_path)
+
+
+def image(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (2, 2)).save(path, "PNG")
+    return path
+
+
+def test_a_linked_folder_is_walked_once_and_named_where_it_is_not(tmp_path):
+    root, away = tmp_path / "root", tmp_path / "away"
+    for name in ("cats/1.png", "cats/deep/2.png"):
+        image(root / name)
+    image(away / "birds/3.png")
+    image(away / "4.png")
+    (away / "back").symlink_to(root)  # a loop over the link
+    (away / "birds/up").symlink_to("..")
+    for name, target in {
+        "birds": away / "birds",  # the first link by name that leads there
+        "cousins": away,
+        "again": root / "cats",
+        "cats/loop": root,
+        "gone": away / "nothing",
+    }.items():
+        (root / name).symlink_to(target)
+    found = look_into(root)
+    assert found.images == ["birds/3.png", "cats/1.png", "cats/deep/2.png", "cousins/4.png"]
+    second = "linked folder that is taken under its own name or another link"
+    assert found.left_out == {
+        "again/": second,
+        "cats/loop/": second,
+        "birds/up/": second,
+        "cousins/back/": second,
+        "cousins/birds/": second,
+        "gone": "broken link",
+    }
+    assert find_images(root) == found.images
+
+
+def test_classes_that_are_links(tmp_path):
+    image(tmp_path / "disk/green/1.png")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/green").symlink_to("../disk/green")
+    assert find_classes(tmp_path / "data") == {"green": ["green/1.png"]}
+
+
+def test_what_is_excluded_is_excluded_by_name_path_or_pattern(tmp_path):
+    for name in (
+        "a/@eaDir/x.png/SYNO.png", "@eaDir/1.png", "$RECYCLE.BIN/1.png", "System Volume Information/1.png",
+        ".thumbnails/1.png", "#recycle/1.png", "__MACOSX/1.png", "lost+found/1.png", "a/.hidden.png",
+        "a/raw/1.png", "a/1_thumb.png", "2019/03/1.png", "2020/1.png", "a/kept.png", "rawhide/1.png",
+        "a/Cafe\u0301.png",
+    ):  # fmt: skip
+        image(tmp_path / name)
+    found = look_into(tmp_path, ["raw", "*_thumb.png", "2019/*", "a/Caf\u00e9*"])
+    assert found.images == ["2020/1.png", "a/kept.png", "rawhide/1.png"]
+    reasons = {path: why for path, why in found.left_out.items() if why.startswith("excluded by --exclude")}
+    assert reasons == {
+        "a/raw/": "excluded by --exclude raw",
+        "a/1_thumb.png": "excluded by --exclude *_thumb.png",
+        "2019/03/": "excluded by --exclude 2019/*",
+        "a/Cafe\u0301.png": "excluded by --exclude a/Caf\u00e9*",
+    }
+    assert found.left_out["a/@eaDir/"] == "excluded by name: @eaDir"
+    assert found.left_out[".thumbnails/"] == found.left_out["a/.hidden.png"] == "hidden"
+    with pytest.raises(DeepRankingError, match="--exclude: expected a pattern of names, found ''"):
+        look_into(tmp_path, [""])
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "valid", "TEST")])
+def test_folders_that_look_like_the_parts_of_a_data_set_are_a_question(tmp_path, names):
+    for part in names:
+        for name in ("red", "blue"):
+            image(tmp_path / part / name / "1.png")
+    with pytest.raises(DeepRankingError, match=r"hold the same folders \(blue, red\).*--splits_are_classes"):
+        find_classes(tmp_path)
+    assert set(find_classes(tmp_path, splits_are_classes=True)) == set(names)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["train/1.png", "val/1.png"],  # pictures of trains and of valleys
+        ["train/a/1.png", "val/b/1.png"],
+        ["train/a/1.png"],
+        ["train/a/1.png", "val/a/1.png", "cats/1.png"],
+    ],
+)
+def test_folders_that_are_only_named_so_are_classes(tmp_path, paths):
+    for path in paths:
+        image(tmp_path / path)
+    assert set(find_classes(tmp_path)) == {path.split("/")[0] for path in paths}
+
+
+def test_of_classes_only_their_images_are_counted(folder):
+    image(folder / "loose.png")
+    found = look_into(folder)
+    assert sorted(path for images in found.classes().values() for path in images) == found.images
+    assert found.left_out["loose.png"] == "in no folder, so of no class"
+    assert found.counts()["hidden"] == {"count": 2, "first": [".hidden/", "a/.no.png"]}
+
+
+def test_who_has_no_classes_is_told_what_needs_none(tmp_path):
+    image(tmp_path / "1.png")
+    with pytest.raises(DeepRankingError, match=r"found 1 images in none.*deep-ranking index .*learn"):
+        find_classes(tmp_path)
+
+
+def test_a_folder_without_permission_is_told_and_keeps_no_one_from_the_others(folder, monkeypatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = look_into(folder)
+    assert found.left_out["b/"] == "no permission to read"
+    assert "a/deep/er/x.png" in found.images
+    skipped = []
+    assert find_images(folder, skipped.append) == found.images
+    assert "b/" in skipped
+
+
+def test_a_very_deep_folder(tmp_path, monkeypatch):
+    image(tmp_path / "1.png")
+    with monkeypatch.context() as here:
+        here.chdir(tmp_path)
+        for _ in range(1300):
+            os.mkdir("d")  # noqa: PTH102
+            os.chdir("d")
+    try:
+        assert find_images(tmp_path) == ["1.png"]
+    finally:
+        os.removedirs(str(tmp_path) + 1300 * "/d")  # pytest cannot
+
+
+def test_a_folder_typed_in_the_other_form_of_unicode_is_found(tmp_path):
+    image(tmp_path / "Cafe\u0301/Zu\u0308rich/1.png")
+    found = look_into(tmp_path / "Caf\u00e9" / "Z\u00fcrich")
+    assert (found.images, Path(found.folder).name) == (["1.png"], "Zu\u0308rich")
+    with pytest.raises(DeepRankingError, match="found nothing"):
+        look_into(tmp_path / "Caf\u00e8")

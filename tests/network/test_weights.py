@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import h5py
 import keras
@@ -12,7 +13,7 @@ from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.file import ModelFileError, save_network
 from deep_ranking.network.network import NetworkSettings, build_network
-from deep_ranking.network.weights import is_weights_only, load_weights
+from deep_ranking.network.weights import is_weights_only, load_weights, starting_network
 
 SETTINGS = NetworkSettings("simple", image_size=32, embedding_size=8)
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
@@ -68,20 +69,32 @@ def test_the_blogs_weights_do_not_go_into_another_network(blog):
         load_weights(network, SETTINGS, str(blog / "deepranking.h5"))
 
 
-@pytest.mark.parametrize("name", ["backbone.weights.h5", "backbone.h5"])
-def test_a_backbones_weights_file(tmp_path, name):
-    source = build_network(SETTINGS).get_layer("backbone")
-    source.save_weights(tmp_path / "b.weights.h5") if name.endswith(".weights.h5") else source.save(
-        tmp_path / name
-    )
-    network = build_network(SETTINGS)
-    if name.endswith(".weights.h5"):
-        load_weights(network, SETTINGS, str(tmp_path / "b.weights.h5"))
-        for ours, theirs in zip(network.get_layer("backbone").weights, source.weights, strict=True):
+@pytest.mark.parametrize("name", ["backbone.weights.h5", "backbone.h5", "backbone.keras", "classifier.keras"])
+def test_a_backbone_is_taken_however_keras_saved_it(tmp_path, name):
+    source = whole = build_network(SETTINGS).get_layer("backbone")
+    if name.startswith("classifier"):
+        pooled = keras.layers.GlobalAveragePooling2D()(source.output)
+        whole = keras.Model(source.input, keras.layers.Dense(10)(pooled))
+    (whole.save_weights if ".weights." in name else whole.save)(tmp_path / name)
+    network, start = build_network(SETTINGS), starting_network(SETTINGS, str(tmp_path / name))
+    load_weights(network, SETTINGS, str(tmp_path / name))
+    for found in (network, start):
+        for ours, theirs in zip(found.get_layer("backbone").weights, source.weights, strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    else:
-        with pytest.raises(ModelFileError, match="use the settings it was trained with"):
-            load_weights(network, SETTINGS, str(tmp_path / name))
+    assert [layer.name for layer in start.layers[-2:]] == ["convnet_unit", "unit"]  # nothing that is random
+
+
+@pytest.mark.parametrize("low_resolution", ["paper", "none"])
+def test_what_keras_3_saves_of_the_network_goes_into_it_and_no_other(tmp_path, low_resolution):
+    settings = replace(SETTINGS, low_resolution=low_resolution)
+    source, path = build_network(settings), str(tmp_path / "n.weights.h5")
+    source.save_weights(path)
+    network = build_network(settings)
+    load_weights(network, settings, path)
+    np.testing.assert_array_equal(network.predict_on_batch(IMAGES), source.predict_on_batch(IMAGES))
+    other = replace(settings, embedding_size=6)
+    with pytest.raises(ModelFileError, match=r"n\.weights\.h5: expected the weights of the network that"):
+        load_weights(build_network(other), other, path)
 
 
 def test_a_saved_model_is_a_start_too(tmp_path):

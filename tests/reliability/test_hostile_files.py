@@ -17,7 +17,7 @@ from waiting import PATIENCE
 
 from deep_ranking.datasets.archive import ArchiveError, open_archive
 from deep_ranking.images.decode import ImageError, read_image, read_size, read_thumbnail
-from deep_ranking.images.find import find_images
+from deep_ranking.images.find import look_into
 from deep_ranking.images.loader import load_batches
 from deep_ranking.search import Index, update_index
 
@@ -141,10 +141,9 @@ def test_a_run_goes_on_past_what_cannot_be_read(tmp_path):
             return np.array(vectors, np.float32).reshape(-1, 12), failures
 
     with Index.create(tmp_path / "index", 12, "pixels") as index:
-        report = update_index(
-            index, tmp_path / "images", find_images(tmp_path / "images"), Skipping(), quiet=True
-        )
-        assert set(report.skipped) == set(broken)
+        found = look_into(tmp_path / "images")
+        report = update_index(index, tmp_path / "images", found.images, Skipping(), quiet=True)
+        assert found.left_out.keys() | report.skipped.keys() == set(broken)
         assert report.embedded == len(sound)
         assert np.isfinite(index.snapshot.matrix).all()
 

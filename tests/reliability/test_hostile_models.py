@@ -1,9 +1,12 @@
 """Model files made to do harm: nothing from a file is run, and no more memory taken than they hold."""
 
+import contextlib
 import io
 import json
 import os
 import re
+import struct
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -17,6 +20,7 @@ import pytest
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.baselines import untrained
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.network import hdf5
 from deep_ranking.network.file import (
     ModelFileError,
     at_most_weights,
@@ -228,22 +232,101 @@ def test_an_hdf5_file_that_tells_of_more_than_it_holds(sound, tmp_path, how):
             read(path)
 
 
-@pytest.mark.parametrize("length", [0, 2**64 - 16], ids=hex)
-def test_a_heap_that_hdf5_would_walk_for_ever(sound, tmp_path, length):
+def heap(*objects, length=None):
+    """A heap of texts as the format has it, by the numbers and sizes of its objects."""
+    inside = b"".join(
+        number.to_bytes(2, "little")
+        + bytes(6)
+        + size.to_bytes(8, "little")
+        + bytes(-(-size // 8) * 8 * bool(number))
+        for number, size in objects
+    )
+    return b"GCOL\1\0\0\0" + (16 + len(inside) if length is None else length).to_bytes(8, "little") + inside
+
+
+@pytest.mark.parametrize(
+    ("data", "damaged"),
+    [
+        (heap((1, 3), (2, 0), (3, 9)), False),
+        (bytes(100) + heap((1, 3)) + bytes(5) + heap((1, 40)), False),
+        (heap((1, 3), (0, 64)) + bytes(48), True),  # past its end
+        (heap((1, 3), (0, 16)), False),  # free to the end
+        (heap((1, 3), (0, 0)), True),
+        (heap((1, 3), (0, 2**64 - 16)), True),
+        (heap((1, 3), (0, 2**63), length=4096), True),
+        (heap((1, 3), length=2**64 - 1), False),  # cut off, which the library tells
+        (b"GCOL\1\0\0\0", False),
+        (b"", False),
+    ],
+)
+def test_the_guards_own_reading_of_heaps(data, damaged):
+    """No library reads these bytes: they are no file of any."""
+    assert hdf5.damaged_heap(data) == damaged
+
+
+def test_a_damaged_heap_is_said_before_the_library_reads_the_file(tmp_path):
     path = tmp_path / "model.h5"
-    path.write_bytes((sound / "model.h5").read_bytes())
-    with h5py.File(path, "r+") as file:
-        file.attrs["new"] = ["a", "b"]  # of no fixed length: in a heap, with free space behind it
-    data = bytearray(path.read_bytes())
-    place = data.rindex(b"GCOL") + 16
-    while data[place]:  # an object's number; free space has 0
-        place += 16 + -(-data[place + 8] // 8) * 8
-    assert 0 < int.from_bytes(data[place + 8 : place + 16], "little") < 4096
-    data[place + 8 : place + 16] = length.to_bytes(8, "little")
-    path.write_bytes(data)
+    path.write_bytes(heap((1, 3), (0, 0)))
     for read in (load_network, read_metadata, Model.load):
         with pytest.raises(ModelFileError, match=r"model\.h5: .*a damaged heap"):
             read(path)
+
+
+class Counted(bytes):
+    """Bytes that count how often they are searched and how much of them is read."""
+
+    work = 0
+
+    def find(self, wanted, start=0):
+        found = super().find(wanted, start)
+        self.work += (len(self) if found < 0 else found) - start + 1
+        return found
+
+    def __getitem__(self, part):
+        self.work += 8
+        return super().__getitem__(part)
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000])
+@pytest.mark.parametrize("within", ["the first", "one another"])
+def test_the_check_of_heaps_is_linear(monkeypatch, size, within):
+    """Heads of heaps alone, each of which reaches to the end: a walk from each would be quadratic."""
+    heads = size // 32
+    data = b"".join(heap(length=32 * heads - 16 * head) for head in range(heads)) + 16 * heads * b"\0"
+    if within == "the first":
+        data = heap(length=16 + 16 * heads) * heads + (b"\1" + bytes(15)) * heads
+    data, steps = Counted(data), []
+
+    class Header:
+        size = 16
+
+        def unpack_from(self, data, place):
+            steps.append(place)
+            return struct.unpack_from("<HHxxxxQ", data, place)
+
+    monkeypatch.setattr(hdf5, "_HEADER", Header())
+    assert hdf5.damaged_heap(data)
+    assert len(steps) <= len(data) / 16 + 1
+    assert data.work <= 2 * len(data)
+
+
+@pytest.mark.parametrize(
+    ("depth", "wide", "allowed"),
+    [(90, 1, True), (101, 1, False), (400, 1, False), (1, 300, True), (1, 301, False)],
+)
+def test_the_check_of_groups_has_limits_on_depth_and_links(tmp_path, monkeypatch, depth, wide, allowed):
+    monkeypatch.setattr(hdf5, "MOST_LINKS", 300)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        inner = file
+        for _ in range(depth - 1 if wide > 1 else depth):
+            inner = inner.create_group("g")
+        for number in range(wide if wide > 1 else 0):
+            file[f"{number}"] = file["/"]  # to itself: each is looked at once
+    begun = time.process_time()
+    refused = pytest.raises(ValueError, match=r"over 300 links, or groups")
+    with contextlib.nullcontext() if allowed else refused, hdf5.opened(tmp_path / "a.h5"):
+        pass
+    assert time.process_time() - begun < 2  # it takes milliseconds; by whole paths, seconds at such a depth
 
 
 def test_a_checkpoint_of_other_shapes_changes_nothing(tmp_path):
@@ -285,6 +368,23 @@ def test_a_bomb_in_the_metadata(sound, tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * 2**20
+
+
+@pytest.mark.parametrize("how", ["stored", "packed", "bomb"])
+def test_what_is_in_an_archive_is_looked_at_as_a_file_is(sound, tmp_path, monkeypatch, how):
+    """The member is no HDF5, and no library comes to read it."""
+    path = tmp_path / "m.keras"
+    path.write_bytes((sound / "model.keras").read_bytes())
+    monkeypatch.setattr(hdf5, "_MOST_BYTES", 10**7)
+    packing = zipfile.ZIP_STORED if how == "stored" else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(path, "a", packing) as archive:
+        archive.writestr(
+            "other.h5", bytes(2 * 10**7) if how == "bomb" else heap((1, 3), (0, 0)) + bytes(1000)
+        )
+    for read in (load_network, read_metadata, Model.load):
+        with pytest.raises(ModelFileError, match=r"m\.keras: .*(a damaged heap|bytes that unpack to 20,)"):
+            read(path)
+    assert read_metadata(sound / "model.keras") == {"made": "here"}
 
 
 def test_no_source_unpickles_or_evaluates():

@@ -1,7 +1,11 @@
 """What the tests of search share."""
 
 import itertools
+import os
+import shutil
+import subprocess
 import sys
+import tempfile
 import types
 from pathlib import Path
 
@@ -9,13 +13,19 @@ import numpy as np
 import pytest
 from memory_store import MemoryStore
 from samples import PixelEmbedder
+from waiting import wait_until
 
 import deep_ranking
 from deep_ranking.search import Index, register_store
 
 # A shard is a process, which takes a second to start: by default, test_contract.py asks shards exactly, and
 # test_sharded.py what is their own.
-STORES = ["local", "memory", "postgres", pytest.param("sharded", marks=pytest.mark.long)]
+STORES = [
+    "local",
+    "memory",
+    "postgres",
+    *(pytest.param(kind, marks=pytest.mark.long) for kind in ("pooled", "sharded")),
+]
 
 try:
     import faiss
@@ -43,6 +53,31 @@ def memory_places():
     return (f"memory://{number}" for number in itertools.count()).__next__
 
 
+@pytest.fixture(scope="session")
+def pooled_places(postgres):
+    """Start PgBouncer before the server, in transaction mode, and give a function that names places there."""
+    if not (pgbouncer := shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")):
+        pytest.skip("needs PgBouncer, Debian's package pgbouncer")
+    address, _, server = postgres.partition("?host=")
+    with tempfile.TemporaryDirectory(prefix="pool-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        # Two connections in turn: what one transaction leaves in its session, the next does not find.
+        (folder / "pgbouncer.ini").write_text(
+            f"[databases]\n* = host={server} user=postgres\n[pgbouncer]\nlisten_addr =\n"
+            f"unix_socket_dir = {name}\nauth_type = any\npool_mode = transaction\n"
+            "default_pool_size = 2\nmin_pool_size = 2\nserver_round_robin = 1\nserver_idle_timeout = 5\n"
+        )
+        user = ["-u", Path(server).owner()] if os.getuid() == 0 else []  # who reaches the server's socket
+        log = (folder / "log").open("wb")
+        with log, subprocess.Popen([pgbouncer, *user, "-q", folder / "pgbouncer.ini"], stderr=log) as process:
+            wait_until(lambda: (folder / ".s.PGSQL.6432").exists(), "PgBouncer listens", process)
+            yield (
+                f"{address}?host={name}&port=6432&index=pooled_{number}" for number in itertools.count()
+            ).__next__
+            process.terminate()
+
+
 @pytest.fixture
 def no_network(monkeypatch):
     """Put the pixel embedder where the command line looks for the network's."""
@@ -52,6 +87,8 @@ def no_network(monkeypatch):
     module.Model = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
     monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
     monkeypatch.setattr("deep_ranking.cli.shared.import_keras", lambda: None)
+    for check in ("model", "model_of_index"):
+        monkeypatch.setattr(f"deep_ranking.cli.checks.{check}", lambda *_, **__: None)
 
 
 @pytest.fixture(params=STORES)

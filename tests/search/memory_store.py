@@ -31,7 +31,7 @@ class MemoryStore(Store):
         return place in cls.places
 
     def version(self):
-        return self.changes[0]
+        return str(self.changes[0])
 
     def contents(self):
         with self.lock:

@@ -209,7 +209,7 @@ def test_the_commands_take_it_as_index_or_as_store(place, no_network, tmp_path, 
         assert main([*map(str, arguments), "--quiet"]) == 0
         return capsys.readouterr().out
 
-    images = ("--model", "m.h5", "--images", tmp_path / "images")
+    images = ("--model", "m.h5", "--images", tmp_path / "images", "--labels", "folders")
     assert json.loads(run("index", "--store", place, *images, "--json"))["embedded"] == 5
     assert json.loads(run("index", "--index", place, "--json"))["unchanged"] == 6
     assert (

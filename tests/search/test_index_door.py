@@ -26,7 +26,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def index(photos, embedder):
-    with Index.from_folder(photos, embedder, quiet=True) as index:
+    with Index.from_folder(photos, embedder, quiet=True, labels="folders") as index:
         yield index
 
 
@@ -37,7 +37,11 @@ def test_a_folder_gives_its_index_beside_it_and_is_followed(photos, embedder):
         assert sorted(index.report.skipped) == ["broken.png", "no image.jpg"]
     (photos / "class 0/0.png").unlink()
     with Index.from_folder(photos, embedder, quiet=True) as index:
-        assert (len(index), index.report.removed, len(embedder.seen)) == (COUNT - 1, 1, 1)  # the broken one
+        assert (len(index), index.report.removed, len(embedder.seen)) == (
+            COUNT - 1,
+            1,
+            0,
+        )  # not even the broken one
     with Index.open(photos) as index:
         assert (len(index), index.report) == (COUNT - 1, None)
         assert index.search(photos / "class 1/1.png", 1)[0].path == "class 1/1.png"
@@ -206,6 +210,6 @@ def test_options_of_another_kind_are_told(settings):
 
 def test_duplicates_are_groups(photos, embedder):
     (photos / "copy.png").write_bytes((photos / "class 0/4.png").read_bytes())
-    with Index.from_folder(photos, embedder, quiet=True) as index:
+    with Index.from_folder(photos, embedder, quiet=True, labels="folders") as index:
         (group,) = index.duplicates(within=0, quiet=True)
     assert group.images == (Hit("class 0/4.png", 0.0, "class 0"), Hit("copy.png", 0.0, ""))

@@ -171,6 +171,10 @@ def test_a_password_is_neither_kept_nor_printed(postgres, tmp_path, no_network, 
     printed = capsys.readouterr()
     assert json.loads(printed.out)["count"] == 1
     assert "postgresql:///postgres" in json.loads(printed.out)["index"]
+    for line in (["search", place, "a.png"], ["duplicates", "--index", place], ["index", place]):
+        assert main(line) == 0
+        printed = printed._replace(err=printed.err + capsys.readouterr().err)
+    assert printed.err.count("next: deep-ranking ") == 3
     with Index.open(place) as index:
         assert SECRET not in printed.out + printed.err + index.store.name + str(index.metadata) + repr(
             index.store
@@ -243,7 +247,7 @@ def test_many_that_make_an_index_at_once(place):
     assert sorted(printed) == ["", "opened\n", "opened\n", "opened\n"]
     with Index.open(place) as index:
         assert len(index) == 4 * 20 + 1
-        assert index.store.version() == 4 * 20
+        assert index.store.version().partition("-")[0] == str(4 * 20)
 
 
 def test_nothing_acknowledged_is_lost_when_the_indexing_process_is_killed(place, tmp_path):

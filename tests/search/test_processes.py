@@ -1,6 +1,9 @@
 """Killed at any moment, and searched while it is written."""
 
 import random
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,3 +129,34 @@ def test_one_process_searches_while_another_indexes(tmp_path):
     assert len(seen) >= 5  # it did see the index grow
     with Index.open(folder) as index:
         assert len(index.search(query, None)) == 120
+
+
+BACKUPS = re.findall(
+    r"^    ((?:sqlite3|python) .*\.backup.*)$", (ROOT / "docs/search.md").read_text("utf-8"), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("command", BACKUPS, ids=["sqlite3", "python"])
+def test_the_backup_of_an_index_that_is_being_written_is_one_of_its_states(tmp_path, command):
+    """By the commands of docs/search.md, as they stand there."""
+    program, *arguments = shlex.split(command)
+    program = sys.executable if program == "python" else shutil.which(program)
+    if program is None:
+        pytest.skip("SQLite's command line is not installed")
+    images, index, log = tmp_path / "images", tmp_path / "photos.index", tmp_path / "log"
+    for number in range(400):
+        write_image(images / f"{number:03}.png", str(number))
+    process = start(images, index, log, delay=0.1)
+    try:
+        wait_until(lambda: log.read_bytes().count(b"\n") >= 5, "some are indexed", process)
+        lines = log.read_text().splitlines()[:-1]
+        acknowledged = {Path(line).relative_to(images).as_posix() for line in lines}
+        subprocess.run([program, *arguments], cwd=tmp_path, check=True)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    for left in index.glob("store.sqlite*"):
+        left.unlink()
+    shutil.move(tmp_path / "saved.sqlite", index / "store.sqlite")
+    assert len(acknowledged) <= check(index, images, acknowledged) < 400

@@ -41,6 +41,8 @@ def index_arguments(tmp_path, images, *more):
         "--index",
         str(tmp_path / "index"),
         "--quiet",
+        "--labels",
+        "folders",
         *more,
     ]
 
@@ -51,9 +53,15 @@ def run(capsys, *arguments):
     return capsys.readouterr().out
 
 
-def test_index_counts_what_it_did_and_lists_what_it_skipped(tmp_path, images, no_network, capsys):
+def test_index_counts_what_it_did_and_lists_what_it_skipped(tmp_path, images, no_network, capsys, caplog):
     result = json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))
     skipped = result.pop("skipped")
+    assert result.pop("left_out") == {
+        "cut short or damaged": {"count": 1, "first": ["class 0/broken.png"]},
+        "empty file": {"count": 1, "first": ["class 0/empty.jpg"]},
+        "not an image": {"count": 1, "first": ["notes.txt"]},
+    }
+    assert result.pop("missing") == []
     assert result == {
         "index": str(tmp_path / "index"),
         "count": 31,
@@ -72,7 +80,9 @@ def test_index_counts_what_it_did_and_lists_what_it_skipped(tmp_path, images, no
     assert printed.out == (
         "30 images in the index: 0 embedded, 0 renamed, 0 reused, 1 removed, 30 unchanged, 2 skipped\n"
     )
-    assert "skipped class 0/broken.png: cannot be read as an image" in printed.err
+    assert "30 images; 3 left out" in caplog.text
+    assert "1  cut short or damaged  class 0/broken.png" in caplog.text
+    assert "skipped" not in printed.err  # it was told once
 
 
 def test_search_prints_the_nearest(folder, images, capsys):
@@ -123,7 +133,19 @@ def test_a_local_run_needs_none_of_what_is_for_a_cluster(tmp_path, images, no_ne
 
 def test_a_folder_of_images_stands_for_the_index_beside_it(tmp_path, images, no_network, capsys):
     beside = tmp_path / "images.index"
-    run(capsys, "index", "--model", "m.h5", "--images", images, "--index", beside, "--quiet")
+    run(
+        capsys,
+        "index",
+        "--model",
+        "m.h5",
+        "--images",
+        images,
+        "--index",
+        beside,
+        "--quiet",
+        "--labels",
+        "folders",
+    )
     found = run(capsys, "search", "--index", images, "--image", "class 0/4.png", "--top", 1)
     assert found == "0.000000  class 0  class 0/4.png\n"
     again = json.loads(run(capsys, "index", "--index", images, "--json", "--quiet"))
@@ -141,7 +163,7 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_n
     assert (
         main(["search", "--index", str(tmp_path / "index"), "--image", os.fsdecode(name), "--top", "1"]) == 0
     )
-    assert capfdbinary.readouterr().out.endswith(b"0.000000    " + name + b"\n")
+    assert capfdbinary.readouterr().out.endswith(b"0.000000  " + name + b"\n")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +175,7 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_n
             ["search", "--index", "{index}", "--image", "class 0/4.png", "--top", "-1"],
             "expected 1 result or more",
         ),
-        (["index", "--index", "{tmp}/new"], "expected --model and --images"),
+        (["index", "--index", "{tmp}/new"], "expected a folder of images, which a new index"),
         (
             ["index", "--index", "{tmp}/new", "--model", "m", "--images", "{tmp}/none"],
             "expected a folder of images",
@@ -172,7 +194,7 @@ def test_a_folder_of_nothing_but_broken_images_fails(tmp_path, no_network, capsy
     (tmp_path / "images").mkdir()
     (tmp_path / "images/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     assert main(index_arguments(tmp_path, tmp_path / "images")) == 1
-    assert "none of 1 images could be read" in capsys.readouterr().err
+    assert "expected images, found only 1 cut short or damaged (broken.png)" in capsys.readouterr().err
 
 
 def test_a_folder_without_images_makes_no_index(tmp_path, no_network, capsys):

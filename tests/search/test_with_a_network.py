@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from samples import write_image
 
 from deep_ranking.cli import main
@@ -76,3 +77,26 @@ def test_similarity_says_what_is_no_image_before_it_looks_for_the_model(tmp_path
     images = ["--image1", str(tmp_path / "1.png"), "--image2", str(tmp_path / "2.png")]
     assert main(["similarity", "--model", "missing.h5", *images]) == 1
     assert "2.png: cannot be read as an image" in capsys.readouterr().err
+
+
+def test_one_command_from_a_folder_to_the_nearest_images_by_the_pretrained_network(shared, tmp_path, run):
+    weights = shared / "weights/mobilenet_v2_1.0_224_no_top.weights.h5"
+    rng = np.random.default_rng(5)
+    for i in range(5):
+        pixels = rng.integers(0, 256, (6, 9, 3), np.uint8)
+        for name, side in ((f"photos/{i}.jpg", 240), (f"{i}.jpg", 200)):
+            (tmp_path / "photos").mkdir(exist_ok=True)
+            Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).save(tmp_path / name)
+    done = run("search", "photos", "3.jpg", "--top", 2, "--weights", weights)
+    assert done.returncode == 0, done.stderr
+    assert "photos: no index yet; making photos.index\n" in done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.endswith("  3.jpg")
+    assert float(first.split()[0]) < 0.3 < float(second.split()[0])
+    (tmp_path / "text.h5").write_text("no weights")
+    for asked, message in (("none.h5", "found no such file"), ("text.h5", "found text")):
+        done = run("similarity", "1.jpg", "2.jpg", "--weights", asked, fresh=True)
+        assert done.stderr.startswith(
+            f"deep-ranking similarity: error: --weights {asked}: expected a file of"
+        )
+        assert message in done.stderr

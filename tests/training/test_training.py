@@ -207,7 +207,8 @@ def test_importing_trains_nothing():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "triplets.txt: expected a triplet file, found none"),
+        ([], "dataset: expected a folder of images, found nothing"),
+        (["--preset", "paper"], "triplets.txt: expected a triplet file, found none"),
         (["--triplets", "x.txt"], "x.txt: expected a triplet file"),
     ],
 )

@@ -107,6 +107,43 @@ def test_a_quote_never_closed_is_found_soon(tmp_path):
     assert peak < 5e6
 
 
+@pytest.mark.parametrize(
+    ("beginning", "found"),
+    [("", "line 2: a line of over 100,000 characters"), ("# ", None), ('"', "line 2: a quote that is not")],
+)
+def test_a_line_of_many_megabytes_in_a_small_archive_is_not_kept(tmp_path, beginning, found):
+    path = tmp_path / "t.txt.gz"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(b"a,b,c\n" + beginning.encode())
+        for _ in range(30):
+            file.write(b"x" * 2**20)
+        file.write(b",y,z\na,b,d\n")
+    tracemalloc.start()
+    if found:
+        with pytest.raises(TripletFileError, match=found):
+            list(read_triplets(path))
+    else:
+        assert list(read_triplets(path)) == [Triplet("a", "b", "c"), Triplet("a", "b", "d")]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3e6
+
+
+def test_the_longest_record_is_read_and_a_longer_never_taken_for_its_beginning(tmp_path):
+    path = tmp_path / "t.txt"
+    for names in ("a,b,{}", '"a",b,{}', "{},b,c"):
+        whole = names.format("x" * (100_000 - len(names) + 2))
+        path.write_text(whole)
+        assert len(whole) == 100_000
+        assert len(list(read_triplets(path))) == 1
+        path.write_text(names.format("x" * (100_000 - len(names) + 3)))
+        with pytest.raises(TripletFileError, match="line 1: a "):
+            list(read_triplets(path))
+    path.write_text(" " * 100_001 + "\na,b,c")
+    with pytest.raises(TripletFileError, match="line 1: a line of over"):
+        list(read_triplets(path))
+
+
 @pytest.mark.parametrize("ending", ["txt", "txt.gz"])
 def test_lines_stream_in_constant_memory(tmp_path, ending):
     path = tmp_path / f"t.{ending}"

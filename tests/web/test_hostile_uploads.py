@@ -2,12 +2,18 @@
 
 import io
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hostile import LIMIT, TRAVERSALS, cases, encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from served import make_images, make_index, picture
+from waiting import PATIENCE
+
+from deep_ranking.web import thumbnails
 
 CASES = list(cases())
 
@@ -191,6 +197,36 @@ def test_the_largest_upload_that_is_let_in_stays_in_memory(served, unchanged):
     assert post(served, "x.png", whole).status_code == 201
     assert post(served, "x.png", whole + b"\0").status_code == 413
     unchanged()
+
+
+def test_images_of_many_pixels_are_decoded_one_at_a_time(monkeypatch):
+    """And others beside them."""
+    lock, now, peak, small = threading.Lock(), 0, 0, threading.Event()
+
+    def decode(data, size):
+        nonlocal now, peak
+        if data is one_pixel:
+            small.set()
+        else:
+            with lock:
+                now += 1
+                peak = max(peak, now)
+            assert small.wait(PATIENCE)
+            with lock:
+                now -= 1
+        return Image.new("RGB", (1, 1))
+
+    def plain(size):
+        file = io.BytesIO()
+        Image.new("1", size).save(file, "PNG")
+        return file.getvalue()
+
+    large, one_pixel = plain((5000, 4000)), plain((1, 1))
+    monkeypatch.setattr(thumbnails, "read_thumbnail", decode)
+    with ThreadPoolExecutor(5) as pool:
+        made = [pool.submit(thumbnails.make_thumbnail, data, 160) for data in (*[large] * 4, one_pixel)]
+        assert [one.result(PATIENCE)[:4] for one in made] == [b"RIFF"] * 5
+    assert peak == 1
 
 
 def test_only_the_last_uploads_are_remembered(make_client, place, embedder):

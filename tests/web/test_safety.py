@@ -3,7 +3,9 @@
 import logging
 import os
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from served import make_index, picture
 from waiting import wait_until
 
 from deep_ranking.search import Index
+from deep_ranking.search.image import Image, file_hash
 
 PAGE = "http://localhost"
 
@@ -169,11 +172,29 @@ def test_a_file_put_in_an_images_place_does_not_leak(client, images, tmp_path, k
         assert is_problem(client.get(f"/api/images/{image['id']}/{address}"), 404)
 
 
-def test_an_images_folder_put_elsewhere_does_not_leak(client, images, tmp_path):
+def test_a_folder_put_elsewhere_and_linked_is_served_while_it_holds_what_was_indexed(
+    client, images, tmp_path
+):
     image = first_image(client)
+    whole = (images / image["path"]).read_bytes()
     (images / "cats").rename(tmp_path / "moved")
     (images / "cats").symlink_to(tmp_path / "moved")
+    assert client.get(f"/api/images/{image['id']}/file").content == whole
+    picture("secret").save(tmp_path / "moved" / Path(image["path"]).name)
     assert is_problem(client.get(f"/api/images/{image['id']}/file"), 404)
+
+
+def test_a_path_that_leads_out_by_its_name_is_not_served_though_its_content_is_indexed(
+    make_client, images, tmp_path
+):
+    picture("secret").save(tmp_path / "secret.png")
+    content, size = file_hash(tmp_path / "secret.png"), (tmp_path / "secret.png").stat().st_size
+    paths = "../secret.png", str(tmp_path / "secret.png"), "cats/../../secret.png"
+    with Index.create(tmp_path / "made", 2, "x", {"images": str(images)}) as index:
+        index.write([Image(path, content, size, 1) for path in paths], {content: np.ones(2, np.float32)})
+    client = make_client(tmp_path / "made")
+    for image in client.get("/api/images").json()["items"]:
+        assert is_problem(client.get(f"/api/images/{image['id']}/file"), 404)
 
 
 def test_paths_in_the_index_that_lead_out_are_not_served(make_client, images, tmp_path):

@@ -9,6 +9,12 @@ import argparse
 import json
 from pathlib import Path
 
+EXAMPLES = {
+    "--dataset photos --feature color --output color.npz": "colour histograms",
+    "--dataset photos --feature sift --codebook words.npz --output sift.npz": "bags of words, and these",
+}
+MAIN = ("dataset", "feature", "output", "codebook", "cache")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
@@ -31,22 +37,23 @@ def run(args: argparse.Namespace) -> None:
     """Find, fit, compute, write."""
     import numpy as np
 
-    from deep_ranking.cli.shared import warn_of_skipped
+    from deep_ranking.cli.image_folders import tell_left_out
+    from deep_ranking.cli.shared import tell_next
     from deep_ranking.errors import DeepRankingError, expect
     from deep_ranking.extras.handmade import FEATURES, CodebookFeature
     from deep_ranking.extras.handmade.extract import Cache, extract
     from deep_ranking.files import check_writable
-    from deep_ranking.images.find import find_images
+    from deep_ranking.images.find import look_into
     from deep_ranking.vectors import Embeddings, write_embeddings
 
     expect("--feature", args.feature in FEATURES, f"one of {', '.join(FEATURES)}", args.feature)
     expect("--seed", args.seed >= 0, "0 or more", args.seed)
     check_writable(args.output)
-    skipped: list[str] = []
-    images = find_images(args.dataset, on_skip=skipped.append)
+    found = look_into(args.dataset)
+    tell_left_out(found)
+    images = found.images
     if not images:
         raise DeepRankingError(f"{args.dataset}: expected images, found none; check --dataset")
-    warn_of_skipped(skipped)
     paths = [Path(args.dataset) / image for image in images]
 
     kind = FEATURES[args.feature]
@@ -67,3 +74,4 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps({"output": args.output, "images": len(images), "dimension": feature.dimension}))
     else:
         print(f"{args.output}: {len(images)} images, {feature.dimension} numbers each")
+    tell_next(args, f"golden --features {args.feature}={args.output}", "evaluate --help")

@@ -7,6 +7,11 @@ together. The weights written are learned from all triplets.
 import argparse
 import json
 
+EXAMPLES = {
+    "--triplets triplets.txt --features color=color.npz network=vectors.npz": "two features, weighed",
+}
+MAIN = ("triplets", "features", "output", "folds")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
@@ -26,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from deep_ranking.blend.golden import GoldenFeature, folds, independent_groups
+    from deep_ranking.cli.shared import tell
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.evaluation.metrics import bootstrap, similarity_precision, triplet_distances
     from deep_ranking.triplets import read_triplets
@@ -67,3 +73,4 @@ def run(args: argparse.Namespace) -> None:
         f"similarity precision on held-out text queries: {precision.value:.1%} "
         f"(95% {precision.low:.1%} to {precision.high:.1%}; {len(rows)} triplets, {groups.max() + 1} groups)"
     )
+    tell(args, f"{args.output} weighs the features by these; docs/features.md says what for")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,6 +19,16 @@ INDEX = "deep_ranking"
 _NAME = re.compile(r"(?!pg_)\w[\w-]{0,62}", re.ASCII)
 _OLDEST = (0, 8)  # the first pgvector whose graph goes on looking where a filter left too few
 _PATIENCE = 10  # seconds to reach the server
+_SEARCH_PATH = """
+    SELECT set_config('search_path', concat_ws(', ', %s::text, nullif(current_setting('search_path'), ''), (
+        SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+        WHERE extname = 'vector')), true)"""
+_ADVICE = {
+    "password": "give user and password in ~/.pgpass or PGPASSWORD",
+    "does not exist": "look at the names of user and database; an administrator makes them",
+    "": "is the server up, and are its address and port right?",
+}
+"""What to do, by what stands in the server's words."""
 
 
 @dataclass(frozen=True)
@@ -111,32 +121,58 @@ def explained(url: PostgresURL) -> Iterator[None]:
             "again, or name another by ?index="
         ) from None
     except psycopg.OperationalError as error:
+        told = url.explain(error)
+        advice = next((advice for words, advice in _ADVICE.items() if words in told), _ADVICE[""])
+        raise DeepRankingError(f"{url.name}: PostgreSQL cannot be used now ({told}); {advice}") from None
+    except psycopg.errors.InsufficientPrivilege as error:
         raise DeepRankingError(
-            f"{url.name}: PostgreSQL cannot be used now ({url.explain(error)}); is the server up, "
-            "and are user and password right?"
+            f"{url.name}: PostgreSQL refused ({url.explain(error)}); let its owner GRANT it to this user"
         ) from None
     except psycopg.Error as error:
         raise DeepRankingError(f"{url.name}: PostgreSQL refused ({url.explain(error)})") from None
 
 
 def connect(url: PostgresURL) -> "psycopg.Connection":
-    """Connect, so that the tables of the URL's index come first."""
+    """Connect; what is asked is asked in a `transaction`."""
     import psycopg
     from pgvector.psycopg import register_vector
 
     # Each query is planned for its values: a plan made for any would not know how few images a label has.
     database = psycopg.connect(url.connection, autocommit=True, prepare_threshold=None)
     try:
-        database.execute(
-            "SELECT set_config('search_path', %s || current_setting('search_path'), false)",
-            [f'"{url.index}", '],
-        )
-        if database.execute("SELECT to_regtype('vector')").fetchone() != (None,):
-            register_vector(database)
+        with transaction(database, url):
+            if database.execute("SELECT to_regtype('vector')").fetchone() != (None,):
+                register_vector(database)
     except BaseException:
         database.close()
         raise
     return database
+
+
+@contextmanager
+def transaction(
+    database: "psycopg.Connection", url: PostgresURL, settings: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Run what is inside as one transaction, or as part of the one under way, with these settings.
+
+    The tables of the URL's index come first, and what pgvector brings is found in whatever schema it is. Both
+    end with the transaction: behind a pooler the next one may be another session's.
+    """
+    from psycopg.pq import TransactionStatus
+
+    if database.info.transaction_status != TransactionStatus.IDLE:
+        _set(database, settings or {})
+        yield
+        return
+    with database.transaction():
+        database.execute(_SEARCH_PATH, [f'"{url.index}"'])
+        _set(database, settings or {})
+        yield
+
+
+def _set(database: "psycopg.Connection", settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        database.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
 def is_there(database: "psycopg.Connection", url: PostgresURL) -> bool:
@@ -144,25 +180,42 @@ def is_there(database: "psycopg.Connection", url: PostgresURL) -> bool:
     return database.execute("SELECT to_regclass(%s)", [f'"{url.index}".meta']).fetchone() != (None,)
 
 
-def make_extension(database: "psycopg.Connection", url: PostgresURL) -> None:
-    """Make pgvector's types, if they are not there.
+def make_schema(database: "psycopg.Connection", url: PostgresURL) -> None:
+    """Make the index's schema and pgvector's types; those that an administrator has made are taken.
 
     Raises:
-        DeepRankingError: the server has no pgvector, or an old one.
+        DeepRankingError: the server has no pgvector, or an old one; the user may not make what is missing.
     """
     import psycopg
 
+    query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
     try:
-        database.execute("CREATE EXTENSION IF NOT EXISTS vector")
-    except (psycopg.errors.FeatureNotSupported, psycopg.errors.InsufficientPrivilege) as error:
+        if not (found := database.execute(query).fetchone()):
+            database.execute("CREATE EXTENSION vector")
+            database.execute(_SEARCH_PATH, [f'"{url.index}"'])  # it may be in another schema than the first
+            found = database.execute(query).fetchone()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DeepRankingError(
+            f"{url.name}: expected a database with pgvector, found none, and this user may not bring it "
+            f"({url.explain(error)}); let an administrator run in this database: CREATE EXTENSION vector"
+        ) from None
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFile) as error:
         raise DeepRankingError(
             f"{url.name}: expected a server with pgvector, found none ({url.explain(error)}); install it "
             "there, and let an administrator run in this database: CREATE EXTENSION vector"
         ) from None
-    query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-    (version,) = database.execute(query).fetchone() or ("0",)
+    (version,) = found or ("0",)
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         raise DeepRankingError(
             f"{url.name}: expected pgvector {'.'.join(map(str, _OLDEST))} or later, found {version}; "
             "update it there, then run in this database: ALTER EXTENSION vector UPDATE"
         )
+    try:
+        if database.execute("SELECT to_regnamespace(%s)", [f'"{url.index}"']).fetchone() == (None,):
+            database.execute(f'CREATE SCHEMA "{url.index}"')
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DeepRankingError(
+            f"{url.name}: expected the schema {url.index}, found none, and this user may not make it "
+            f"({url.explain(error)}); let an administrator run in this database: "
+            f'CREATE SCHEMA "{url.index}" AUTHORIZATION "{database.info.user}"'
+        ) from None

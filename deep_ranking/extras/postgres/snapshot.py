@@ -7,7 +7,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_text, path_key
-from deep_ranking.search.approximate import NEIGHBOURS, Kind, recall_curve
+from deep_ranking.search.approximate import NEIGHBOURS, Kind, recall_curve, warn_of_recall
 from deep_ranking.search.image import folder_keys
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.snapshot import Snapshot
@@ -19,8 +19,13 @@ LARGEST_GRAPH, LARGEST_HALF_GRAPH = 2_000, 4_000
 """Coordinates that a graph over `vector` takes, and one over `halfvec` (16 bits a coordinate)."""
 
 _PROBES = (16, 1_000)  # pgvector's largest hnsw.ef_search
-_SAMPLE = 64  # queries that the probe is chosen on
 _HALF_CANDIDATES = 4  # times as many as asked for are ranked again by the whole vectors
+
+# Queries that the probe is chosen on, each with all that have its vector, which any search finds. The hashes
+# are as good as random, so their first are a sample.
+_SAMPLED = """
+    SELECT s.vector, array_agg(v.hash) FROM (SELECT vector FROM vectors ORDER BY hash LIMIT 64) AS s
+    JOIN vectors v ON v.vector = s.vector GROUP BY s.vector"""
 
 # OFFSET 0 keeps the subquery whole: each distance is computed once, and the graph is left alone.
 _EXACT = """
@@ -166,16 +171,16 @@ class PostgresSnapshot(Snapshot):
 
     def _choose_probe(self) -> None:
         """Take the smallest probe that finds 98% of the ten nearest of a sample."""
-        # The hashes are as good as random, so their first are a sample.
-        sample = self.store.rows(f"SELECT hash, vector FROM vectors ORDER BY hash LIMIT {_SAMPLE}")
+        sample = self.store.rows(_SAMPLED)
 
         def near(options: Options) -> list[np.ndarray]:
-            found = (self._find(v.to_numpy(), NEIGHBOURS, options, {h}) for h, v in sample)
+            found = (self._find(v.to_numpy(), NEIGHBOURS, options, set(same)) for v, same in sample)
             return [np.array([hit.distance for hit in hits]) for hits in found]
 
         curve = recall_curve(
             near(Options()), lambda probe: near(Options(approximate="hnsw", probe=probe)), _PROBES
         )
+        warn_of_recall("hnsw", curve[-1][1])
         self.store.write(metadata={"probe": str(curve[-1][0])})
 
 

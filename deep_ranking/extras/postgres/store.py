@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.extras.postgres.server import PostgresURL, connect, explained, is_there, make_extension
+from deep_ranking.extras.postgres.server import (
+    PostgresURL,
+    connect,
+    explained,
+    is_there,
+    make_schema,
+    transaction,
+)
 from deep_ranking.extras.postgres.snapshot import PostgresSnapshot
 from deep_ranking.files import as_text, path_key
 from deep_ranking.search.image import Image
-from deep_ranking.search.store import Contents, IndexExistsError, Store
+from deep_ranking.search.store import Contents, IndexExistsError, Store, new_mark
 
 if TYPE_CHECKING:
     import psycopg
@@ -38,6 +45,7 @@ _TABLES = (
 _COUNT_CHANGE = (
     "UPDATE meta SET value = (convert_from(value, 'UTF8')::bigint + 1)::text::bytea WHERE key = 'version'"
 )
+_VERSION = "SELECT value FROM meta WHERE key IN ('version', 'state') ORDER BY key DESC"
 
 
 class PostgresStore(Store):
@@ -55,7 +63,7 @@ class PostgresStore(Store):
         super().__init__(place)
         self._url = PostgresURL.read(place)
         self._lock = threading.RLock()
-        self._settings: dict[str, str] = {}
+        self._closed = False
         self._database: psycopg.Connection | None = None
         with explained(self._url):
             database = connect(self._url)
@@ -63,8 +71,7 @@ class PostgresStore(Store):
                 database.close()
                 raise self.missing(place)
             self._database = database
-            found = database.execute("SELECT key, value FROM meta")
-            self.metadata = {key: as_text(value) for key, value in found}
+        self.metadata = {key: as_text(value) for key, value in self.rows("SELECT key, value FROM meta")}
         if (layout := self.metadata.get("layout")) != LAYOUT:
             self.close()
             raise DeepRankingError(
@@ -82,15 +89,14 @@ class PostgresStore(Store):
         """
         url = PostgresURL.read(place)
         dimension = _checked_dimension(metadata["dimension"])
-        with explained(url), connect(url) as database, database.transaction():
+        with explained(url), connect(url) as database, transaction(database, url):
             database.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             if is_there(database, url):
                 raise IndexExistsError(f"{url.name}: there is an index already; open it, or drop its schema")
-            make_extension(database, url)
-            database.execute(f'CREATE SCHEMA IF NOT EXISTS "{url.index}"')
+            make_schema(database, url)
             for table in _TABLES:
                 database.execute(table.format(dimension=dimension))
-            _put_metadata(database, {**metadata, "version": "0", "layout": LAYOUT})
+            _put_metadata(database, {**metadata, "version": "0", "state": new_mark(), "layout": LAYOUT})
         return cls(place)
 
     @classmethod
@@ -107,12 +113,13 @@ class PostgresStore(Store):
 
     def close(self) -> None:
         """Close the connection."""
+        self._closed = True
         if self._database is not None:
             self._database.close()
 
-    def version(self) -> int:
-        """Return the number of changes made so far; equal versions mean equal content."""
-        return int(self.rows("SELECT value FROM meta WHERE key = 'version'")[0][0])
+    def version(self) -> str:
+        """Return the number of changes made so far, and the random mark of the last one."""
+        return "-".join(as_text(value) for (value,) in self.rows(_VERSION))
 
     def snapshot(self) -> PostgresSnapshot:
         """Return what a search sees: whatever is there when it comes."""
@@ -168,8 +175,9 @@ class PostgresStore(Store):
                 put,
             )
             _put_metadata(database, metadata or {})
-            if removed or put:
+            if removed or put or vectors:
                 cursor.execute(_COUNT_CHANGE)
+                _put_metadata(database, {"state": new_mark()})
         self.metadata.update(metadata or {})
         return int(removed)
 
@@ -183,18 +191,14 @@ class PostgresStore(Store):
     def rows(
         self, query: str, values: Any = None, settings: Mapping[str, str] | None = None
     ) -> list[tuple[Any, ...]]:
-        """Return what a query gives, after these settings of the session."""
-        with self._use() as database:
-            new = {k: v for k, v in (settings or {}).items() if self._settings.get(k) != v}
-            for key, value in new.items():
-                database.execute("SELECT set_config(%s, %s, false)", [key, value])
-            self._settings |= new
+        """Return what a query gives, with these settings of the server."""
+        with self._use(settings) as database:
             return database.cursor(binary=True).execute(query, values).fetchall()
 
     @contextmanager
     def transaction(self) -> "Iterator[psycopg.Connection]":
         """Run what is inside as one transaction, on an index that is still the one opened."""
-        with self._use() as database, database.transaction():
+        with self._use() as database:
             self.check_identity()
             yield database
 
@@ -213,18 +217,21 @@ class PostgresStore(Store):
 
     @contextmanager
     def _writing(self) -> "Iterator[psycopg.Connection]":
-        with self._use() as database, database.transaction():
+        with self._use() as database:
             # One writer at a time, so that the version counts each change.
             database.execute("SELECT 1 FROM meta WHERE key = 'version' FOR UPDATE")
             self.check_identity()
             yield database
 
     @contextmanager
-    def _use(self) -> "Iterator[psycopg.Connection]":
+    def _use(self, settings: Mapping[str, str] | None = None) -> "Iterator[psycopg.Connection]":
         with self._lock, explained(self._url):
+            if self._closed:
+                raise DeepRankingError(f"{self.name}: it was closed here; open it again")
             if self._database is None or self._database.closed:  # the server was started anew, say
-                self._database, self._settings = connect(self._url), {}
-            yield self._database
+                self._database = connect(self._url)
+            with transaction(self._database, self._url, settings):
+                yield self._database
 
 
 def _to_image(path: bytes, content: bytes, size: int, mtime: int, label: bytes) -> Image:

@@ -35,13 +35,21 @@ def check_unused(args: argparse.Namespace, folder: str) -> None:
 
 
 def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
-    """Return the embedder, what updates an index, and a list that it fills with files that are no images."""
+    """Return the embedder, and what updates an index."""
     from deep_ranking.extras.ray.ray_cluster import join_cluster
     from deep_ranking.extras.ray.shards import ShardFolder, publish
     from deep_ranking.extras.ray.update import SHARD_SIZE, update_on_cluster
+    from deep_ranking.images.content import NO_IMAGE, why_no_image
+    from deep_ranking.images.find import Found
+    from deep_ranking.search.folder import told
     from deep_ranking.search.stores.registry import folder_of
 
-    others: list[str] = []
+    found = Found(folder)
+
+    def skip(path: str) -> None:
+        why = None if "://" in folder else why_no_image(os.path.join(folder, path))  # noqa: PTH118
+        found.left_out[path] = why or NO_IMAGE
+
     beside = folder_of(args.index)
     if not args.shards and beside is None:
         raise DeepRankingError("expected --shards, a folder or URL for what the workers write, found none")
@@ -58,7 +66,7 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
 
     def update(index: "Index") -> "Report":
         index.check_model(embedder.fingerprint, embedder.dimension)
-        return update_on_cluster(
+        report = update_on_cluster(
             index,
             folder,
             make_embedder,
@@ -66,8 +74,9 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
             shards,
             args.ray_workers,
             SHARD_SIZE if args.shard_size is None else args.shard_size,
-            others.append,
+            skip,
             args.quiet,
         )
+        return told(report, found)
 
-    return embedder, update, others
+    return embedder, update

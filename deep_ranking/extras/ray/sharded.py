@@ -110,9 +110,9 @@ class ShardedStore(Store):
             self._ray.kill(actor)
         self._actors = []
 
-    def version(self) -> int:
-        """Return the number of changes made so far, of all shards."""
-        return sum(self.ask("store", "version"))
+    def version(self) -> str:
+        """Return the marks of all shards."""
+        return " ".join(self.ask("store", "version"))
 
     def snapshot(self) -> "ShardedSnapshot":
         """Return what a search sees: whatever is in each shard when it comes."""
@@ -131,7 +131,7 @@ class ShardedStore(Store):
         versions, images, matrices = zip(*self.ask("contents"), strict=True)
         every = list(chain(*images))
         order = sorted(range(len(every)), key=lambda row: path_key(every[row].path))
-        return Contents(sum(versions), [every[row] for row in order], np.concatenate(matrices)[order])
+        return Contents(" ".join(versions), [every[row] for row in order], np.concatenate(matrices)[order])
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return those of the content hashes that have a vector."""

@@ -12,7 +12,7 @@ from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.files import as_text
 from deep_ranking.images.find import find_images
 from deep_ranking.search.image import CONTAINERS, is_named_as_image
-from deep_ranking.search.update import label_of
+from deep_ranking.search.labels import label_of
 
 _BYTES = ("bytes", "image")
 _TAR_END = 1024  # bytes of 0 that a tar file ends with

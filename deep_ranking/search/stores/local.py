@@ -5,7 +5,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,16 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import path_key, take_room
 from deep_ranking.search.cache import Caches
 from deep_ranking.search.image import Image
-from deep_ranking.search.store import Contents, IndexExistsError, Store
-from deep_ranking.sqlite import check_there, connect, has_schema, place_on_disk, readable_errors
+from deep_ranking.search.store import Contents, IndexExistsError, Store, new_mark
+from deep_ranking.sqlite import (
+    StoreError,
+    check_there,
+    connect,
+    connect_to_read,
+    has_schema,
+    place_on_disk,
+    readable_errors,
+)
 
 FILE_NAME = "store.sqlite"
 SCHEMA = 1
@@ -25,13 +33,16 @@ MAPPED_BYTES = 128 << 20
 """A larger matrix is mapped. A smaller one is read: in huge pages a product takes a quarter less time, which
 is lost once the matrix is so large that the memory, not the page table, sets the pace."""
 
-_BEGIN_ANEW = "delete the folder and index again"
+_BEGIN_ANEW = (  # a log is of the very file that it was written for; ratings are in other files of the folder
+    f"delete {FILE_NAME} with any {FILE_NAME}-* beside it, then put it back from a backup or index again"
+)
 _BLOCK = 4096
 
 _METADATA = {
     "version": re.compile("[0-9]{1,18}"),
     "dimension": re.compile("[1-9][0-9]{0,8}"),  # SQLite holds no larger vector
     "identity": re.compile("[0-9a-f]{8}"),
+    "state": re.compile("[0-9a-f]{16}"),
     "fingerprint": re.compile(".*", re.DOTALL),
 }
 """What every index has, and how it is written."""
@@ -62,20 +73,22 @@ class LocalStore(Store):
             raise self.missing(folder, f"no {FILE_NAME} in it")
         self._lock = threading.RLock()
         with readable_errors(self.path, _BEGIN_ANEW):
-            self._database = connect(self.path)
-            self._place = place_on_disk(self.path)
+            self._open()
             schema = self._database.execute("PRAGMA user_version").fetchone()[0]
             if schema != SCHEMA:
                 self._database.close()
                 found = "an unfinished one" if schema == 0 else f"layout {schema}"
                 raise DeepRankingError(
-                    f"{self.path}: expected an index of layout {SCHEMA}, found {found}; "
-                    "delete the folder and index again"
+                    f"{self.path}: expected an index of layout {SCHEMA}, found {found}; {_BEGIN_ANEW}"
                 )
             if not has_schema(self._database, _TABLES):
                 self._database.close()
                 raise self.damaged("its tables are not those of an index")
             self.metadata = dict(self._database.execute("SELECT key, CAST(value AS TEXT) FROM meta"))
+        # An index that was made before there were marks gets one: nothing cached is of it, then.
+        if (mark := self.metadata.setdefault("state", self._unmarked)) is self._unmarked:
+            with suppress(StoreError):  # where it may only be read, the mark is this process's
+                self._rows("INSERT OR IGNORE INTO meta VALUES ('state', ?)", mark)
         for name, kind in _METADATA.items():
             if not kind.fullmatch(self.metadata.get(name, "")):
                 self._database.close()
@@ -99,7 +112,7 @@ class LocalStore(Store):
                 )
             for table in _TABLES:
                 database.execute(table)
-            _put_metadata(database, {**metadata, "version": "0"})
+            _put_metadata(database, {**metadata, "version": "0", "state": new_mark()})
             database.execute(f"PRAGMA user_version = {SCHEMA}")
             database.execute("COMMIT")
         return cls(folder)
@@ -111,9 +124,9 @@ class LocalStore(Store):
         if not path.is_file():
             return False
         try:
-            with closing(connect(path)) as database:
+            with closing(connect_to_read(path)[0]) as database:
                 return bool(database.execute("PRAGMA user_version").fetchone()[0])
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, StoreError):
             return True  # opening it will say what is wrong
 
     @staticmethod
@@ -134,15 +147,30 @@ class LocalStore(Store):
         """Return the error that says what is wrong with the file."""
         return DeepRankingError(f"{self.path}: damaged, {problem}; {_BEGIN_ANEW}")
 
-    def version(self) -> int:
-        """Return the number of changes made so far; equal versions mean equal content."""
-        found = self._rows("SELECT CAST(value AS TEXT) FROM meta WHERE key = 'version'")
-        version = found[0][0] if found else ""  # damage may hide what was there when it was opened
-        if not _METADATA["version"].fullmatch(version):
-            raise self.damaged(f"version is {version!r:.40}")
-        return int(version)
+    def version(self) -> str:
+        """Return the number of changes made so far, and the random mark of the last one."""
+        self._follow()
+        query = "SELECT key, CAST(value AS TEXT) FROM meta WHERE key IN ('version', 'state')"
+        found = {"version": "", "state": self._unmarked, **dict(self._rows(query))}
+        for name, value in found.items():  # damage may hide what was there when it was opened
+            if not _METADATA[name].fullmatch(value):
+                raise self.damaged(f"{name} is {value!r:.40}")
+        return f"{found['version']}-{found['state']}"
 
-    def caches(self, version: int) -> Caches:
+    def _open(self) -> None:
+        self._database, self._read_only = connect_to_read(self.path)
+        self._place = place_on_disk(self.path, unchanged=self._read_only)
+        self._unmarked = new_mark()
+
+    def _follow(self) -> None:
+        """Open a file that may only be read anew if it was changed, which SQLite was told not to expect."""
+        with self._lock, readable_errors(self.path, _BEGIN_ANEW):
+            changed = self._read_only and self._place != place_on_disk(self.path, unchanged=True)
+            if changed and not self._database.in_transaction:
+                self._database.close()
+                self._open()
+
+    def caches(self, version: str) -> Caches:
         """Return the folder of what is made of the store's rows, at a version."""
         return Caches(self.path.parent / "cache", self.metadata["identity"], version)
 
@@ -198,8 +226,9 @@ class LocalStore(Store):
                 ((path_key(i.path), i.hash, i.size, i.mtime, path_key(i.label)) for i in images),
             ).rowcount
             _put_metadata(database, metadata or {})
-            if removed > 0 or put > 0:
+            if removed > 0 or put > 0 or vectors:
                 database.execute("UPDATE meta SET value = value + 1 WHERE key = 'version'")
+                _put_metadata(database, {"state": new_mark()})
         self.metadata.update(metadata or {})
         return max(0, removed)
 
@@ -210,11 +239,14 @@ class LocalStore(Store):
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        self._follow()
         with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             self._database.execute(begin)
             try:
                 check_there(self.path, self._place)
                 yield self._database
+                if self._read_only:  # where nothing locks it, it may have been changed under the reader
+                    check_there(self.path, self._place)
             except BaseException:
                 self._database.execute("ROLLBACK")
                 raise

@@ -1,21 +1,20 @@
 """The images of the index, as lists, thumbnails and originals; and others, uploaded to search by."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from PIL import Image
 
-from deep_ranking.images.decode import FORMATS, ImageError, read_size
+from deep_ranking.images.decode import ImageError, read_size
+from deep_ranking.images.forms import media_type
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
-from deep_ranking.web.site import At, Site, row_of
-from deep_ranking.web.thumbnails import MEDIA_TYPE, SIZES, make_thumbnail, read_indexed
-from deep_ranking.web.uploads import Upload, examine, receive_file
+from deep_ranking.web.site import At, ImageEmbedder, Site, row_of
+from deep_ranking.web.thumbnails import MEDIA_TYPE, SIZES, decoding, make_thumbnail, read_indexed
+from deep_ranking.web.uploads import Upload, client_of, examine, receive_file
 
 router, uploads = APIRouter(tags=["images"]), APIRouter(tags=["uploads"])
 
@@ -90,7 +89,7 @@ async def original(site: At, number: ImageId, if_none_match: IfNoneMatch = None)
     row, headers = row_of(gallery, number), _lasting(f'"{number}"')
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    data, kind = await site.workers("decode", _read, gallery, row)
+    data, kind = await site.workers("original", _read, gallery, row)
     return Response(data, media_type=kind, headers=headers)
 
 
@@ -104,11 +103,12 @@ async def upload(site: At, request: Request) -> schema.Uploaded:
     if row is not None:
         vector = gallery.snapshot.matrix[row].copy()
     elif site.embedder is not None:
-        vector = await site.workers("embed", site.embedder.embed_image, data)
+        vector = await site.workers("embed", _embed, site.embedder, data)
     else:
         detail = "No model is loaded, so only images of the index can be searched by; "
         raise Problem(409, f"{detail}start the server with --model FILE.", "no-model")
-    name = site.uploads.add(Upload(vector, width, height, picture))
+    client = client_of(request, site.settings.public is not None)
+    name = site.uploads.add(Upload(vector, width, height, picture), client)
     return schema.Uploaded(upload=name, width=width, height=height)
 
 
@@ -157,16 +157,19 @@ def _make_thumbnail(site: Site, gallery: Gallery, row: int, size: int) -> bytes:
 
 def _read(gallery: Gallery, row: int) -> tuple[bytes, str]:
     data = read_indexed(gallery.folder, gallery.snapshot.images[row])
-    with _readable(Exception), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        kind = image.get_format_mimetype()
-        if kind is None:  # whatever it is, it is no image, so no browser shall take it for a page
-            raise ImageError
-    return data, kind
+    with _readable():  # whatever else it is, no browser shall take it for a page
+        read_size(data)
+        return data, media_type(data[:64])
+
+
+def _embed(embedder: ImageEmbedder, data: bytes) -> np.ndarray:
+    with decoding(data):
+        return embedder.embed_image(data)
 
 
 @contextmanager
-def _readable(errors: type[Exception] = ImageError) -> Iterator[None]:
+def _readable() -> Iterator[None]:
     try:
         yield
-    except errors:
+    except ImageError:
         raise Problem(404, "The image's file cannot be decoded; index the folder again.") from None

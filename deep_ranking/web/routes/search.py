@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from deep_ranking.search import Hit
 from deep_ranking.search.exact import distances
+from deep_ranking.search.measure import PairDistances
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery, shown
 from deep_ranking.web.problems import Problem
@@ -29,6 +30,8 @@ async def search(site: At, asked: Annotated[schema.SearchQuery, Query()]) -> sch
         raise Problem(422, "Search by exactly one of image=NUMBER, upload=NAME and path=PATH.")
     query = _query(site, gallery, asked.image, asked.upload, asked.path)
     labels = known_labels(gallery, asked.label)
+    if not asked.exact:
+        await site.workers("clusters", gallery.build)
     return await site.workers("search", _results, site, gallery, query, asked, labels)
 
 
@@ -37,13 +40,14 @@ async def compare(site: At, a: ImageOrUpload, b: ImageOrUpload) -> schema.Compar
     """Tell how near two images are, and how near that is among the pairs of the index."""
     gallery = site.gallery
     one, other = _of_text(site, gallery, a), _of_text(site, gallery, b)
-    return await site.workers("search", _compared, site, gallery, one, other)
+    pairs = await site.workers("pairs", site.pairs, gallery)
+    return await site.workers("search", _compared, site, gallery, one, other, pairs)
 
 
 @router.get("/map")
 async def plane(site: At) -> schema.Map:
     """Tell where each image lies on a plane on which similar images are near each other."""
-    return await site.workers("search", _map, site, site.gallery)
+    return await site.workers("map", _map, site, site.gallery)
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,10 @@ def _results(
     )
 
 
-def _compared(site: Site, gallery: Gallery, one: _Query, other: _Query) -> schema.Comparison:
+def _compared(
+    site: Site, gallery: Gallery, one: _Query, other: _Query, pairs: PairDistances
+) -> schema.Comparison:
     distance = float(distances(one.vector[None], np.arange(1), other.vector)[0])
-    pairs = site.pairs(gallery)
     edges, counts = pairs.histogram()
     return schema.Comparison(
         a=_subject(site, gallery, one),

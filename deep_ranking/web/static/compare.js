@@ -19,7 +19,7 @@ function read() {
 }
 
 function go(changed) {
-  history.pushState(null, "", address("/compare", { ...read(), ...changed }));
+  history.pushState(null, "", address("compare", { ...read(), ...changed }));
   return show();
 }
 
@@ -51,8 +51,8 @@ async function slot(side, wanted, why) {
     well.append(uploadedPicture(wanted.slice("upload:".length)));
     about.append(make("strong", {}, "Your picture"), "kept in memory only, for a while");
   } else if (wanted) {
-    const image = await ask(`/api/images/${encodeURIComponent(wanted)}`);
-    well.append(make("a", { href: address("/", { image: image.id }), title: "Search by it" }, picture(image, "(min-width: 900px) 416px, 50vw", title(image))));
+    const image = await ask(`api/images/${encodeURIComponent(wanted)}`);
+    well.append(make("a", { href: address("./", { image: image.id }), title: "Search by it" }, picture(image, "(min-width: 900px) 416px, 50vw", title(image))));
     about.append(make("strong", {}, image.label ?? "Image"), image.path);
   } else {
     well.textContent = why ? "Choose an image of the index" : "Drop or paste a picture, or choose one";
@@ -91,7 +91,7 @@ async function take(side, file) {
 
 /** Show the distance, and where it lies among those of the index. */
 async function verdict(state) {
-  const { distance, closer_than: share, histogram: spread } = await ask(address("/api/compare", state));
+  const { distance, closer_than: share, histogram: spread } = await ask(address("api/compare", state));
   at("distance").textContent = spoken(distance);
   const sampled = `${count(spread.pairs)} pairs of images in the index`;
   at("standing").replaceChildren("Closer than ", make("strong", {}, percent(share)), " of pairs.");

@@ -22,7 +22,7 @@ async function start() {
       return emptyIndex();
     }
     at("method").textContent = "Laying out the map…";
-    open(await ask("/api/map"));
+    open(await ask("api/map"));
   } catch (error) {
     at("atlas").hidden = at("in-view").hidden = true;
     problem(error, () => location.reload());
@@ -35,7 +35,7 @@ function open({ method, labels, ...map }) {
   const view = new View(4 * Math.sqrt(points.size + 1), () => changed());
   const atlas = new Atlas(canvas, points, view, labels);
   const tip = tipFor(atlas);
-  const wall = new Wall(at("in-view-wall"), (image, _, sizes) => card(image, sizes, address("/", { image: image.id })));
+  const wall = new Wall(at("in-view-wall"), (image, _, sizes) => card(image, sizes, address("./", { image: image.id })));
   let keyed = false; // the map is moved by keys: the image in the middle is meant
   let settled;
 
@@ -60,7 +60,7 @@ function open({ method, labels, ...map }) {
   function list() {
     const ids = [];
     atlas.inView((i) => ids.push(points.ids[i]));
-    const load = async (offset, limit) => (await ask(address("/api/images", { id: ids.slice(offset, offset + limit), limit }))).items;
+    const load = async (offset, limit) => (await ask(address("api/images", { id: ids.slice(offset, offset + limit), limit }))).items;
     wall.show(ids.length, load, [], problem);
   }
 
@@ -83,7 +83,7 @@ function open({ method, labels, ...map }) {
     const i = pointed(left, top);
     if (i < 0) return tip.hide();
     if (touch) tip.show(i, left, top, true, true);
-    else location.assign(address("/", { image: points.ids[i] }));
+    else location.assign(address("./", { image: points.ids[i] }));
   }, hover);
   canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && !keyed && tip.hide());
   canvas.addEventListener("pointerdown", () => byKeys(false));
@@ -105,7 +105,7 @@ function open({ method, labels, ...map }) {
       ArrowLeft: () => view.pan(step, 0), ArrowRight: () => view.pan(-step, 0),
       ArrowUp: () => view.pan(0, step), ArrowDown: () => view.pan(0, -step),
       "+": () => zoom(1.6), "=": () => zoom(1.6), "-": () => zoom(1 / 1.6), 0: whole, Home: whole, Escape: () => byKeys(false),
-      Enter: () => location.assign(address("/", { image: points.ids[points.nearest(view.x, view.y)] })),
+      Enter: () => location.assign(address("./", { image: points.ids[points.nearest(view.x, view.y)] })),
     }[event.key];
     if (!act) return;
     event.preventDefault();

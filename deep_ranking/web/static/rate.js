@@ -18,7 +18,7 @@ let busy = false; // an answer is being written: keys that come meanwhile are no
 /** The question `skip` places on, its pictures fetched ahead; null when there is none. */
 async function fetchQuestion(skip) {
   try {
-    const found = await ask(address("/api/ratings/question", { rater, skip }));
+    const found = await ask(address("api/ratings/question", { rater, skip }));
     for (const image of [found.query, found.a, found.b]) new Image().src = thumbnail(image.id, 640);
     return found;
   } catch (error) {
@@ -52,12 +52,12 @@ function progress(answered, remaining) {
 
 async function finished() {
   notice("All questions are answered", "Thank you. What several raters agree on can be trained on: `deep-ranking ratings export` writes it as a triplet file, or download it below.");
-  const { raters } = await ask("/api/ratings/summary");
+  const { raters } = await ask("api/ratings/summary");
   progress(raters.find((other) => other.rater === rater)?.ratings ?? 0, 0);
 }
 
 async function summary() {
-  const { triplets, raters } = await ask("/api/ratings/summary");
+  const { triplets, raters } = await ask("api/ratings/summary");
   at("export").hidden = !triplets.unanimous;
   at("summary").textContent = !triplets.rated ? "" : `${counted(raters.length, "rater")}, ${counted(triplets.rated, "triplet")}: ${count(triplets.unanimous)} unanimous, ${count(triplets.disputed)} disputed`;
 }
@@ -88,7 +88,7 @@ async function answer(given) {
   const { query, a, b } = question;
   for (const button of document.querySelectorAll("[data-answer]")) button.classList.toggle("given", button.dataset.answer === given);
   try {
-    const { answered } = await send("/api/ratings", { rater, query: query.id, a: a.id, b: b.id, answer: given });
+    const { answered } = await send("api/ratings", { rater, query: query.id, a: a.id, b: b.id, answer: given });
     noNotice();
     const following = await (next ?? fetchQuestion(0));
     show(following && { ...following, answered, remaining: question.remaining === null ? null : Math.max(question.remaining - 1, 0) });
@@ -107,7 +107,7 @@ async function undo() {
   if (busy || at("undo").disabled) return;
   busy = true;
   try {
-    const taken = await ask(address("/api/ratings/last", { rater }), { method: "DELETE" });
+    const taken = await ask(address("api/ratings/last", { rater }), { method: "DELETE" });
     noNotice();
     const remaining = question ? question.remaining : 0;
     show({ ...taken, remaining: remaining === null ? null : remaining + 1 }, taken.answer);

@@ -63,7 +63,7 @@ async function show() {
     if (error.name === "AbortError") return;
     clear();
     if (error.status === 404 && state.upload) forgotten();
-    else problem(error, show, make("a", { class: "button", href: "/" }, "All images"));
+    else problem(error, show, make("a", { class: "button", href: "./" }, "All images"));
   }
 }
 
@@ -91,7 +91,7 @@ function forgotten() {
 
 /** Without a query: the images of the index. */
 async function browse(state, about) {
-  const path = (offset, limit) => address("/api/images", { label: state.label, offset, limit });
+  const path = (offset, limit) => address("api/images", { label: state.label, offset, limit });
   const first = await ask(path(0, 60), { signal: running.signal });
   query = null;
   clear();
@@ -104,7 +104,7 @@ async function browse(state, about) {
 
 /** With a query: the images like it. */
 async function search(state, about) {
-  const where = address("/api/search", { ...state, exact: state.exact || !about.approximate, bottom: state.bottom || null });
+  const where = address("api/search", { ...state, exact: state.exact || !about.approximate, bottom: state.bottom || null });
   const found = answers.get(where) ?? (await ask(where, { signal: running.signal }));
   answers.set(where, found);
   if (answers.size > 50) answers.delete(answers.keys().next().value);
@@ -149,7 +149,7 @@ async function searchBy(file) {
 addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
   if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-  if (link.origin !== location.origin || link.pathname !== "/" || link.getAttribute("href").startsWith("#")) return;
+  if (link.origin !== location.origin || link.pathname !== new URL("./", location.href).pathname || link.getAttribute("href").startsWith("#")) return;
   event.preventDefault();
   go(link.getAttribute("href"));
 });

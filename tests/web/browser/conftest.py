@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from proxies import free_port
 from waiting import PATIENCE
 
 from deep_ranking.cli import main
@@ -20,16 +21,22 @@ sync_api.expect.set_options(
     timeout=1000 * PATIENCE
 )  # for machines that are busy; nothing waits longer than it must
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP images.example 127.0.0.1",
+]
 
 
 @dataclass(frozen=True)
 class Served:
-    """What is served, and where."""
+    """What is served, and where: directly, and where a proxy is to show it."""
 
     address: str
     dataset: Path
     index: Path
+    public: str
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +53,12 @@ def served(tmp_path_factory) -> Iterator[Served]:
         ["index", "--index", index, "--images", dataset, "--model", model],
     ):
         assert main([*map(str, command), "--quiet"]) == 0
-    log = folder / "log"
+    log, public = folder / "log", f"https://images.example:{free_port()}/similar"
+    serve = ["serve", "--index", str(index), "--port", "0", "--public_url", public]
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", "deep_ranking", "serve", "--index", str(index), "--port", "0"],
+            [sys.executable, "-m", "deep_ranking", *serve],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -62,7 +70,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
             assert server.stdout is not None
             line = server.stdout.readline()
             assert " at http://" in line, (line, log.read_text())
-            yield Served(line.split(" at ")[1].split()[0].rstrip("/"), dataset, index)
+            yield Served(line.split(" at ")[1].split()[0].rstrip("/"), dataset, index, public)
         finally:
             server.terminate()
     assert "Traceback" not in log.read_text()

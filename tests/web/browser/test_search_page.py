@@ -5,6 +5,7 @@ import re
 
 from playwright.sync_api import TimeoutError as NotYet
 from playwright.sync_api import expect
+from waiting import wait_until
 
 CARDS = "#wall .card:not(.waiting)"
 
@@ -142,6 +143,23 @@ def test_the_keyboard_goes_through_the_grid(open_page):
         page.wait_for_function(focused, arg=str(expected))  # the grid moves the focus a moment later
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"\?image="))
+
+
+def test_the_keyboard_stays_where_a_picture_comes_late(open_page):
+    """What stands in for it has the focus until then; where the focus is lost, the next key does nothing."""
+    page = open_page(height=500)
+    expect(page.locator(CARDS).first).to_be_visible()
+    held = []
+    page.route("**/api/images?*", lambda route: held.append(route))
+    page.locator(CARDS).first.locator("a").first.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".card.waiting[aria-posinset='80']")).to_be_focused()
+    wait_until(lambda: page.wait_for_timeout(10) or held, "the page is asked for")
+    for route in held:
+        route.continue_()
+    expect(page.locator(".card:not(.waiting)[aria-posinset='80'] a").first).to_be_focused()
+    page.keyboard.press("Home")
+    expect(page.locator("[aria-posinset='1'] a").first).to_be_focused()
 
 
 def test_going_back_returns_to_the_place_on_the_page(open_page):

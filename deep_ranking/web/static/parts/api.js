@@ -39,7 +39,7 @@ export const send = (path, body) =>
 /** What the server knows of the index; asked once a page. */
 let asked;
 export function index() {
-  asked ??= ask("/api/index").catch((error) => {
+  asked ??= ask("api/index").catch((error) => {
     asked = undefined;
     throw error;
   });

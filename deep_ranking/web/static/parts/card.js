@@ -24,7 +24,7 @@ export function card(image, sizes, href, hit = null, query = null) {
   const other = query?.upload ? `upload:${query.upload}` : query?.image?.id;
   const compare = make(
     "a",
-    { class: "with", href: address("/compare", other === undefined ? { a: image.id } : { a: other, b: image.id }), title: other === undefined ? "Compare with…" : "Compare with the query", "aria-label": `Compare ${name} with ${other === undefined ? "another" : "the query"}` },
+    { class: "with", href: address("compare", other === undefined ? { a: image.id } : { a: other, b: image.id }), title: other === undefined ? "Compare with…" : "Compare with the query", "aria-label": `Compare ${name} with ${other === undefined ? "another" : "the query"}` },
     icon("compare"),
   );
   return [link, compare, caption(image, hit, query)];

@@ -27,7 +27,7 @@ export function draw(tag, attributes = {}, ...children) {
 
 /** A picture from icons.svg, for the eye alone. */
 export function icon(name) {
-  return draw("svg", { class: "icon", "aria-hidden": "true" }, draw("use", { href: `/static/icons.svg#${name}` }));
+  return draw("svg", { class: "icon", "aria-hidden": "true" }, draw("use", { href: `static/icons.svg#${name}` }));
 }
 
 /** Say something to those who listen to the page instead of looking at it. */
@@ -49,8 +49,8 @@ export const count = (number) => number.toLocaleString("en");
 /** "1 image", "2 images". */
 export const counted = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
-/** A distance, to four digits that matter. */
-export const spoken = (distance) => distance.toPrecision(4);
+/** A distance, with the digits that the commands print. */
+export const spoken = (distance) => distance.toFixed(6);
 
 /** The last part of a path. */
 export const fileName = (path) => path.split("/").pop();

@@ -18,7 +18,7 @@ export async function upload(file) {
   say("Sending the picture");
   const form = new FormData();
   form.append("file", file);
-  return ask("/api/uploads", { method: "POST", body: form });
+  return ask("api/uploads", { method: "POST", body: form });
 }
 
 /** What a picture may weigh, as a sentence. */

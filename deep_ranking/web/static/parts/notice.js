@@ -36,5 +36,5 @@ export const noNotice = () => at("notice").replaceChildren();
 export const emptyIndex = () =>
   notice(
     "The index is empty",
-    "Fill it with `deep-ranking index --index DIR --images FOLDER --model FILE`, then load this page again.",
+    "Fill it with `deep-ranking index FOLDER --index DIR`, then load this page again.",
   );

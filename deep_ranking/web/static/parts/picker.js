@@ -32,7 +32,7 @@ async function prepare(dialog) {
 }
 
 async function fill() {
-  const path = (offset, limit) => address("/api/images", { label: at("picker-label").value, offset, limit });
+  const path = (offset, limit) => address("api/images", { label: at("picker-label").value, offset, limit });
   const failed = (error) => {
     at("picker").close();
     problem(error);

@@ -8,7 +8,7 @@ const SIZES = [160, 320, 640];
 export const title = (image) => (image.label ? `${image.label}: ${fileName(image.path)}` : fileName(image.path));
 
 /** The address of an image's thumbnail. */
-export const thumbnail = (id, size) => `/api/images/${id}/thumbnail?size=${size}`;
+export const thumbnail = (id, size) => `api/images/${id}/thumbnail?size=${size}`;
 
 /**
  * A picture of an image of the index.
@@ -31,4 +31,4 @@ export function picture(image, sizes, alt = title(image)) {
 
 /** A picture of an upload, by its name on the server. */
 export const uploadedPicture = (upload) =>
-  make("img", { src: `/api/uploads/${upload}/thumbnail?size=640`, alt: "Your picture", width: 640, height: 640 });
+  make("img", { src: `api/uploads/${upload}/thumbnail?size=640`, alt: "Your picture", width: 640, height: 640 });

@@ -16,7 +16,7 @@ export function read() {
 
 /** The address of a search; what is as usual is left out. */
 export function addressOf({ top, bottom, exact, ...rest }) {
-  return address("/", { ...rest, top: top === DEFAULTS.top ? null : top, bottom: bottom || null, exact: exact || null });
+  return address("./", { ...rest, top: top === DEFAULTS.top ? null : top, bottom: bottom || null, exact: exact || null });
 }
 
 /** The same search by another picture, of which one of `image`, `upload` and `path` is given. */

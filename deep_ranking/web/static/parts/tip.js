@@ -22,12 +22,12 @@ export function tipFor(atlas) {
   async function show(i, left, top, aloud = false, touched = false) {
     wanted = i;
     const id = atlas.points.ids[i];
-    if (!images.has(id)) images.set(id, ask(`/api/images/${id}`).catch(() => null));
+    if (!images.has(id)) images.set(id, ask(`api/images/${id}`).catch(() => null));
     const image = await images.get(id);
     if (wanted !== i || !image) return; // the pointer has moved on
     if (tip.dataset.image !== String(id)) {
       tip.dataset.image = id;
-      tip.href = address("/", { image: id });
+      tip.href = address("./", { image: id });
       const name = fileName(image.path);
       tip.replaceChildren(make("div", { class: "well" }, picture(image, "160px", "")), make("span", { class: "label" }, image.label ?? name), make("span", { class: "muted" }, image.label ? name : ""));
     }

@@ -140,8 +140,10 @@ export class Wall {
         if (!waiting) return;
         const cell = this.cell(position);
         this.move(cell, position);
+        const focused = waiting.contains(document.activeElement);
         waiting.replaceWith(cell);
         this.cells.set(position, cell);
+        if (focused) this.focus(position); // the keyboard goes on from here
       });
     } catch (error) {
       pages.delete(page);

@@ -1,0 +1,165 @@
+"""Image files, arrays and bytes to vectors: what `Model` and `Description` have in common."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from deep_ranking.embedding.given import Images, as_list, is_one
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.images.cache import ImageCache
+from deep_ranking.images.decode import ImageError, Source, read_image
+from deep_ranking.images.loader import load_batches
+from deep_ranking.progress import progress
+
+
+class Embedded(NamedTuple):
+    """The result of embedding a list of images.
+
+    Attributes:
+        vectors: (n, d) float32, a row for each image that could be read, in the list's order.
+        failures: the others, as (path or bytes, error).
+    """
+
+    vectors: np.ndarray
+    failures: list[tuple[Any, ImageError]]
+
+
+class Encoder(ABC):
+    """Decodes and resizes images, batch by batch, and gives them to `embed_pixels`.
+
+    Attributes:
+        fingerprint: a text that is another one wherever the vectors would be; "" where that is not known.
+        cache: keeps the images that `embed` decodes; None: nothing does.
+    """
+
+    fingerprint: str
+    cache: ImageCache | None = None
+
+    @property
+    @abstractmethod
+    def dimension(self) -> int:
+        """Length of an embedding."""
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels that images are resized to."""
+
+    @abstractmethod
+    def embed_pixels(self, images: np.ndarray) -> np.ndarray:
+        """Embed decoded images, (n, height, width, 3) of `size`, RGB 0..255, as (n, d) float32."""
+
+    def encode(self, images: Images, batch_size: int = 32, workers: int | None = None) -> np.ndarray:
+        """Return the vectors of one image or of many, (n, d) float32; of one, n is 1.
+
+        Args:
+            images: a path, a PIL image, an array (height, width, 3) of RGB 0..255 or encoded bytes; or any
+                number of them, also as an array (n, height, width, 3). Images of any size are resized as
+                files are.
+            batch_size: images the network takes at a time.
+            workers: decoding threads; None takes one a core.
+
+        Raises:
+            ImageError: one cannot be read; the message names it.
+            DeepRankingError: something that is no image, or an array that does not hold 0..255.
+
+        Example:
+            >>> from deep_ranking import Model, NetworkSettings, build_network
+            >>> network = build_network(NetworkSettings("simple", image_size=32, embedding_size=8))
+            >>> model = Model(network)
+            >>> black = np.zeros((40, 60, 3), np.uint8)
+            >>> model.encode(black).shape, model.encode([black, black + 255]).shape
+            ((1, 8), (2, 8))
+        """
+        sources = as_list(images)
+        vectors, failures = self._embed(sources, batch_size, workers, quiet=True)
+        if failures:
+            position, error = failures[0]
+            if len(sources) == 1:
+                raise error
+            raise type(error)(f"image {position + 1} of {len(sources)}: {error}") from error
+        return vectors
+
+    def distance(self, a: Images, b: Images) -> Any:
+        """Return the Euclidean distance of two images, 0 to 2 where vectors have unit length.
+
+        Args:
+            a: as `encode` takes them.
+            b: of two lists the first is compared with the first, and so on; one image, with each of a list.
+
+        Returns:
+            A float for two images; else (n,) float32.
+
+        Raises:
+            DeepRankingError: lists of different lengths, or as by `encode`.
+
+        Example:
+            >>> from deep_ranking import Model, NetworkSettings, build_network
+            >>> network = build_network(NetworkSettings("simple", image_size=32, embedding_size=8))
+            >>> black = np.zeros((32, 32, 3), np.uint8)
+            >>> Model(network).distance(black, black), Model(network).distance(black, [black, black])
+            (0.0, array([0., 0.], dtype=float32))
+        """
+        one, two = as_list(a), as_list(b)
+        if len(one) != len(two) and not (is_one(a) or is_one(b)):
+            raise DeepRankingError(
+                f"expected as many images as in the other list, {len(one)}, found {len(two)}"
+            )
+        vectors = self.encode([*one, *two])
+        apart = np.linalg.norm(vectors[: len(one)] - vectors[len(one) :], axis=1)
+        return float(apart[0]) if is_one(a) and is_one(b) else apart
+
+    def embed(
+        self,
+        paths: Sequence[str | os.PathLike[str]] | Sequence[bytes],
+        batch_size: int = 32,
+        workers: int | None = None,
+        quiet: bool = True,
+    ) -> Embedded:
+        """Embed image files; a broken one is listed, not fatal.
+
+        Args:
+            paths: the images, as paths or as encoded bytes.
+            batch_size, workers: as of `encode`.
+            quiet: no progress bar.
+        """
+        vectors, failures = self._embed(paths, batch_size, workers, quiet)
+        return Embedded(vectors, [(os.fspath(paths[i]), error) for i, error in failures])
+
+    def _embed(
+        self, sources: Sequence[Source], batch_size: int, workers: int | None, quiet: bool
+    ) -> tuple[np.ndarray, list[tuple[int, ImageError]]]:
+        """Return the vectors of what can be read, and the positions of the rest with their errors."""
+        vectors = np.empty((len(sources), self.dimension), np.float32)
+        count, failures = 0, []
+        with progress((), "embedding", "images", total=len(sources), quiet=quiet) as bar:
+            for batch in load_batches(sources, self.size, batch_size, workers, self.cache):
+                if len(batch.images):
+                    vectors[count : count + len(batch.images)] = self.embed_pixels(batch.images)
+                    count += len(batch.images)
+                failures += batch.failures
+                bar.update(len(batch.images) + len(batch.failures))
+        return vectors[:count], failures
+
+    def embed_all(self, paths: Sequence[str | os.PathLike[str]], quiet: bool = True) -> np.ndarray:
+        """Embed image files as (n, d) float32, for where none may be missing.
+
+        Raises:
+            DeepRankingError: an image cannot be read; the message names the first.
+        """
+        vectors, failures = self.embed(paths, quiet=quiet)
+        if failures:
+            others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+            raise DeepRankingError(f"{failures[0][1]}{others}; mend or remove it")
+        return vectors
+
+    def embed_image(self, image: str | os.PathLike[str] | bytes) -> np.ndarray:
+        """Embed one image, a path or its encoded bytes, as (d,) float32.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        return self.embed_pixels(read_image(image, self.size)[None])[0]

@@ -1,0 +1,123 @@
+"""Images of more than 8 bits a sample, whose range no reader knows: whole numbers, floats, negatives."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from deep_ranking.images.forms import notice
+
+FEWEST_LEVELS = 32
+"""Of 256; an image that would have fewer is scaled by the range of its own values."""
+
+_BLOCK = 1 << 22  # values at a time
+_TOPS = (255, 1023, 4095, 16383, 65535)
+_SMALLEST, _LARGEST = (340, 280), (341, 281)  # SMinSampleValue, MinSampleValue, and the largest (TIFF 6.0)
+
+
+def scale_grey(image: Image.Image, tags: Any) -> Image.Image:
+    """Scale grey of more than 8 bits to 0..255.
+
+    Whole numbers fill the fewest of 8, 10, 12, 14 and 16 bits that hold them, or those that the file says;
+    floats 0..1, 0..255, or as whole numbers. Where that would leave fewer than `FEWEST_LEVELS` (temperatures
+    in kelvin, say), or does not hold the values (Hounsfield units), their own range is taken, or the one that
+    a TIFF file declares. What is no number is the lowest. A TIFF whose zero is white is turned.
+
+    Args:
+        image: of mode I;16 and its kin, I or F.
+        tags: of a TIFF file, by number; empty for others.
+
+    Returns:
+        an image of mode L.
+    """
+    values = np.asarray(image)
+    if values.dtype == np.int32 and tags.get(258) == (32,) and tags.get(339, (1,))[0] == 1:
+        values = values.view(np.uint32)  # as Pillow has no such mode
+    low, high = _extent(values)
+    bottom, top = _range(values.dtype, low, high, tags)
+    scaled = np.empty(values.shape, np.uint8)
+    factor = 255 / (top - bottom)
+    for rows in _blocks(values):
+        part = np.nan_to_num(values[rows].astype(np.float64), nan=low, posinf=high, neginf=low)
+        part -= bottom
+        part *= factor
+        np.clip(np.rint(part, out=part), 0, 255, out=part)
+        scaled[rows] = part
+    if tags.get(262) == 0:  # WhiteIsZero, which Pillow turns for 8 bits alone
+        np.subtract(255, scaled, out=scaled)
+    return Image.fromarray(scaled)
+
+
+def _blocks(values: np.ndarray) -> Iterator[slice]:
+    rows = max(1, _BLOCK // max(1, values.shape[1]))
+    return (slice(first, first + rows) for first in range(0, len(values), rows))
+
+
+def _extent(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.inf, -np.inf
+    for rows in _blocks(values):
+        part = values[rows]
+        if part.dtype.kind == "f":
+            part = part[np.isfinite(part)]
+        if part.size:
+            low, high = min(low, float(part.min())), max(high, float(part.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _range(kind: np.dtype, low: float, high: float, tags: Any) -> tuple[float, float]:
+    smallest, largest = _declared(tags, _SMALLEST), _declared(tags, _LARGEST)
+    if (
+        smallest is not None
+        and largest is not None
+        and smallest <= low <= high <= largest
+        and (high - low) * 255 >= FEWEST_LEVELS * (largest - smallest) > 0
+    ):
+        return smallest, largest
+    if kind.kind == "f" and low >= 0 and high <= 1:
+        top: float = 1
+    else:
+        most = tags.get(258, (16,))[0]  # 12 bits stay 12, however dark
+        tops = [2**most - 1] if 8 < most < 16 else _TOPS
+        top = next((top for top in tops if high <= top), 0)
+    if low == high or (low >= 0 and top and (high - low) * 255 >= FEWEST_LEVELS * top):
+        if top not in (1, 255, 65535):
+            notice("grey of more than 8 bits, scaled by the bits that its values take")
+        return 0, top or max(high, 1)
+    notice("grey of more than 8 bits, scaled by the range of its own values")
+    return low, high
+
+
+def _declared(tags: Any, names: tuple[int, int]) -> float | None:
+    found = next((tags[name] for name in names if name in tags), None)
+    return found if found is None else float(found[0] if isinstance(found, tuple) else found)
+
+
+def read_planes(image: Image.Image) -> Image.Image | None:
+    """Read an uncompressed TIFF of 16 bits a sample, plane after plane, which Pillow scrambles.
+
+    Returns:
+        the image in 8 bits, not yet turned upright; None: it is of another kind.
+
+    Raises:
+        ValueError: it is of that kind, and not stored as most are.
+    """
+    tags: Any = getattr(image, "tag_v2", {})
+    bits = tags.get(258, ())
+    if tags.get(284) != 2 or tags.get(259, 1) != 1 or max(bits, default=8) <= 8 or len(bits) < 2:
+        return None
+    offsets, counts = tags.get(273), tags.get(279)
+    signs, modes = set(tags.get(339, (1,))), {2: {3: "RGB", 4: "RGBA"}, 5: {4: "CMYK"}, 1: {2: "LA"}}
+    mode = modes.get(tags.get(262, 0), {}).get(len(bits))
+    if set(bits) != {16} or not offsets or not counts or signs != {1} or mode is None:
+        raise ValueError(
+            "planes of more than 8 bits, stored as no reader here takes them; save them interleaved"
+        )
+    order = ">" if tags.prefix == b"MM" else "<"
+    data = []
+    for offset, count in zip(offsets, counts, strict=True):
+        image.fp.seek(offset)  # type: ignore[attr-defined]
+        data.append(image.fp.read(count))  # type: ignore[attr-defined]
+    shape = len(bits), tags[257], tags[256]
+    planes = np.frombuffer(b"".join(data), f"{order}u2").reshape(shape)
+    return Image.merge(mode, [Image.fromarray((plane >> 8).astype(np.uint8)) for plane in planes])

@@ -1,0 +1,115 @@
+"""What cannot be is said at once, long before Keras has taken its seconds."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deep_ranking.cli import COMMANDS
+
+SECONDS = 0.3
+"""Of a processor, at most; a person takes that for at once."""
+
+REFUSED = {  # by what is wrong, and for each command: 1 failed, 2 usage
+    "no such folder": [
+        "index none",
+        "index --images none",
+        "search none a.png",
+        "search --index none --image a.png",
+        "duplicates none",
+        "serve none",
+        "ratings export none",
+        "evaluate none",
+        "evaluate --gallery none --queries none",
+        "report --train none --test photos",
+        "sample none",
+        "train --dataset none --mining hard",
+        "features --dataset none --feature color --output x.npz",
+    ],
+    "no such file": [
+        "search photos none.png",
+        "similarity a.png none.png",
+        "similarity a.png a.png --model none.h5",
+        "index photos --model none.h5",
+        "duplicates photos --weights none.h5",
+        "evaluate photos --triplets none.txt",
+        "train --triplets none.txt",
+        "train --weights none.h5",
+        "blend --triplets none.txt",
+        "golden --triplets none.txt --features a=b.npz",
+        "export --format onnx --output x.onnx",
+        "prepare tiny-imagenet --output t --archive none.zip",
+    ],
+    "no model": [
+        "index photos --model text.h5",
+        "index photos --model image.keras",
+        "search photos a.png --model image.h5",
+        "serve photos --model text.h5",
+        "similarity a.png a.png --model text.h5",
+        "similarity a.png a.png --model weights.h5",
+        "evaluate photos --model image.h5",
+        "report --train photos --test photos --model text.h5",
+        "export --format onnx --output x.onnx --model image.h5",
+        "blend --weights text.h5",
+    ],
+    "no image": ["similarity a.png text.png", "search photos text.png"],
+    "no such flag": [f"{name} --nosuch" for name in COMMANDS],
+}
+WORDS = {
+    "no such folder": ("none: expected", "found no"),
+    "no such file": (": ", " no"),
+    "no model": ("h5", "keras", "found"),
+    "no image": ("text.png: cannot be read as an image",),
+    "no such flag": ("--nosuch: no such flag",),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with an image, in a folder and outside of it, and with what is none."""
+    h5py = pytest.importorskip("h5py")
+    root = tmp_path_factory.mktemp("refusals")
+    (root / "photos").mkdir()
+    for name in ("a.png", "photos/a.png"):
+        Image.fromarray(np.full((20, 30, 3), 99, np.uint8)).save(root / name)
+    for name in ("text.h5", "text.png"):
+        (root / name).write_text("neither a model nor an image\n")
+    for name in ("image.h5", "image.keras"):
+        (root / name).write_bytes((root / "a.png").read_bytes())
+    with h5py.File(root / "weights.h5", "w") as file:  # of a backbone, as Keras 2 wrote them
+        file.attrs["layer_names"] = [b"conv"]
+        file["conv/kernel"] = np.zeros((3, 3, 3, 8), np.float32)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("wrong", "typed"), [(wrong, typed) for wrong, lines in REFUSED.items() for typed in lines]
+)
+def test_it_is_refused_at_once_in_one_line(folder, wrong, typed):
+    environment = {name: value for name, value in os.environ.items() if name != "DEEP_RANKING_WEIGHTS"}
+    for _ in range(3):  # a busy machine may sweep the caches of one
+        error, status, seconds = processor_time(typed.split(), folder, environment)
+        assert status == (2 if wrong == "no such flag" else 1), error
+        assert error.startswith(f"deep-ranking {typed.split()[0]}: error: ")
+        assert error.count("\n") == 1
+        assert any(word in error for word in WORDS[wrong]), error
+        if seconds <= SECONDS:
+            break
+    assert seconds <= SECONDS
+    assert not (folder / "photos.index").exists()
+
+
+def processor_time(arguments, folder, environment) -> tuple[str, int, float]:
+    """Run a command in a process that is started afresh; what it said, its exit status, and its seconds."""
+    command = [sys.executable, "-m", "deep_ranking", *arguments]
+    environment = {**environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        error = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return error, process.returncode, used.ru_utime + used.ru_stime
