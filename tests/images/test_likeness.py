@@ -1,4 +1,4 @@
-"""Copies told by their pixels: hashes against a slow transform, orientations, and drawn pictures."""
+"""Copies told by their pixels: hashes against a slow transform, orientations, drawn pictures."""
 
 import hashlib
 
@@ -144,7 +144,9 @@ def test_what_shows_too_little_is_no_copy(likeness):
         flags.append(Image.new("RGB", (90, 60)))
         for number, colour in enumerate(colours):
             flags[-1].paste(colour, (30 * number, 0, 30 * number + 30, 60))
-    made = likeness(*flags, Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64)), photo(0, (20, 20)))
+    made = likeness(
+        *flags, Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64)), photo(0).resize((30, 30))
+    )
     assert not made.found["clear"].any()
     assert list(made.near()) == []
     assert made.fit(0, 2) is None
