@@ -297,6 +297,9 @@ def import_keras(*more: str) -> None:
         os.dup2(nowhere, 2)
         for name in ("keras", *more):
             importlib.import_module(name)
+        # What a keras.json of the user's says is for other work; see `network.own_conventions`.
+        sys.modules["keras"].config.set_image_data_format("channels_last")
+        sys.modules["keras"].config.set_floatx("float32")
     except (ImportError, ValueError) as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         raise DeepRankingError(
