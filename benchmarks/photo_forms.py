@@ -260,7 +260,7 @@ def raw(pixels: np.ndarray) -> bytes:
     small = np.asarray(Image.fromarray(pixels).resize((160, 120)))
     tags = {256: ("I", [160]), 257: ("I", [120]), 258: ("H", [8, 8, 8]), 259: ("H", [1]), 262: ("H", [2])}
     tags |= {274: ("H", [6]), 277: ("H", [3]), 278: ("I", [120]), 50706: ("B", [1, 4, 0, 0])}
-    large = np.asarray(Image.fromarray(pixels).resize((2 * pixels.shape[1], 2 * pixels.shape[0])))
+    large = np.asarray(Image.fromarray(pixels).resize((4 * pixels.shape[1], 4 * pixels.shape[0])))
     preview = file(np.ascontiguousarray(np.rot90(large)), "JPEG", quality=95)
     return tiff(tags, [small.tobytes(), preview])
 
@@ -329,7 +329,7 @@ COLOURS: dict[str, tuple[Form, float]] = {
         ),
         0.06,
     ),
-    "raw, with a preview": (raw, 0.06),
+    "raw, with a preview": (raw, 0.12),
     "HEIC": (lambda p: heif(p), 0.12),
     "JPEG XL": (lambda p: jxl(p), 0.12),
 }
@@ -382,7 +382,7 @@ def photographs(data: Path, count: int) -> list[np.ndarray]:
     return [np.asarray(photo) for photo in photos]
 
 
-def measure(photos: list[np.ndarray], outcome: Outcome) -> None:
+def measure(photos: list[np.ndarray], outcome: Outcome, only: str = "") -> None:
     import deep_ranking as dr
 
     model = dr.load()
@@ -395,6 +395,8 @@ def measure(photos: list[np.ndarray], outcome: Outcome) -> None:
         apart = np.linalg.norm(base[:, None] - base[None], axis=-1)
         usual = float(np.median(apart[np.triu_indices(len(base), 1)]))
         for name, (form, goal) in forms.items():
+            if only not in name:
+                continue
             try:
                 moved = np.linalg.norm(embed([form(photo) for photo in photos]) - base, axis=1)
             except Exception as error:
@@ -410,8 +412,9 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data/human-triplets-development.zip"))
+    parser.add_argument("--form", help="only the forms whose name holds this")
     parser.add_argument("--quick", action="store_true", help="6 photos instead of 24")
     args = parser.parse_args()
     outcome = Outcome("photo_forms")
-    measure(photographs(args.data, 6 if args.quick else 24), outcome)
+    measure(photographs(args.data, 6 if args.quick else 24), outcome, args.form or "")
     outcome.show()

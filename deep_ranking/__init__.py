@@ -17,7 +17,9 @@ _NAMES = names_by_module(
         "embedding.model": "load Model",
         "embedding.engines": "make_engine resolve:resolve_engine has_accelerator",
         # description: what embeds where there is no model
-        "description.description": "Description embedder_of",
+        "description.description": "Description embedder_of split:split_reading",
+        "description.components": "LOOKS Map:DescriptionMap Prior:DescriptionPrior save_prior",
+        "description.reader": "open_reader",
         # triplets: who is compared with whom
         "triplets.file": (
             "Triplet TripletFileError read_triplets write_triplets write_blocks:write_triplet_blocks"
@@ -33,6 +35,7 @@ _NAMES = names_by_module(
         "images.decode": "read_image ImageError",
         "images.loader": "load_batches:load_image_batches",
         "images.cache": "ImageCache",
+        "images.likeness": "Likeness",
         "images.augment": "Augmentation PRESETS:AUGMENTATIONS ImageDataGenerator",
         "images.batches": "TripletBatches LabelledBatches BatchStream",
         # network: image -> vector
@@ -64,7 +67,8 @@ _NAMES = names_by_module(
         "search.query": "Embedder",
         "search.stores.registry": "register_store",
         "search.image": "Image:IndexedImage",
-        "search.duplicates": "Group find_duplicates",
+        "search.duplicates": "find_duplicates",
+        "search.groups": "Group",
         "web.gallery": "image_id:page_image_id",
         # evaluation
         "evaluation.metrics": (

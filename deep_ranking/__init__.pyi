@@ -9,6 +9,12 @@ from deep_ranking.embedding.engines import resolve as resolve_engine
 from deep_ranking.embedding.engines import has_accelerator as has_accelerator
 from deep_ranking.description.description import Description as Description
 from deep_ranking.description.description import embedder_of as embedder_of
+from deep_ranking.description.description import split as split_reading
+from deep_ranking.description.components import LOOKS as LOOKS
+from deep_ranking.description.components import Map as DescriptionMap
+from deep_ranking.description.components import Prior as DescriptionPrior
+from deep_ranking.description.components import save_prior as save_prior
+from deep_ranking.description.reader import open_reader as open_reader
 from deep_ranking.triplets.file import Triplet as Triplet
 from deep_ranking.triplets.file import TripletFileError as TripletFileError
 from deep_ranking.triplets.file import read_triplets as read_triplets
@@ -35,6 +41,7 @@ from deep_ranking.images.decode import read_image as read_image
 from deep_ranking.images.decode import ImageError as ImageError
 from deep_ranking.images.loader import load_batches as load_image_batches
 from deep_ranking.images.cache import ImageCache as ImageCache
+from deep_ranking.images.likeness import Likeness as Likeness
 from deep_ranking.images.augment import Augmentation as Augmentation
 from deep_ranking.images.augment import PRESETS as AUGMENTATIONS
 from deep_ranking.images.augment import ImageDataGenerator as ImageDataGenerator
@@ -89,8 +96,8 @@ from deep_ranking.search.store import Store as Store
 from deep_ranking.search.query import Embedder as Embedder
 from deep_ranking.search.stores.registry import register_store as register_store
 from deep_ranking.search.image import Image as IndexedImage
-from deep_ranking.search.duplicates import Group as Group
 from deep_ranking.search.duplicates import find_duplicates as find_duplicates
+from deep_ranking.search.groups import Group as Group
 from deep_ranking.web.gallery import image_id as page_image_id
 from deep_ranking.evaluation.metrics import Metric as Metric
 from deep_ranking.evaluation.metrics import register_metric as register_metric
@@ -140,20 +147,21 @@ from deep_ranking.cli import run_command as run_command
 from deep_ranking.files import written_whole as written_whole
 from deep_ranking.progress import progress as progress_bar
 __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", "Description", "embedder_of",
+"split_reading", "LOOKS", "DescriptionMap", "DescriptionPrior", "save_prior", "open_reader",
 "Triplet", "TripletFileError", "read_triplets", "write_triplets", "write_triplet_blocks",
 "Triplets", "LabelledImages", "split_images", "UniformSampler", "ClassBatches", "ImportanceSampler",
 "ImportanceSettings", "OnlineSampler", "OnlineTriplets", "Relevance", "FeatureRelevance",
 "HierarchyRelevance", "LabelRelevance", "PairRelevance", "find_images", "find_classes", "look_into",
-"read_image", "ImageError", "load_image_batches", "ImageCache", "Augmentation", "AUGMENTATIONS",
-"ImageDataGenerator", "TripletBatches", "LabelledBatches", "BatchStream", "NetworkSettings",
-"BACKBONES", "build_network", "average_mirror", "paper_paths", "blog_paths", "LabColour",
-"ColourHistogram", "save_network", "load_network", "ModelFileError", "load_weights",
+"read_image", "ImageError", "load_image_batches", "ImageCache", "Likeness", "Augmentation",
+"AUGMENTATIONS", "ImageDataGenerator", "TripletBatches", "LabelledBatches", "BatchStream",
+"NetworkSettings", "BACKBONES", "build_network", "average_mirror", "paper_paths", "blog_paths",
+"LabColour", "ColourHistogram", "save_network", "load_network", "ModelFileError", "load_weights",
 "TripletHingeLoss", "MinedTripletLoss", "ProxyLoss", "Proxies", "Distance", "DISTANCES",
 "register_distance", "ranking_metrics", "mining_metrics", "train", "Trained", "TrainingSettings",
 "RunOptions", "build_training_model", "CachedActivations", "Blend", "BlendSettings", "Descriptions",
 "Learned", "learn", "ranked_right", "text_query_groups", "LearnSettings", "GoldenFeature",
 "independent_groups", "group_folds", "Index", "Options", "Hit", "Results", "update_index",
-"IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage", "Group", "find_duplicates",
+"IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage", "find_duplicates", "Group",
 "page_image_id", "Metric", "register_metric", "Measurement", "Estimate", "bootstrap",
 "nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
 "similarity_precision", "score_at_top", "Evaluation", "evaluate", "TripletTask", "RetrievalTask",

@@ -2,6 +2,9 @@
 
 import os
 
+_CONTROLS = [*range(32), *range(127, 160), 0x2028, 0x2029]
+_ESCAPED = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
+
 
 class DeepRankingError(ValueError):
     """A problem the user can mend; the message says what was expected, what was found, what to do.
@@ -35,6 +38,16 @@ def expect(name: str, holds: bool, expected: str, found: object) -> None:
     """
     if not holds:
         raise DeepRankingError(f"{name}: expected {expected}, found {found!r}")
+
+
+def one_line(text: str) -> str:
+    """Return a text for people, with what would break its line or steer a terminal escaped.
+
+    Example:
+        >>> one_line("two\nlines.jpg")
+        'two\\nlines.jpg'
+    """
+    return text.translate(_ESCAPED)
 
 
 def reason(error: BaseException) -> str:

@@ -5,6 +5,7 @@ Names are sorted by their bytes, `path_key`, in every index alike.
 
 import contextlib
 import errno
+import hashlib
 import math
 import os
 import platform
@@ -15,10 +16,10 @@ import sys
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -271,3 +272,48 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
         if np.ascontiguousarray(array).reshape(-1).view(characters).max() > sys.maxunicode:
             raise ValueError("text of numbers that are no characters")
     return array
+
+
+def first_of_same_content(paths: Sequence[str | os.PathLike[str]]) -> list[int]:
+    """Return for each file the position of the first that holds the same bytes: its own, if none before does.
+
+    Files of one size alone are read. One that cannot be read is like no other.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = [Path(folder) / name for name in "abc"]
+        ...     for path, text in zip(paths, ("same", "else", "same")):
+        ...         _ = path.write_text(text)
+        ...     first_of_same_content(paths)
+        [0, 1, 0]
+    """
+    files: dict[Any, list[int]] = {}
+    sizes: dict[int, list[Any]] = {}
+    for position, path in enumerate(paths):
+        try:
+            found = os.stat(path)  # noqa: PTH116 - there may be millions
+        except OSError:
+            continue
+        file = (found.st_dev, found.st_ino)
+        if file not in files:
+            sizes.setdefault(found.st_size, []).append(file)
+        files.setdefault(file, []).append(position)
+    first = list(range(len(paths)))
+    for alike in sizes.values():
+        contents: dict[bytes | None, int] = {}
+        for file in alike:
+            own = files[file]
+            content = None if len(alike) == 1 else _content(paths[own[0]])
+            earliest = own[0] if content is None else contents.setdefault(content, own[0])
+            for position in own:
+                first[position] = earliest
+    return first
+
+
+def _content(path: str | os.PathLike[str]) -> bytes | None:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        return None

@@ -23,7 +23,8 @@ from typing import Any, NoReturn
 from deep_ranking import __version__
 from deep_ranking.cli.parser import USAGE, Parser, UsageError, nearest
 from deep_ranking.cli.shared import add_quiet
-from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.cli.streams import codec_errors, open_streams
+from deep_ranking.errors import DeepRankingError, one_line, reason
 
 COMMANDS = {
     "index": "embed a folder of images, to search it",
@@ -120,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_command(command: str, argv: Sequence[str], prog: str) -> int:
     """Parse `argv` for one command, run it, and turn its errors into a message and an exit status."""
+    open_streams()
     try:
         with warnings.catch_warnings(), _stopped_by_signals():
             warnings.showwarning = partial(_show_warning, prog)
@@ -141,7 +143,7 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
             raise
         told = "out of memory; take smaller batches, images or embeddings"
-    print(f"{prog}: error: {told}", file=sys.stderr)
+    print(one_line(f"{prog}: error: {told}"), file=sys.stderr)
     return FAILED
 
 
@@ -167,15 +169,19 @@ def _run(command: str, argv: Sequence[str], prog: str) -> None:
     for name, value in vars(args).items():
         setattr(args, name, _as_on_disk(value))
     logging.basicConfig(format=f"{prog}: %(levelname)s: %(message)s", level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_in_one_line)
     for level in (logging.WARNING, logging.ERROR):
         logging.addLevelName(level, logging.getLevelName(level).lower())
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name that is not UTF-8 goes out as it came in.
-        sys.stdout.reconfigure(errors="surrogateescape")
+        sys.stdout.reconfigure(errors=codec_errors())
     from deep_ranking.progress import quietly
 
     with quietly(args.quiet):
         module.run(args)
+    if decoder := sys.modules.get("deep_ranking.images.forms"):
+        for told in decoder.take_notices():  # that reading one image after another left untold
+            logging.getLogger(__name__).warning("%s", told)
     sys.stdout.flush()  # here, where a closed pipe can still be told
 
 
@@ -188,6 +194,12 @@ def _as_on_disk(value: Any) -> Any:
     from deep_ranking.files import as_on_disk
 
     return as_on_disk(value)
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    if not getattr(record, "is_table", False):  # whose cells are lines without breaks
+        record.msg, record.args = one_line(record.getMessage()), None
+    return True
 
 
 def _show_warning(prog: str, message: Warning | str, *where: object) -> None:

@@ -1,6 +1,8 @@
-"""List groups of images that are alike or the same: exact copies, and those whose vectors are near.
+"""List groups of images that are copies of one picture, and which one of each to keep.
 
-Nothing is deleted.
+By default the pixels decide: copies byte for byte, and images that were saved again, resized, recoloured,
+cropped, framed, mirrored or turned, or that stand in a screenshot. With --within, the distances of the
+vectors decide. A group is no chain: all of it is near one image. Nothing is deleted.
 """
 
 import argparse
@@ -9,9 +11,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import places, shared
+from deep_ranking.errors import one_line
 
 if TYPE_CHECKING:
-    from deep_ranking.search.duplicates import Group
+    from deep_ranking.search.groups import Group
 
 EXAMPLES = {
     "photos": "what is twice in the folder photos, or nearly",
@@ -24,8 +27,8 @@ MAIN = ("within", "open", "html", "json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `duplicates`."""
     places.add_place(parser, "what is looked through")
-    about = "images this near are alike (default: 0.1)"
-    parser.add_argument("--within", type=float, default=0.1, metavar="D", help=about)
+    about = "images whose vectors are this near to the one to keep (default: copies by their pixels)"
+    parser.add_argument("--within", type=float, metavar="D", help=about)
     parser.add_argument("--open", action="store_true", help="show the groups as pictures, in the browser")
     output = parser.add_mutually_exclusive_group()
     shared.add_json(output, "the groups as JSON")
@@ -45,8 +48,7 @@ def run(args: argparse.Namespace) -> None:
         groups = index.duplicates(args.within)
         folder = index.metadata.get("images", "")
     if args.json:
-        found = [_as_dicts(group) for group in groups]
-        print(json.dumps({"images": folder, "within": args.within, "groups": found}))
+        print(json.dumps({"images": folder, "within": args.within} | _as_dicts(groups)))
     elif not args.html:
         _print_table(groups, args.within)
     if args.open or args.html:
@@ -62,14 +64,27 @@ def run(args: argparse.Namespace) -> None:
     shared.tell_next(args, *more, f"serve {asked}")
 
 
-def _as_dicts(group: "Group") -> list[dict]:
-    return [asdict(image) | {"copy": image.path in group.copies} for image in group.images]
+def _as_dicts(groups: "list[Group]") -> dict[str, list]:
+    images = [
+        [
+            asdict(image)
+            | asdict(about)
+            | {"copy": image.path in group.copies, "link": image.path in group.links}
+            | {"keep": image.path == group.keep}
+            for image, about in zip(group.images, group.about, strict=True)
+        ]
+        for group in groups
+    ]
+    kept = [{"path": group.keep, "reason": group.reason, "bytes_won": group.won} for group in groups]
+    return {"groups": images, "keep": kept}
 
 
-def _print_table(groups: "list[Group]", within: float) -> None:
+def _print_table(groups: "list[Group]", within: float | None) -> None:
+    from deep_ranking.search.groups import summary
+
     for number, group in enumerate(groups, 1):
-        print(f"group {number}: {len(group.images)} images")
-        for image in group.images:
-            print(f"  {image.distance:.6f}  {'copy' if image.path in group.copies else '    '}  {image.path}")
-    images = sum(len(group.images) for group in groups)
-    print(f"{len(groups)} {'group' if len(groups) == 1 else 'groups'} of {images} images within {within:g}")
+        print(f"group {number}: {len(group.images)} images, keep {one_line(group.keep)} ({group.reason})")
+        for image, kind, words in group.rows():
+            kept = "*" if image.path == group.keep else " "
+            print("  ".join([f"{kept} {image.distance:.6f}", f"{kind:4}", one_line(image.path), *words]))
+    print(summary(groups, within))

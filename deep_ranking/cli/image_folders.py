@@ -72,8 +72,8 @@ def tell_left_out(found: "Found") -> None:
     wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))
     lines = "".join(f"\n  {count:>{wide}}  {why:<{wider}}  {names}" for count, why, names in rows)
     total = len(found.left_out)
-    told = f"{found.folder}: {len(found.images):,} images; {total:,} left out:{lines}"
-    logger.warning("%s", told)
+    told = f"{names_of([found.folder])}: {len(found.images):,} images; {total:,} left out:{lines}"
+    logger.warning("%s", told, extra={"is_table": True})
 
 
 def names_of(paths: Sequence[str], first: int = 3) -> str:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from deep_ranking.cli import checks, image_folders, places, shared
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, one_line
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
@@ -257,7 +257,7 @@ def _tell_engine(engine: str, precision: str) -> None:
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
     for path, error in sorted(report.skipped.items()):
         if error not in report.left_out:  # those are told before
-            print(f"skipped {path}: {error}", file=sys.stderr)
+            print(one_line(f"skipped {path}: {error}"), file=sys.stderr)
     if report.missing:
         told = f"kept {len(report.missing):,} images whose folders are not there now, or empty"
         print(

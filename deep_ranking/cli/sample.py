@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         classes = found.classes(args.splits_are_classes)
     finally:
         image_folders.tell_left_out(found)
+    _tell_copies(args.input_directory, classes)
 
     ending = ".txt.gz" if args.gzip else ".txt"
     parts = {"triplets" + ending: classes}
@@ -110,6 +111,23 @@ def run(args: argparse.Namespace) -> None:
         which = [f"--triplets {places.typed(written[0]['path'])}"]
         which += [f"--validation_triplets {places.typed(file['path'])}" for file in written[1:]]
         shared.tell_next(args, " ".join(["train --dataset", places.typed(args.input_directory), *which]))
+
+
+def _tell_copies(root: str, classes: "Classes") -> None:
+    """Warn of images that hold the same bytes: negatives that teach what is wrong, or held out and easy."""
+    from deep_ranking.files import first_of_same_content
+
+    images = [(name, Path(root) / image) for name, members in classes.items() for image in members]
+    first = first_of_same_content([path for _, path in images])
+    copies = [(place, of) for place, of in enumerate(first) if place != of]
+    if copies:
+        astray = sum(images[place][0] != images[of][0] for place, of in copies)
+        one, other = (images[place][1] for place in copies[0])
+        logger.warning(
+            "%d images are others once more, byte for byte, %d of them in another class; the first: %s is "
+            "%s. As negatives they teach what is wrong, and held out they flatter; `duplicates` lists them",
+            *(len(copies), astray, one, other),
+        )
 
 
 def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:

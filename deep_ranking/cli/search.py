@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, one_line
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
@@ -87,10 +87,11 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"query": queries, "images": folder, "hits": [asdict(hit) for hit in hits]}))
     else:
-        width = max((len(hit.label) for hit in hits), default=0)
-        for hit in hits:
-            label = f"{hit.label:<{width}}  " if width else ""  # many an index has none
-            print(f"{hit.distance:.6f}  {label}{hit.path}")
+        labels = [one_line(hit.label) for hit in hits]
+        width = max(map(len, labels), default=0)
+        for hit, name in zip(hits, labels, strict=True):
+            label = f"{name:<{width}}  " if width else ""  # many an index has none
+            print(f"{hit.distance:.6f}  {label}{one_line(hit.path)}")
     if args.open or args.html:
         _show(hits, args)
     asked = places.asked(args)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from deep_ranking.cli import checks, places
+from deep_ranking.cli.streams import open_streams
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.settings import ENGINES, Settings
 
@@ -289,12 +290,16 @@ def import_keras(*more: str) -> None:
         DeepRankingError: the backend that KERAS_BACKEND names is not installed, or there is none such.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its later notes
+    open_streams()
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         for name in ("keras", *more):
             importlib.import_module(name)
+        # What a keras.json of the user's says is for other work; see `network.own_conventions`.
+        sys.modules["keras"].config.set_image_data_format("channels_last")
+        sys.modules["keras"].config.set_floatx("float32")
     except (ImportError, ValueError) as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         raise DeepRankingError(

@@ -127,6 +127,7 @@ def _train(args: argparse.Namespace) -> None:
     checks.starting_weights(args.weights)
     # The data first: what is missing is said before Keras has taken its seconds.
     data, validation = training_data.read(args)
+    training_data.warn_of_leak(data, validation)
     evaluation = training_data.evaluation(args, validation)
 
     processes = None

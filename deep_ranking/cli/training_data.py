@@ -248,6 +248,22 @@ def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Tri
     return online, validation
 
 
+def warn_of_leak(data: "TripletSource | LabelledImages", validation: "Triplets | None") -> None:
+    """Say how many validation images are trained on too, byte for byte, if any."""
+    if validation is None:
+        return
+    from deep_ranking.files import first_of_same_content
+
+    same = first_of_same_content([*data.images, *validation.images])[len(data.images) :]
+    if shared_by_both := sum(first < len(data.images) for first in same):
+        logger.warning(
+            "%d of %d validation images are trained on too (the same bytes), so validation flatters; sample "
+            "both with --validation_split, which keeps them apart",
+            shared_by_both,
+            len(validation.images),
+        )
+
+
 def evaluation(args: argparse.Namespace, validation: "Triplets | None") -> "Evaluation | None":
     """Return what else is measured on the validation images, if anything.
 
@@ -307,11 +323,15 @@ def _classes(
     everything = [image for members in classes.values() for image in members]
     if validation is None:
         return classes, everything
-    held_out = {os.path.realpath(image) for image in validation.images}
+    from deep_ranking.files import first_of_same_content
+
+    paths = [os.path.join(folder, image) for image in everything]  # noqa: PTH118
+    same = first_of_same_content([*validation.images, *paths])[len(validation.images) :]
+    new = {image for image, first in zip(everything, same, strict=True) if first >= len(validation.images)}
     kept: dict[str, list[str]] = {}
     for name, members in classes.items():
         for image in members:
-            if os.path.realpath(os.path.join(folder, image)) not in held_out:  # noqa: PTH118
+            if image in new:
                 kept.setdefault(name, []).append(image)
     if not kept:
         raise DeepRankingError(

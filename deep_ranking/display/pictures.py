@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from deep_ranking.images.decode import ImageError, read_thumbnail
-from deep_ranking.search.duplicates import Group
+from deep_ranking.search.groups import Group, summary
 
 SIDE = 96
 """Of the square that a picture stands in, in CSS pixels; its file has at most twice as many."""
@@ -152,28 +152,37 @@ def _head(title: str) -> str:
     )
 
 
-def duplicates_page(groups: Iterable[Group], within: float, folder: str) -> Iterator[str]:
+MARKS = {"": "", "copy": "exact copy", "link": "link"}
+"""What an image of a group is called, by what `Group.rows` says of it."""
+
+
+def duplicates_page(groups: Iterable[Group], within: float | None, folder: str) -> Iterator[str]:
     """Yield the parts of an HTML page, each picture inside it as a small JPEG.
 
     Args:
         groups: as `find_duplicates` gives them.
-        within: the threshold they were found with.
+        within: the threshold they were found with; None for the pixels.
         folder: that the images' paths are relative to.
     """
-    yield (
-        f"{_head('Near-duplicates')}<p>Images joined by distances of {within:g} or less, each with its "
-        "distance to the first of its group. Nothing was deleted.</p>\n"
+    rule = (
+        "Copies of one picture." if within is None else f"Images joined by distances of {within:g} or less."
     )
-    number = 0
-    for number, group in enumerate(groups, 1):
-        yield f"<h2>Group {number} &middot; {len(group.images)} images</h2>\n<ul>\n"
-        for image in group.images:
-            copy = ' <span class="copy">exact copy</span>' if image.path in group.copies else ""
-            yield _card(Path(folder) / image.path, image.path, [f"{image.distance:.6f}{copy}"])
+    yield (
+        f"{_head('Near-duplicates')}<p>{rule} Each is shown with the distance of its vector to that of the "
+        "one to keep; nothing was deleted.</p>\n"
+    )
+    shown = []
+    for group in groups:
+        shown.append(group)
+        kept = f" &middot; keep {_text(group.keep)} ({group.reason})" if group.keep else ""
+        yield f"<h2>Group {len(shown)} &middot; {len(group.images)} images{kept}</h2>\n<ul>\n"
+        for image, kind, words in group.rows():
+            marks = "keep" * (image.path == group.keep), MARKS[kind]
+            told = "".join(f' <span class="copy">{mark}</span>' for mark in marks if mark)
+            lines = [f"{image.distance:.6f}{told}", ", ".join(words)]
+            yield _card(Path(folder) / image.path, image.path, lines)
         yield "</ul>\n"
-    if not number:
-        yield "<p>There are none.</p>\n"
-    yield "</body>\n</html>\n"
+    yield f"<p>{summary(shown, within) if shown else 'There are none.'}</p>\n</body>\n</html>\n"
 
 
 def _card(path: str | Path | None, name: str, lines: Iterable[str]) -> str:

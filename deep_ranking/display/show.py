@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
-from deep_ranking.display.pictures import Picture, Pictures, Row
+from deep_ranking.display.pictures import MARKS, Picture, Pictures, Row
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics import Measurement
 from deep_ranking.evaluation.metrics.measure import readable
@@ -81,8 +81,14 @@ def _groups(groups: Sequence[Group], all_groups: Iterable, folder: str) -> Pictu
     rows = []
     for group in groups:
         pictures = [
-            _picture(folder, image.path, f"{image.distance:.6f}", "exact copy" * (image.path in group.copies))
-            for image in group.images[:_MOST]
+            _picture(
+                folder,
+                image.path,
+                f"{image.distance:.6f}",
+                ", ".join(filter(None, ["keep" * (image.path == group.keep), MARKS[kind]])),
+                *words[:2],
+            )
+            for image, kind, words in islice(group.rows(), _MOST)
         ]
         rows.append(Row(pictures, f"{len(group.images):,} images"))
     return Pictures(rows, _note(groups, all_groups, "groups"))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
+from deep_ranking.images.depth import scale_grey
 from deep_ranking.images.forms import notice
 
 ALIKE = 2
@@ -72,6 +73,29 @@ def meaning(info: dict[Any, Any], code: tuple[int, int] | None) -> Means:
     primaries = _SRGB if chromaticity is None else (*chromaticity[2:], *chromaticity[:2])
     usual = abs(gamma - 2.2) < 0.03 and np.allclose(primaries, _SRGB, atol=2e-3)  # how sRGB is said in brief
     return Means() if usual else Means(None, primaries, gamma)
+
+
+def flatten(image: Image.Image, file: Image.Image) -> Image.Image:
+    """Turn an image of any mode into sRGB and lay transparency on white, by what was said in its file."""
+    if image.mode == "LAB" or (image.mode == "RGB" and not image.info):
+        return image.convert("RGB")
+    nclx = file.info.get("nclx_profile")  # of HEIC
+    code = (
+        (nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else file.info.get("code_points")
+    )
+    means = meaning(file.info, code)
+    if image.mode.startswith("I") or image.mode == "F":
+        return to_srgb(scale_grey(image, getattr(file, "tag_v2", {})), means)
+    if not image.has_transparency_data:
+        return to_srgb(image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB"), means)
+    if image.mode == "LA" or (image.mode == "L"):
+        grey, alpha = image.convert("LA").split()
+        colours = to_srgb(grey, means)
+    else:
+        image = image.convert("RGBA")
+        colours, alpha = to_srgb(image.convert("RGB"), means), image.getchannel("A")
+    colours.putalpha(alpha)
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours).convert("RGB")
 
 
 def to_srgb(image: Image.Image, means: Means) -> Image.Image:

@@ -5,7 +5,7 @@ import re
 from pathlib import PurePath
 
 from deep_ranking.images import forms
-from deep_ranking.images.decode import MAX_PIXELS, ImageError, TooManyPixelsError, read_image
+from deep_ranking.images.decode import MAX_PIXELS, ImageError, TooManyPixelsError, read_image, read_size
 
 EMPTY = "empty file"
 DAMAGED = "cut short or damaged"
@@ -47,9 +47,9 @@ def why_no_image(path: str) -> str | None:
     there, the image is decoded, so that what is said is true.
 
     Example:
-        >>> import tempfile
+        >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = open(f"{folder}/a.jpg", "wb").write(b"text")
+        ...     _ = pathlib.Path(folder, "a.jpg").write_bytes(b"text")
         ...     why_no_image(f"{folder}/a.jpg")
         'not an image'
     """
@@ -74,8 +74,8 @@ def why_no_image(path: str) -> str | None:
     except OSError as error:
         return why_not_opened(error)
     if forms.kind(head) == "RAW" or (head[:1] in b"IM" and _is_named_raw(path)):
-        return (_why_not_decoded(path) and RAW) if size <= _SMALL_RAW else None
-    return _why_not_decoded(path) if doubtful or size > _LARGE else None
+        return (_why_not_decoded(path, wholly=True) and RAW) if size <= _SMALL_RAW else None
+    return _why_not_decoded(path, wholly=doubtful) if doubtful or size > _LARGE else None
 
 
 def why_not_opened(error: OSError) -> str:
@@ -118,7 +118,7 @@ def _number(data: bytes) -> int:
 def _boxes_fit(file: int, size: int) -> bool:
     """Tell whether the boxes of an ISO file (HEIC, AVIF, JPEG XL) end where it does."""
     place = 0
-    for _ in range(64):
+    for number in range(64):
         os.lseek(file, place, os.SEEK_SET)
         box = os.read(file, 16)
         length = _number(box[:4])
@@ -127,7 +127,7 @@ def _boxes_fit(file: int, size: int) -> bool:
         length = _number(box[8:16]) if length == 1 else length
         place += length
         if length < 8 or place >= size:
-            return place == size and length >= 8
+            return place == size and length >= 8 and number > 0
     return True
 
 
@@ -154,9 +154,12 @@ def _ends_later(file: int, size: int) -> bool:
     return False
 
 
-def _why_not_decoded(path: str) -> str | None:
+def _why_not_decoded(path: str, wholly: bool) -> str | None:
     try:
-        read_image(path, (32, 32))
+        if wholly:
+            read_image(path, (32, 32))
+        else:
+            read_size(path)
     except TooManyPixelsError:
         return TOO_LARGE
     except ImageError:

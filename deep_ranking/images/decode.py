@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images import colour, forms
-from deep_ranking.images.depth import read_planes, scale_grey
+from deep_ranking.images.depth import read_planes
 from deep_ranking.images.forms import FORMATS
 
 try:
@@ -151,12 +151,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
         OSError: the file cannot be opened.
     """
     with Path(path).open("rb", buffering=0) as file:
-        return has_signature(file.read(64))
-
-
-def has_signature(head: bytes) -> bool:
-    """Tell whether a file's first bytes, 64 or more, are those of a format that is read."""
-    return forms.why_unreadable(head) is None
+        return forms.why_unreadable(file.read(64)) is None
 
 
 def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | None) -> np.ndarray | None:
@@ -276,7 +271,7 @@ def _pixels(image: Image.Image) -> Image.Image:
         upright = upright.transpose(_TRANSPOSE[orientation])
     if upright.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         upright = ImageChops.invert(upright)  # Pillow takes all for Adobe's, whose ink is stored inverted
-    upright = _as_rgb(upright, image)
+    upright = colour.flatten(upright, image)
     if deep and 0 < np.asarray(upright).max() < 16:
         raise ValueError("colours of 12 bits or fewer in 16; scale them to 16")
     return upright
@@ -295,26 +290,3 @@ def _orientation(image: Image.Image) -> int | None:
         return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         return None
-
-
-def _as_rgb(image: Image.Image, file: Image.Image) -> Image.Image:
-    """Lay transparency on white and turn all into sRGB, by what was said in the file."""
-    if image.mode == "LAB" or (image.mode == "RGB" and not image.info):
-        return image.convert("RGB")
-    nclx = file.info.get("nclx_profile")  # of HEIC
-    code = (
-        (nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else file.info.get("code_points")
-    )
-    means = colour.meaning(file.info, code)
-    if image.mode.startswith("I") or image.mode == "F":
-        return colour.to_srgb(scale_grey(image, getattr(file, "tag_v2", {})), means)
-    if not image.has_transparency_data:
-        return colour.to_srgb(image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB"), means)
-    if image.mode == "LA" or (image.mode == "L"):
-        grey, alpha = image.convert("LA").split()
-        colours = colour.to_srgb(grey, means)
-    else:
-        image = image.convert("RGBA")
-        colours, alpha = colour.to_srgb(image.convert("RGB"), means), image.getchannel("A")
-    colours.putalpha(alpha)
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours).convert("RGB")

@@ -2,28 +2,18 @@
 
 import errno
 import os
-import re
-import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from fnmatch import translate
 from pathlib import Path
 from typing import Any
 
-from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.files import as_on_disk, composed
-from deep_ranking.images.content import BROKEN_LINK, NO_IMAGE, SPECIAL, why_no_image, why_not_opened
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import as_on_disk
+from deep_ranking.images.content import BROKEN_LINK, NO_IMAGE
+from deep_ranking.images.walk import HIDDEN, SECOND_LINK, Walk, excluder
 from deep_ranking.search.image import is_named_as_image
 
-ALWAYS_EXCLUDED = (
-    "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX",
-    ".thumbnails", "Thumbs.db", "desktop.ini",
-)  # fmt: skip
-"""Names that a NAS or a system puts among the images; hidden files and folders are left out beside them."""
-
-HIDDEN = "hidden"
 OUTSIDE = "in no folder, so of no class"
-SECOND_LINK = "linked folder that is taken under its own name or another link"
 _BY_DESIGN = HIDDEN, "excluded by"
 
 SPLITS = frozenset(["train", "training", "val", "valid", "validation", "dev", "test", "testing"])
@@ -93,6 +83,7 @@ class Found:
                 del self.left_out[path]
         if not classes:
             raise DeepRankingError(f"{self.folder}: {_no_classes(self)}")
+        self.images = [image for image in self.images if "/" in image]
         if not splits_are_classes:
             _refuse_splits(self.folder, classes)
         return classes
@@ -118,118 +109,12 @@ def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = ()) -> Fo
     if not Path(root).is_dir():
         found = "a file" if Path(root).exists() else "nothing"
         raise DeepRankingError(f"{root}: expected a folder of images, found {found}; check the path")
-    walk = _Walk(Found(root), _excluder(exclude))
+    looked = Found(root)
+    walk = Walk(root, looked.images, looked.left_out, excluder(exclude))
     walk.below(root, "", as_link=False)
     walk.follow_links()
-    walk.found.images.sort()
-    return walk.found
-
-
-class _Walk:
-    """A walk under way; `walked` are the folders so far, by path, `links` the linked ones still to walk."""
-
-    def __init__(self, found: Found, excluded: Callable[[str, str], str | None]):
-        self.found, self.excluded = found, excluded
-        self.walked: list[str] = []
-        self.links: list[tuple[str, str]] = []
-        self.known: dict[tuple[int, int], str] = {}
-
-    def below(self, folder: str, prefix: str, as_link: bool) -> None:
-        """Take what is in a folder and below; `prefix` is its path from the root, with `/` at the end."""
-        waiting = [(folder, prefix)]
-        while waiting:
-            directory, prefix = waiting.pop()
-            if as_link and not self._is_new(directory, prefix):
-                continue
-            try:
-                with os.scandir(directory) as listing:
-                    entries = list(listing)
-            except OSError as error:
-                if not prefix:
-                    raise
-                self.found.left_out[prefix] = why_not_opened(error)
-                continue
-            self.walked.append(directory)
-            waiting += self._sort(entries, prefix)
-
-    def _sort(self, entries: "list[os.DirEntry[str]]", prefix: str) -> Iterator[tuple[str, str]]:
-        """Take the files of a folder, and yield the folders below it."""
-        images, left_out = self.found.images, self.found.left_out
-        for entry in entries:
-            name = entry.name
-            path = prefix + name
-            if (why := HIDDEN if name[0] == "." else self.excluded(path, name)) is not None:
-                left_out[path + "/" if entry.is_dir(follow_symlinks=False) else path] = why
-            elif entry.is_file(follow_symlinks=False):
-                if (why := why_no_image(entry.path)) is None:
-                    images.append(path)
-                else:
-                    left_out[path] = why
-            elif entry.is_dir(follow_symlinks=False):
-                yield entry.path, path + "/"
-            else:
-                self._take_other(entry, path)
-
-    def _take_other(self, entry: "os.DirEntry[str]", path: str) -> None:
-        try:
-            mode = os.stat(entry.path).st_mode  # noqa: PTH116
-        except OSError as error:
-            looped = error.errno == errno.ELOOP
-            self.found.left_out[path] = "link that leads to itself" if looped else why_not_opened(error)
-            return
-        if stat.S_ISDIR(mode):
-            self.links.append((entry.path, path + "/"))
-        elif (why := why_no_image(entry.path) if stat.S_ISREG(mode) else SPECIAL) is None:
-            self.found.images.append(path)
-        else:
-            self.found.left_out[path] = why
-
-    def follow_links(self) -> None:
-        """Walk the linked folders, once what is there without them is known; links below them come after."""
-        if self.links:
-            for folder in self.walked:
-                self.known[_identity(folder)] = os.path.relpath(folder, self.found.folder)
-        while self.links:
-            links, self.links = sorted(self.links), []
-            for folder, prefix in links:
-                self.below(folder, prefix, as_link=True)
-
-    def _is_new(self, folder: str, prefix: str) -> bool:
-        try:
-            here = _identity(folder)
-        except OSError as error:
-            self.found.left_out[prefix] = why_not_opened(error)
-            return False
-        known = self.known.setdefault(here, prefix.rstrip("/"))
-        if known == prefix.rstrip("/"):
-            return True
-        self.found.left_out[prefix] = SECOND_LINK
-        return False
-
-
-def _identity(folder: str) -> tuple[int, int]:
-    status = os.stat(folder)  # noqa: PTH116
-    return status.st_dev, status.st_ino
-
-
-def _excluder(patterns: Iterable[str]) -> Callable[[str, str], str | None]:
-    """Return what tells, of a path and its last name, by which pattern it is excluded; None: by none."""
-    own = list(patterns)
-    for pattern in own:
-        named = isinstance(pattern, str) and bool(pattern.strip("/"))
-        expect("--exclude", named, "a pattern of names", pattern)
-    always = frozenset(ALWAYS_EXCLUDED)
-    told = {pattern: re.compile(translate(composed(pattern.rstrip("/")))) for pattern in own}
-
-    def excluded(path: str, name: str) -> str | None:
-        if name in always:
-            return f"excluded by name: {name}"
-        for pattern, regex in told.items():
-            if regex.match(composed(name)) or regex.match(composed(path)):
-                return f"excluded by --exclude {pattern}"
-        return None
-
-    return excluded
+    looked.images.sort()
+    return looked
 
 
 def find_images(

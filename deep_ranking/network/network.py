@@ -1,5 +1,7 @@
 """The whole network: ConvNet and low-resolution paths, merged by a linear layer, on the unit sphere."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -10,6 +12,20 @@ from deep_ranking.network.layers import GradientScale, ImageNetCentering, Mirror
 from deep_ranking.network.settings import NetworkSettings
 
 
+@contextmanager
+def own_conventions() -> Iterator[None]:
+    """Build with channels last and in float32, whatever the user's keras.json says for other work."""
+    before = keras.config.image_data_format(), keras.config.floatx()
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before[0])
+        keras.config.set_floatx(before[1])
+
+
+@own_conventions()
 def build_network(settings: NetworkSettings, backbone_rate: float = 1.0) -> keras.Model:
     """Build f: image -> vector, with random weights.
 

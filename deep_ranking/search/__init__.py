@@ -1,6 +1,7 @@
 """Search images by their vectors: the store, exact and approximate search, near-duplicates. No Keras."""
 
-from deep_ranking.search.duplicates import Group, find_duplicates
+from deep_ranking.search.duplicates import find_duplicates
+from deep_ranking.search.groups import Group
 from deep_ranking.search.index import Index
 from deep_ranking.search.options import Hit, Options, Results
 from deep_ranking.search.query import Embedder

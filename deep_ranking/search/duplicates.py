@@ -1,64 +1,272 @@
-"""Near-duplicates: groups of images whose vectors lie close together. Nothing is ever deleted."""
+"""Near-duplicates: images that are copies of one picture, in groups, and which one to keep.
 
+Nothing is ever deleted.
+"""
+
+import logging
 import math
-from collections import Counter
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.progress import progress
 from deep_ranking.search.exact import Exact, distances, pair_distances
+from deep_ranking.search.groups import About, Fit, Group
+from deep_ranking.search.image import Image
+from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.search.options import Hit
-from deep_ranking.search.store import Snapshot
+from deep_ranking.search.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from deep_ranking.search.cache import Caches
+
+logger = logging.getLogger(__name__)
 
 _BLOCK = 512
+_NEAREST = 3  # vectors of others whose images are looked at
+_SAME = 1e-3
+"""Of the median distance to the nearest other: vectors this near are one, where the pixels are gone."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """Images that belong together.
-
-    `images` are in order of the path, each with its distance to the first; `copies` are the paths that are
-    byte for byte another image of the group.
-    """
-
-    images: tuple[Hit, ...]
-    copies: frozenset[str]
-
-
-def find_duplicates(snapshot: Snapshot, within: float, quiet: bool = False) -> list[Group]:
+def find_duplicates(
+    snapshot: Snapshot,
+    within: float | None = None,
+    quiet: bool = False,
+    folder: str | os.PathLike[str] = "",
+) -> list[Group]:
     """Return the groups of near-duplicates, the largest first, then by path.
 
-    Two images are near if the distance of their vectors is at most `within`, or their bytes are the
-    same. A group holds all that are joined by a chain of near ones, so its ends may be farther apart. All
-    pairs are compared exactly, in blocks: the time grows with the square of the images, the memory does not
-    (some 150 MB beside the vectors).
+    By default the pixels decide: images are copies if their bytes are the same, or one is the other re-saved,
+    resized, re-encoded, with other colours, mirrored, turned, cropped, with a border or in a screenshot. The
+    vectors only say, beside hashes, which pairs to look at, so it is the same for any model. Of an image
+    whose file is gone or has changed, equal vectors alone count.
+
+    With `within`, the vectors decide: two images are near if their distance is at most that.
+
+    A group is no chain: each of its images is near the image that stands in its middle, or the same. In the
+    middle is, with `within`, the image to keep; else the one with most whole copies. To keep is the image
+    with the most pixels, then bytes, then the oldest; never a part of another.
 
     Args:
         snapshot: `Index.snapshot`.
-        within: Euclidean distance, 0 or more.
+        within: Euclidean distance, 0 or more; None: by the pixels.
         quiet: no progress.
+        folder: of the images; "" where there are none.
 
     Raises:
         DeepRankingError: `within` is below 0.
     """
-    if not (math.isfinite(within) and within >= 0):
+    if within is not None and not (math.isfinite(within) and within >= 0):
         raise DeepRankingError(f"within: expected a distance of 0 or more, found {within}")
-    matrix, images = snapshot.matrix, snapshot.images
-    # Images with one content have one vector, so the bytes ask for no comparison of their own.
-    group = np.arange(len(images))
-    exact = Exact(matrix)
-    for start in progress(range(0, len(images), _BLOCK), "comparing", "blocks", quiet=quiet):
+    found = _Duplicates(snapshot, os.fspath(folder), quiet)
+    groups = found.by_vectors(within) if within is not None else found.by_pixels()
+    return sorted(groups, key=lambda group: (-len(group.images), group.images[0].path))
+
+
+class _Duplicates:
+    """One look through an index. Images with one content are one, the first of them: a row of `matrix`."""
+
+    def __init__(self, snapshot: Snapshot, folder: str, quiet: bool):
+        self.images, self.folder, self.quiet = snapshot.images, folder, quiet
+        self.caches = snapshot.store.caches(snapshot.version)
+        places: dict[bytes, list[int]] = {}
+        for place, image in enumerate(self.images):
+            places.setdefault(image.hash, []).append(place)
+        self.contents, self.places = list(places), list(places.values())
+        whole = len(places) == len(self.images)
+        self.matrix = snapshot.matrix if whole else snapshot.matrix[[first for first, *_ in self.places]]
+
+    def by_vectors(self, within: float) -> Iterator[Group]:
+        """Yield groups of which all images are within a distance of the one to keep."""
+        parts = self._parts(_joined_within(self.matrix, within, self.quiet))
+        self._read(np.concatenate([np.arange(0), *parts]), None)
+        for rows in parts:
+            yield from self._around_kept(rows, within)
+
+    def by_pixels(self) -> Iterator[Group]:
+        """Yield groups of which all images are copies of the one in the middle."""
+        everything = np.arange(len(self.places))
+        self._read(everything, self.caches)
+        there = self.likeness.there
+        nearest = self._near_by_vectors(_NEAREST)
+        pairs = sorted({pair for pair in (*self.likeness.near(), *nearest) if there[list(pair)].all()})
+        fits = zip(pairs, self.likeness.fits(pairs, self.quiet), strict=True)
+        self.known: dict[tuple[int, int], Fit | None] = dict(fits)
+        joined = everything
+        if near := [pair for pair, fit in self.known.items() if fit]:
+            joined = _joined(everything, *np.array(near).T)
+        for rows in self._parts(joined):
+            if there[rows[0]]:
+                yield from self._stars(rows.tolist())
+        # Of images whose files are gone there are the vectors: equal ones, but for the rounding, are copies.
+        gone = np.flatnonzero(~there)
+        if len(gone):
+            logger.warning(
+                "%d of %d images are gone, or have changed since they were indexed: of them, equal vectors"
+                " alone are found",
+                len(gone),
+                len(there),
+            )
+        limit = _SAME * float(np.median(self.nearest)) if len(gone) else 0.0
+        for rows in self._parts(_joined_within(self.matrix[gone], limit, self.quiet), gone):
+            yield from self._around_kept(rows, limit)
+
+    def _parts(self, group: np.ndarray, rows: np.ndarray | None = None) -> list[np.ndarray]:
+        """Return the rows of each group, ascending, but for those of one image."""
+        order = np.argsort(group, kind="stable")
+        parts = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
+        parts = parts if rows is None else [rows[part] for part in parts]
+        return [part for part in parts if len(part) > 1 or len(self.places[part[0]]) > 1]
+
+    def _around_kept(self, rows: np.ndarray, within: float) -> Iterator[Group]:
+        """Cut what is joined into groups within a distance of the best image of each."""
+        left = np.array(sorted(rows.tolist(), key=self._worth), np.intp)
+        while len(left):
+            near = distances(self.matrix, left, self.matrix[left[0]]) <= within
+            middle, *others = left[near].tolist()
+            left = left[~near]
+            if others or len(self.places[middle]) > 1:
+                fits = self.likeness.fits([(middle, other) for other in others], True)
+                yield self._group(middle, dict(zip(others, fits, strict=True)))
+
+    def _stars(self, rows: list[int]) -> Iterator[Group]:
+        """Cut what is joined into groups, each of the copies of one image."""
+        copies = dict(zip(rows, self.likeness.whole_copies(rows), strict=True))
+        left = sorted(rows, key=lambda row: (-copies[row], *self._worth(row)))
+        while left:
+            middle, *others = left
+            pairs = [(min(middle, other), max(middle, other)) for other in others]
+            new = [pair for pair in pairs if pair not in self.known]
+            self.known |= zip(new, self.likeness.fits(new, True), strict=True)
+            fits = {
+                other: self.known[pair] for other, pair in zip(others, pairs, strict=True) if self.known[pair]
+            }
+            left = [row for row in others if row not in fits]
+            if fits or len(self.places[middle]) > 1:
+                yield self._group(middle, fits)
+
+    def _near_by_vectors(self, count: int) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of each row and the nearest others; keep the distance to the very nearest."""
+        self.nearest = np.zeros(len(self.matrix))
+        if len(self.matrix) < 2:
+            return
+        search = NeighbourSearch(self.matrix, self.matrix, np.arange(len(self.matrix)))
+        for rows, found in search.blocks(min(count, search.most)):
+            self.nearest[rows] = found.distances[:, 0]
+            for row, others in zip(rows.tolist(), found.indices.tolist(), strict=True):
+                yield from ((min(row, other), max(row, other)) for other in others)
+
+    def _read(self, rows: np.ndarray, caches: "Caches | None") -> None:
+        """Read the pixels of some rows; the others are as if their files were gone."""
+        import deep_ranking  # what reads images lies above; it is asked for by its public name
+
+        paths = [""] * len(self.places)
+        for row in rows.tolist():
+            there = (
+                self.images[place] for place in self.places[row] if self._is_as_indexed(self.images[place])
+            )
+            paths[row] = next((str(Path(self.folder, image.path)) for image in there), "")
+        self.likeness: Any = deep_ranking.Likeness(paths, self.contents, caches, self.quiet)
+
+    def _is_as_indexed(self, image: Image) -> bool:
+        if not self.folder:
+            return False
+        try:
+            status = Path(self.folder, image.path).stat()
+        except (OSError, ValueError):
+            return False
+        return (status.st_size, status.st_mtime_ns) == (image.size, image.mtime)
+
+    def _worth(self, row: int) -> tuple[int, ...]:
+        """Return what sorts rows: the one to keep first."""
+        width, height, _ = self.likeness.about(row)
+        images = [self.images[place] for place in self.places[row]]
+        return -width * height, -images[0].size, min(image.mtime for image in images), row
+
+    def _group(self, middle: int, fits: Mapping[int, Fit | None]) -> Group:
+        rows = [middle, *fits]
+        links = self._links(place for row in rows for place in self.places[row])
+        own = {row: [place for place in self.places[row] if place not in links] for row in rows}
+        best = sorted((row for row in rows if not ((fit := fits.get(row)) and fit.part)), key=self._worth)
+        keep = min(own[best[0]], key=lambda place: (self.images[place].mtime, place))
+        apart = distances(self.matrix, np.array(rows), self.matrix[best[0]]).tolist()
+        found: dict[int, tuple[Hit, About]] = {}
+        for row, distance in zip(rows, apart, strict=True):
+            width, height, kind = self.likeness.about(row)
+            for place in self.places[row]:
+                image = self.images[place]
+                why = "" if place == keep else "link" if place in links else "same bytes"
+                if row != best[0] and place not in links:
+                    why = self._why(row, best[0], middle, fits)
+                about = About(why, width, height, image.size, kind, image.mtime / 1e9)
+                found[place] = Hit(image.path, distance, image.label), about
+        images, abouts = zip(*(found[place] for place in sorted(found)), strict=True)
+        copies = (place for places in own.values() if len(places) > 1 for place in places)
+        return Group(
+            images=images,
+            copies=frozenset(self.images[place].path for place in copies),
+            about=abouts,
+            links=frozenset(self.images[place].path for place in links),
+            keep=self.images[keep].path,
+            reason=self._reason(best, len(own[best[0]])),
+            won=sum(self.images[place].size for places in own.values() for place in places if place != keep),
+        )
+
+    def _why(self, row: int, keep: int, middle: int, fits: Mapping[int, Fit | None]) -> str:
+        fit = fits[row] if keep == middle else fits[keep] if row == middle else None
+        if keep != middle and row != middle:
+            fit = self.likeness.fit(row, keep) or fits[row]
+        return "alike" if fit is None else fit.why
+
+    def _reason(self, best: list[int], files: int) -> str:
+        """Return why the first is the one to keep."""
+        if len(best) > 1:
+            one, other = self._worth(best[0]), self._worth(best[1])
+            names = ("most pixels", "most bytes", "oldest")
+            return next(
+                (name for name, a, b in zip(names, one, other, strict=False) if a != b), "first by path"
+            )
+        times = {self.images[place].mtime for place in self.places[best[0]]}
+        return "the whole" if files == 1 else "oldest" if len(times) > 1 else "first by path"
+
+    def _links(self, places: Iterable[int]) -> set[int]:
+        """Return the places that are no file of their own: symbolic links, and second names of one file."""
+        links, seen = set(), set()
+        several = [place for place in places if self.folder]
+        paths = {place: Path(self.folder, self.images[place].path) for place in several}
+        for place in sorted(several, key=lambda place: (paths[place].is_symlink(), place)):
+            try:
+                status = paths[place].stat()
+            except (OSError, ValueError):
+                continue
+            if (file := (status.st_dev, status.st_ino)) in seen:
+                links.add(place)
+            seen.add(file)
+        return links
+
+
+def _joined_within(matrix: np.ndarray, within: float, quiet: bool) -> np.ndarray:
+    """Return for each row the number of its group: rows that a chain of pairs within a distance joins.
+
+    Equal rows are one first: a thousand blank pages are a row, and not half a million pairs. All others are
+    compared exactly, in blocks: the time grows with the square of their number, the memory does not.
+    """
+    seen: dict[bytes, int] = {}
+    same = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in matrix], np.intp)
+    if len(seen) < len(matrix):
+        matrix = matrix[np.unique(same, return_index=True)[1]]
+    joined, exact = np.arange(len(matrix)), Exact(matrix)
+    for start in progress(range(0, len(matrix), _BLOCK), "comparing", "blocks", quiet=quiet):
         for one, other in exact.pairs(within, slice(start, start + _BLOCK)):
-            apart = group[one] != group[other]  # of those joined already, no distance is needed
+            apart = joined[one] != joined[other]  # of those joined already, no distance is needed
             one, other = one[apart], other[apart]
             near = pair_distances(matrix, one, other) <= within
-            group = _joined(group, one[near], other[near])
-    order = np.argsort(group, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1) if len(order) else []
-    found = [_group(snapshot, rows) for rows in groups if len(rows) > 1]
-    return sorted(found, key=lambda group: (-len(group.images), group.images[0].path))
+            joined = _joined(joined, one[near], other[near])
+    return joined[same]
 
 
 def _joined(group: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -70,13 +278,3 @@ def _joined(group: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray
 
     edges = coo_array((np.ones(len(one), bool), (group[one], group[other])), shape=(len(group), len(group)))
     return connected_components(edges, directed=False)[1][group]
-
-
-def _group(snapshot: Snapshot, rows: np.ndarray) -> Group:
-    images = [snapshot.images[row] for row in rows]
-    length = distances(snapshot.matrix, rows, snapshot.matrix[rows[0]]).tolist()
-    times = Counter(image.hash for image in images)
-    return Group(
-        images=tuple(Hit(image.path, d, image.label) for image, d in zip(images, length, strict=True)),
-        copies=frozenset(image.path for image in images if times[image.hash] > 1),
-    )

@@ -28,7 +28,7 @@ from deep_ranking.search.store import Store
 from deep_ranking.search.stores.registry import Place, create_store, open_store, store_exists
 
 if TYPE_CHECKING:
-    from deep_ranking.search.duplicates import Group
+    from deep_ranking.search.groups import Group
     from deep_ranking.search.update import Report
 
 
@@ -297,11 +297,11 @@ class Index:
         found = self.snapshot.search(checked_vectors(queries, self.dimension), k, options)
         return [Results(hits, self.metadata.get("images", "")) for hits in found]
 
-    def duplicates(self, within: float = 0.1, quiet: bool = False) -> "list[Group]":
-        """Return the groups of images that are alike or the same; see `find_duplicates`."""
+    def duplicates(self, within: float | None = None, quiet: bool = False) -> "list[Group]":
+        """Return the groups of images that are copies of one picture; see `find_duplicates`."""
         from deep_ranking.search.duplicates import find_duplicates
 
-        return find_duplicates(self.snapshot, within, quiet)
+        return find_duplicates(self.snapshot, within, quiet, self.metadata.get("images", ""))
 
     def check_model(self, fingerprint: str, dimension: int) -> None:
         """Raise DeepRankingError unless the index was made with the model of this fingerprint."""

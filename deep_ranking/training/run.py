@@ -5,11 +5,12 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from deep_ranking import __version__
 from deep_ranking.embedding import Model
@@ -199,12 +200,20 @@ class Run:
         """Compare what was learned with what it started from, and save that where it is no worse."""
         if self.validation is None or self.processes is not None or not self.settings.epochs:
             return self.used, history, None
-        if self.start is None:  # it began with random weights
+        if self.start is None or (best is history[0] and self._began_with(self.start)):
             return self.used, history, stayed(self.untrained) if best is history[0] else None
         verdict = compare(self.start, self.used, self.validation, self.cache)
+        if self._began_with(self.start):
+            verdict = replace(verdict, start_is="the network before training")
         if not verdict.better:
             self._save(self.untrained, self.start)
         return self.used if verdict.better else self.start, history, verdict
+
+    def _began_with(self, network: keras.Model) -> bool:
+        """Tell whether training began with this network as it is, and not with layers of random weights."""
+        assert self.began_with is not None  # there was a validation
+        weights = network.get_weights()
+        return len(weights) == len(self.began_with) and all(map(np.array_equal, weights, self.began_with))
 
     def _check(self) -> None:
         """Refuse at once what cannot come to an end."""

@@ -73,6 +73,7 @@ class Triplets:
                 "draw a small set with: deep-ranking prepare demo --output dataset"
             )
         positions: dict[str, int] = {}
+        by_path: dict[str, int] = {}
         images: list[str] = []
         flat = array("i")
         digest = hashlib.sha256()
@@ -80,14 +81,19 @@ class Triplets:
             for name in triplet:
                 position = positions.get(name)
                 if position is None:
-                    position = positions[name] = len(images)
                     found = find_image(root, name)
                     if found is None:
                         raise TripletFileError(
                             path, line, f"no image {name!r}; looked for it in the folder {os.fspath(root)}"
                         )
-                    images.append(found)
+                    position = by_path.setdefault(os.path.normpath(found), len(images))
+                    positions[name] = position
+                    if position == len(images):
+                        images.append(found)
                 flat.append(position)
+            if flat[-1] == flat[-2] or flat[-1] == flat[-3] or flat[-2] == flat[-3]:
+                told = "expected three images, found one of them twice, which nothing can be learned from"
+                raise TripletFileError(path, line, f"{told}: {', '.join(triplet)}")
             digest.update(_digested(triplet))
         if not flat:
             raise DeepRankingError(f"{path}: expected triplets, found none; sample more, or another folder")

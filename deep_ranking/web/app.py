@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from deep_ranking import __version__
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
-from deep_ranking.web.connections import LONGEST_HEADER, MOST_SENT, limited
+from deep_ranking.web.connections import LONGEST_HEADER, MOST_SENT, give_back_what_is_freed, limited
 from deep_ranking.web.public import WithoutPath
 from deep_ranking.web.routes import images, pages, ratings, search
 from deep_ranking.web.safety import Guard
@@ -96,9 +96,10 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
         server_header=False,
         http=limited(app.state.site.settings.request_seconds),
         h11_max_incomplete_event_size=LONGEST_HEADER,
-        backlog=256,  # taken at once; with the connections there are, fewer than the files one may have open
+        backlog=128,  # taken at once; with the connections there are, fewer than the files one may have open
         timeout_graceful_shutdown=3,
     )
+    give_back_what_is_freed()
     # Requests are served side by side, a thread each; BLAS's own threads would only wait for each other.
     with listener, threadpool_limits(1, "blas"):
         _Server(config, lambda: started(address), app.state.site.workers.stop).run([listener])

@@ -5,6 +5,8 @@ Uvicorn's other parsers do not. Uvicorn itself bounds the silence between two re
 """
 
 import asyncio
+import contextlib
+import ctypes
 import time
 from typing import Any
 
@@ -19,6 +21,8 @@ LONGEST_HEADER = 16 << 10
 
 MOST_SENT = 128 << 10
 """Bytes of an answer that the system may keep for its reader; Linux takes it twice."""
+
+_MMAP_THRESHOLD, _LARGE_BLOCK = -3, 1 << 20  # of mallopt, and bytes
 
 
 class Budget:
@@ -64,28 +68,28 @@ class Connection(H11Protocol):
     seconds: float
     most = MOST_CONNECTIONS
 
-    _heard = 0.0
+    _since = 0.0
     _until: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Make room for this one, and wait for its first request."""
         super().connection_made(transport)
         self._wait()
-        others = [other for other in self.connections if other is not self and other.waits()]  # type: ignore[union-attr]
-        if others and len(self.connections) > self.most:
-            longest = min(others, key=lambda other: other._heard)  # type: ignore[union-attr]
-            self.connections.discard(longest)  # now: many may come before it is told that it is lost
-            longest.transport.abort()
+        # Later by two turns of the loop: by then has been read what those have sent that came just before.
+        self.loop.call_soon(self.loop.call_soon, self._make_room)
+
+    def _make_room(self) -> None:
+        if len(self.connections) > self.most:
+            others = (one for one in self.connections if isinstance(one, Connection) and one is not self)
+            longest = min((one for one in others if one.waits()), key=lambda one: one._since, default=None)
+            if longest is not None:
+                self.connections.discard(longest)  # now: many may come before it is told that it is lost
+                longest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the time."""
         self._stop_waiting()
         super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Read what came; the time for a header ends with it, and not with its first byte."""
-        self._heard = time.monotonic()
-        super().data_received(data)
 
     def handle_events(self) -> None:
         """Begin with a request whose header is there."""
@@ -93,6 +97,7 @@ class Connection(H11Protocol):
         super().handle_events()
         if self.cycle is not before and not self.cycle.response_complete:
             self._stop_waiting()
+            self._since = time.monotonic()  # for its body, if it has one
 
     def on_response_complete(self) -> None:
         """Wait for the answer to be taken and the next request to come."""
@@ -106,7 +111,6 @@ class Connection(H11Protocol):
 
     def resume_writing(self) -> None:
         """Go on with the answer."""
-        self._heard = time.monotonic()
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
         super().resume_writing()
@@ -125,7 +129,7 @@ class Connection(H11Protocol):
 
     def _wait(self) -> None:
         self._stop_waiting()
-        self._heard = time.monotonic()
+        self._since = time.monotonic()
         self._until = self.loop.call_later(self.seconds, self._too_slow)
 
     def _stop_waiting(self) -> None:
@@ -153,6 +157,15 @@ class Connection(H11Protocol):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
         self._wait()
+
+
+def give_back_what_is_freed() -> None:
+    """Let glibc return large blocks to the system when they are freed, as other libraries do by themselves.
+
+    Left alone it keeps more for later the larger the blocks are that come and go, for each thread apart.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # it is not that library
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def limited(seconds: float) -> type[Connection]:

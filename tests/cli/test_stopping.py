@@ -199,7 +199,7 @@ def test_stopped_while_keras_itself_is_imported(folder, command, by, status):
         ],
         "index": ["--index", "new", "--model", "any.h5", "--images", "dataset"],
     }[command]
-    (folder / "any.h5").write_bytes(b"\x89HDF\r\n\x1a\n model_config")  # as far as it is looked at before
+    (folder / "any.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"model_config")  # said to be none by Keras alone
 
     def importing():  # after this library's, there are seconds to come
         here = f"/proc/{os.getpid()}/task/{os.getpid()}/children"

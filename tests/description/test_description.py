@@ -407,3 +407,23 @@ def test_from_the_second_time_on_no_keras_is_imported(true_weights, tmp_path):
     found = split(fitted.reader(pixels[None]))
     for name, both in zip(("last", "lower"), expected, strict=True):
         np.testing.assert_allclose(found[name][0], both / np.linalg.norm(both), atol=2e-4)
+
+
+@pytest.mark.real
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_rated_triplets_are_ranked_better_than_by_the_last_layer(true_weights, shared, tmp_path):
+    """The figures of docs/experiments.md, of the triplets; nothing is learned from a label."""
+    archive = Path(shared, "data/human-triplets-development.zip")
+    if not archive.is_file():
+        pytest.skip("needs the human-rated triplets")
+    dr.prepare_human_triplets(tmp_path / "human", archive, quiet=True)
+    table = dr.Triplets.load(tmp_path / "human/triplets.txt", tmp_path / "human")
+
+    def precision(vectors):
+        return dr.similarity_precision(dr.triplet_distances(vectors, table.rows)).mean()
+
+    found = precision(Description.fit(table.images).embed_all(table.images))
+    plain = precision(dr.load().embed_all(table.images))
+    assert found >= 0.843
+    assert found >= plain + 0.025

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError
@@ -64,7 +65,7 @@ def test_the_command_prints_it_and_is_asked_for_it(own, tmp_path, capsys, monkey
     images = [f"{label}/{number}.png" for number, label in enumerate(LABELS)]
     for image in images:
         (tmp_path / "data" / image).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "data" / image).write_bytes(b"\x89PNG\r\n\x1a\n")
+        Image.new("RGB", (1, 1)).save(tmp_path / "data" / image)
     write_embeddings("v.npz", Embeddings(np.array(images), VECTORS.astype(np.float32)))
     flags = ["evaluate", "--dataset", "data", "--embeddings", "v.npz", "--json", "--quiet"]
     assert main(flags) == 0

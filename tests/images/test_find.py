@@ -187,6 +187,14 @@ def test_folders_that_are_only_named_so_are_classes(tmp_path, paths):
     assert set(find_classes(tmp_path)) == {path.split("/")[0] for path in paths}
 
 
+def test_of_classes_only_their_images_are_counted(folder):
+    image(folder / "loose.png")
+    found = look_into(folder)
+    assert sorted(path for images in found.classes().values() for path in images) == found.images
+    assert found.left_out["loose.png"] == "in no folder, so of no class"
+    assert found.counts()["hidden"] == {"count": 2, "first": [".hidden/", "a/.no.png"]}
+
+
 def test_who_has_no_classes_is_told_what_needs_none(tmp_path):
     image(tmp_path / "1.png")
     with pytest.raises(DeepRankingError, match=r"found 1 images in none.*deep-ranking index .*learn"):

@@ -107,7 +107,7 @@ def test_an_index_says_where_it_is_and_what_comes_next_and_is_brought_up_to_date
 
 def test_duplicates_makes_the_index_that_it_needs_and_says_nothing_more_if_quiet(typed):
     printed = typed("duplicates photos --within 0 --quiet")
-    assert "1 group of 2 images within 0\n" in printed.out
+    assert "1 group of 2 images within 0 of the one to keep" in printed.out
     assert printed.err.count("\n") == 1  # how many there are in the index
     assert typed("duplicates photos --within 0").err.endswith(
         "next: deep-ranking duplicates photos --open\n      deep-ranking serve photos\n"

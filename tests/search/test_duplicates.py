@@ -1,4 +1,4 @@
-"""Near-duplicates against all pairs, and the page."""
+"""Near-duplicates by vectors and by pixels, against plain walks, and the page."""
 
 import numpy as np
 import pytest
@@ -9,35 +9,44 @@ from PIL import Image
 from deep_ranking.display.pictures import duplicates_page
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search import Group, Hit, Index, find_duplicates
+from deep_ranking.search.image import Image as IndexedImage
+from deep_ranking.search.image import file_hash
 
 
-def groups_by_all_pairs(vectors, threshold):
-    """Join rows by a plain walk over all pairs."""
-    group = list(range(len(vectors)))
-    for i in range(len(vectors)):
-        for j in range(i):
-            if np.linalg.norm(vectors[i].astype(float) - vectors[j].astype(float)) <= threshold:
-                group = [group[j] if g == group[i] else g for g in group]
-    members = {}
-    for row, g in enumerate(group):
-        members.setdefault(g, []).append(row)
-    return sorted(m for m in members.values() if len(m) > 1)
+def groups_around_the_kept(vectors, sizes, threshold):
+    """Cut groups by a plain walk: the largest file takes all that is near it, then the next."""
+    left, groups = sorted(range(len(vectors)), key=lambda row: (-sizes[row], row)), []
+    while left:
+        apart = [np.linalg.norm(vectors[row].astype(float) - vectors[left[0]].astype(float)) for row in left]
+        groups.append([row for row, distance in zip(left, apart, strict=True) if distance <= threshold])
+        left = [row for row in left if row not in groups[-1]]
+    return {rows[0]: sorted(rows) for rows in groups if len(rows) > 1}
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 60), st.floats(0, 1.5), st.integers(0, 2**32 - 1))
-def test_groups_are_those_of_all_pairs(tmp_path_factory, count, threshold, seed):
-    vectors = np.random.default_rng(seed).standard_normal((count, 3)).astype(np.float32)
+def test_groups_are_those_around_the_largest_files(tmp_path_factory, count, threshold, seed):
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-2, 3, (count, 3)).astype(np.float32) * rng.choice([1, 0.3], (count, 1))
+    vectors = vectors.astype(np.float32)
+    sizes = rng.integers(1, 5, count).tolist()
+    images = [IndexedImage(f"{row:03}", bytes([row]) * 32, size, 1) for row, size in enumerate(sizes)]
     with Index.create(tmp_path_factory.mktemp("index"), 3, "test") as index:
-        index.add([f"{row:03}" for row in range(count)], vectors)
+        index.write(images, {image.hash: vector for image, vector in zip(images, vectors, strict=True)})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("deep_ranking.search.duplicates._BLOCK", 7)
             groups = find_duplicates(index.snapshot, threshold, quiet=True)
-    assert sorted([int(image.path) for image in g.images] for g in groups) == groups_by_all_pairs(
-        vectors, threshold
-    )
-    sizes = [len(g.images) for g in groups]
-    assert sizes == sorted(sizes, reverse=True)
+    found = {int(group.keep): [int(image.path) for image in group.images] for group in groups}
+    assert found == groups_around_the_kept(vectors, sizes, threshold)
+    lengths = [len(group.images) for group in groups]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_chain_is_cut(make_index):
+    index = make_index(np.arange(5, dtype=np.float32)[:, None], labels=1)
+    groups = find_duplicates(index.snapshot, 1, quiet=True)
+    assert [[image.path[-5] for image in group.images] for group in groups] == [["0", "1"], ["2", "3"]]
+    assert all(image.distance <= 1 for group in groups for image in group.images)
 
 
 def test_distances_far_below_the_rounding_of_float32_products_are_told_apart(make_index):
@@ -55,6 +64,78 @@ def test_distances_far_below_the_rounding_of_float32_products_are_told_apart(mak
 def test_a_threshold_that_is_no_distance_is_refused(make_index, threshold):
     with pytest.raises(DeepRankingError, match="within: expected a distance"):
         find_duplicates(make_index(np.eye(3)).snapshot, threshold)
+
+
+def noise(seed, size=(64, 48)):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Give a folder of noise: an original, a copy of its bytes, two links, one larger, a stranger."""
+    for name, seed in (("trip/a.png", 0), ("trip/b.png", 1)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        noise(seed).resize((96, 96)).save(tmp_path / name)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best/a.png").symlink_to("../trip/a.png")
+    (tmp_path / "best/hard.png").hardlink_to(tmp_path / "trip/a.png")
+    (tmp_path / "copy.png").write_bytes((tmp_path / "trip/a.png").read_bytes())
+    noise(0).resize((192, 192)).save(tmp_path / "large.jpg", quality=95)
+    return tmp_path
+
+
+@pytest.fixture
+def index(photos, tmp_path_factory):
+    """Give an index of these, whose vectors tell nothing: all are as far apart as can be."""
+    paths = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.*"))
+    hashes = {path: file_hash(photos / path) for path in paths}
+    stats = {path: (photos / path).stat() for path in paths}
+    images = [IndexedImage(p, hashes[p], stats[p].st_size, stats[p].st_mtime_ns) for p in paths]
+    vectors = dict(zip(sorted(set(hashes.values())), np.eye(3, dtype=np.float32), strict=True))
+    metadata = {"images": str(photos)}
+    with Index.create(tmp_path_factory.mktemp("index"), 3, "test", metadata) as index:
+        index.write(images, vectors)
+        yield index
+
+
+def test_pixels_tell_copies_from_links_and_say_which_to_keep(index, photos):
+    (group,) = index.duplicates(quiet=True)
+    assert group.keep == "large.jpg"
+    assert group.reason == "most pixels"
+    whys = {image.path: about.why for image, about in zip(group.images, group.about, strict=True)}
+    assert whys == {
+        "best/a.png": "link",
+        "best/hard.png": "re-saved",
+        "copy.png": "re-saved",
+        "large.jpg": "",
+        "trip/a.png": "link",
+    }
+    assert group.links == {"best/a.png", "trip/a.png"}
+    assert group.copies == {"best/hard.png", "copy.png"}
+    assert group.won == 2 * (photos / "copy.png").stat().st_size
+    assert group.about[3].width == group.about[3].height == 192
+    assert group.about[3].format == "JPEG"
+
+
+def test_where_files_are_gone_or_changed_equal_vectors_alone_count(index, photos, caplog):
+    (photos / "large.jpg").unlink()
+    (photos / "copy.png").write_bytes(b"something else")
+    (group,) = index.duplicates(quiet=True)
+    assert {image.path for image in group.images} == {"best/a.png", "best/hard.png", "copy.png", "trip/a.png"}
+    assert "1 of 3 images are gone, or have changed since they were indexed" in caplog.text
+
+
+def test_the_second_look_reads_no_file_again(index, monkeypatch):
+    first = index.duplicates(quiet=True)
+    monkeypatch.setattr("deep_ranking.images.hashes.look", lambda path: pytest.fail(f"read again: {path}"))
+    assert index.duplicates(quiet=True) == first
+
+
+def test_a_thousand_equal_images_are_one_group_at_once(make_index):
+    index = make_index(np.ones((1000, 4), np.float32), labels=1)
+    for within in (None, 0, 0.5):
+        (group,) = find_duplicates(index.snapshot, within, quiet=True)
+        assert len(group.images) == 1000
 
 
 def test_a_page_escapes_names_and_says_when_there_is_nothing(tmp_path):

@@ -243,15 +243,28 @@ def test_of_two_first_runs_at_once_the_later_goes_on_in_the_index_of_the_earlier
 
 
 def test_duplicates_as_a_table_as_json_and_as_a_page(folder, tmp_path, images, capsys):
+    for path in ("class 0/4.png", "class 0/copy.png"):
+        os.utime(images / path, (0, 0))
+    run(capsys, *index_arguments(tmp_path, images))
+    size = (images / "class 0/4.png").stat().st_size
+    table = (
+        "group 1: 2 images, keep class 0/4.png (first by path)\n"
+        "* 0.000000  copy  class 0/4.png  16 x 16  PNG  0 kB  1970-01-01\n"
+        "  0.000000  copy  class 0/copy.png  same bytes  16 x 16  PNG  0 kB  1970-01-01\n"
+    )
     assert run(capsys, "duplicates", "--index", folder, "--within", 0, "--quiet") == (
-        "group 1: 2 images\n"
-        "  0.000000  copy  class 0/4.png\n"
-        "  0.000000  copy  class 0/copy.png\n"
-        "1 group of 2 images within 0\n"
+        f"{table}1 group of 2 images within 0 of the one to keep, 0.0 MB to win; nothing was deleted\n"
+    )
+    assert run(capsys, "duplicates", "--index", folder, "--quiet") == (
+        f"{table}1 group of 2 images, 0.0 MB to win; nothing was deleted\n"
     )
     result = json.loads(run(capsys, "duplicates", "--index", folder, "--within", 0, "--json", "--quiet"))
     assert [image["path"] for image in result["groups"][0]] == ["class 0/4.png", "class 0/copy.png"]
     assert [image["copy"] for image in result["groups"][0]] == [True, True]
+    assert [image["keep"] for image in result["groups"][0]] == [True, False]
+    assert result["keep"] == [{"path": "class 0/4.png", "reason": "first by path", "bytes_won": size}]
+    about = {"why": "same bytes", "width": 16, "height": 16, "bytes": size, "format": "PNG", "modified": 0.0}
+    assert result["groups"][0][1].items() >= (about | {"link": False}).items()
     (images / "class 0/4.png").unlink()
     page = tmp_path / "page.html"
     run(capsys, "duplicates", "--index", folder, "--within", 0, "--html", page, "--quiet")

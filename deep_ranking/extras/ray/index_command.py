@@ -41,7 +41,7 @@ def prepare(args: argparse.Namespace, model: str, folder: str) -> Any:
     from deep_ranking.extras.ray.update import SHARD_SIZE, update_on_cluster
     from deep_ranking.images.content import NO_IMAGE, why_no_image
     from deep_ranking.images.find import Found
-    from deep_ranking.search.folder import told
+    from deep_ranking.search.following import told
     from deep_ranking.search.stores.registry import folder_of
 
     found = Found(folder)
