@@ -25,7 +25,7 @@ def read(striped_classes, tmp_path, monkeypatch):
 
 
 def test_a_file_is_the_default(read):
-    training, validation = read()
+    training, validation = read("--preset", "paper")
     assert training.rows.tolist() == [[0, 1, 2]]
     assert validation is None
     assert training_data.summary(training) == "1 triplets of 3 images"
