@@ -26,7 +26,7 @@ SIDE, FRAME = 16, 64
 WHOLE, FRAMED = 40, 70
 """Signs of 255 in which wholes may differ to be compared; and a whole from what stands on a plain ground."""
 
-FLAT, RICH, LEAST = 4.0, 60, 32
+FLAT, RICH, LEAST = 4.0, 60, 20
 """A picture shows too little to be told by its signs below so many grey levels (standard deviation), so many
 frequencies of 1% of the strongest (a flag has some 15, a photo 100), or so many pixels a side."""
 

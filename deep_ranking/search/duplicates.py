@@ -48,9 +48,10 @@ def find_duplicates(
 
     With `within`, the vectors decide: two images are near if their distance is at most that.
 
-    A group is no chain: each of its images is near the image that stands in its middle, or the same. In the
-    middle is, with `within`, the image to keep; else the one with most whole copies. To keep is the image
-    with the most pixels, then bytes, then the oldest; never a part of another.
+    A group is no chain: each of its images is near the image that stands in its middle, or a whole copy of
+    one that is a part of it. In the middle is, with `within`, the image to keep; else the one with most
+    whole copies. To keep is the image with the most pixels, then bytes, then the oldest; never a part of
+    another.
 
     Args:
         snapshot: `Index.snapshot`.
@@ -146,6 +147,12 @@ class _Duplicates:
             fits = {
                 other: self.known[pair] for other, pair in zip(others, pairs, strict=True) if self.known[pair]
             }
+            # Of a crop of it, the mirrored and turned ones too: they lie in no other group with either.
+            parts = [row for row, fit in fits.items() if fit and fit.part]
+            for row in (row for row in others if row not in fits):
+                known = (self.known.get((min(row, part), max(row, part))) for part in parts)
+                if any(fit and not fit.part for fit in known):
+                    fits[row] = Fit(0, True)
             left = [row for row in others if row not in fits]
             if fits or len(self.places[middle]) > 1:
                 yield self._group(middle, fits)
@@ -244,7 +251,8 @@ class _Duplicates:
                 status = paths[place].stat()
             except (OSError, ValueError):
                 continue
-            if (file := (status.st_dev, status.st_ino)) in seen:
+            # Of one content: of a file that was changed since, the index may know two.
+            if (file := (self.images[place].hash, status.st_dev, status.st_ino)) in seen:
                 links.add(place)
             seen.add(file)
         return links

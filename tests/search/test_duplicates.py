@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from deep_ranking.display.pictures import duplicates_page
 from deep_ranking.errors import DeepRankingError
@@ -129,6 +129,30 @@ def test_the_second_look_reads_no_file_again(index, monkeypatch):
     first = index.duplicates(quiet=True)
     monkeypatch.setattr("deep_ranking.images.hashes.look", lambda path: pytest.fail(f"read again: {path}"))
     assert index.duplicates(quiet=True) == first
+
+
+def test_a_mirrored_crop_is_with_its_photo_where_the_crop_is(tmp_path):
+    photo = noise(0).resize((240, 180), Image.Resampling.BICUBIC)
+    crop = photo.crop((15, 10, 235, 165))
+    images = {
+        "a.png": photo,
+        "b.png": photo.resize((200, 150)),
+        "c.png": crop,
+        "d.png": ImageOps.mirror(crop),
+    }
+    for name, image in images.items():
+        image.save(tmp_path / name)
+    stats = [(tmp_path / name).stat() for name in images]
+    contents = [file_hash(tmp_path / name) for name in images]
+    with Index.create(tmp_path / "index", 4, "test", {"images": str(tmp_path)}) as index:
+        rows = zip(images, contents, stats, strict=True)
+        made = [IndexedImage(name, content, stat.st_size, stat.st_mtime_ns) for name, content, stat in rows]
+        index.write(made, dict(zip(contents, np.eye(4, dtype=np.float32), strict=True)))
+        (group,) = index.duplicates(quiet=True)
+    assert (group.keep, [about.why for about in group.about]) == (
+        "a.png",
+        ["", "re-saved", "part of", "part of"],
+    )
 
 
 def test_a_thousand_equal_images_are_one_group_at_once(make_index):
