@@ -124,7 +124,7 @@ def watch(served) -> Iterator[Watch]:
 
 @pytest.fixture
 def public_watch(served) -> Iterator[Watch]:
-    """As `watch`, of the page as a proxy shows it; the first answer asks for the login, which is then given."""
+    """As `watch`, of the page as a proxy shows it; the first answer asks for the login, given then."""
     watch = Watch(served.public)
     yield watch
     assert [told for told in watch.complaints if "401" not in told] == []
