@@ -247,9 +247,9 @@ def embedder_of(args: argparse.Namespace, index: str, metadata: Mapping[str, str
 def start_description(weights: str | None, engine: str = "auto") -> None:
     """Look at the weights of a description's network, and import Keras quietly if it has to be made."""
     checks.network(None, weights)
-    from deep_ranking.description.reader import cache_folder
+    from deep_ranking.description.reader import needs_keras
 
-    if engine == "keras" or not any(cache_folder().glob("reader-*.npz")):
+    if needs_keras(weights, engine):
         import_keras()
 
 

@@ -75,8 +75,8 @@ class Scatter:
     Example:
         >>> vectors = np.array([[0, 5], [0.2, -5], [1, -5], [1.2, 5]], np.float32)
         >>> head = Scatter(vectors, np.array([0, 0, 1, 1])).head(shrinkage=0.001, gain=2.0)
-        >>> head(vectors).round(1).tolist()
-        [[-1.0, 0.1], [-0.9, -0.1], [0.9, -0.1], [1.0, 0.1]]
+        >>> head(vectors).round(1).astype(float).round(1).tolist()
+        [[-1.0, 0.1], [-1.0, -0.1], [1.0, -0.1], [1.0, 0.1]]
     """
 
     def __init__(self, vectors: Vectors, labels: NDArray[np.integer]):

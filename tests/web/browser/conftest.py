@@ -123,6 +123,14 @@ def watch(served) -> Iterator[Watch]:
 
 
 @pytest.fixture
+def public_watch(served) -> Iterator[Watch]:
+    """As `watch`, of the page as a proxy shows it; the first answer asks for the login, given then."""
+    watch = Watch(served.public)
+    yield watch
+    assert [told for told in watch.complaints if "401" not in told] == []
+
+
+@pytest.fixture
 def open_page(browser, served, watch) -> "Iterator[Callable[..., sync_api.Page]]":
     """Give a function that opens a page in a window of its own."""
     contexts = []
