@@ -291,7 +291,7 @@ def test_a_folder_or_an_image_typed_in_the_other_form_is_taken_by_the_commands(t
     capsys.readouterr()
     assert main(["search", "--index", place, "--image", f"{typed}/Z\u00fcrich/1.png", "--top", "1"]) == 0
     assert capsys.readouterr().out.endswith("Zu\u0308rich/1.png\n")
-    (tmp_path / "t.txt").write_text("Z\u00fcrich/1.png,2.png,2.png\n", encoding="utf-8")
+    (tmp_path / "t.txt").write_text("Z\u00fcrich/1.png,2.png,3.png\n", encoding="utf-8")
     assert Triplets.load(tmp_path / "t.txt", typed).images[0] == str(photos / "Zu\u0308rich/1.png")
     embeddings = Embeddings(np.array(["Zu\u0308rich/1.png", "2.png"]), np.eye(2, dtype=np.float32))
     assert embeddings.rows(["2.png", "Z\u00fcrich/1.png"]).tolist() == [1, 0]
