@@ -192,7 +192,7 @@ def sharded_places(ray_address, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _loggers_as_they_begin():
-    """Take back what libraries and commands run in this process did to logging, which others' tests look at."""
+    """Take back what libraries and commands in this process did to logging, which other tests look at."""
     logging.disable(logging.NOTSET)
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith("deep_ranking") and isinstance(logger, logging.Logger):

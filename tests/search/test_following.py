@@ -285,7 +285,7 @@ def test_the_command_says_what_it_added_kept_and_left_out(tmp_path, cards, no_ne
 
 
 def test_a_folder_or_an_image_typed_in_the_other_form_is_taken_by_the_commands(tmp_path, no_network, capsys):
-    photos = fill(tmp_path / "Cafe\u0301", ["Zu\u0308rich/1.png", "2.png"])
+    photos = fill(tmp_path / "Cafe\u0301", ["Zu\u0308rich/1.png", "2.png", "3.png"])
     typed, place = str(tmp_path / "Caf\u00e9"), str(tmp_path / "index")
     assert main(["index", "--index", place, "--model", "m.h5", "--images", typed, "--quiet"]) == 0
     capsys.readouterr()
