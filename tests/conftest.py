@@ -35,6 +35,20 @@ RAY_MODULES = [ROOT, ROOT / "tests/search", ROOT / "tests/cluster"]
 """Where Ray's workers find the package, and what the tests send them."""
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable():
+    """What a test logged of names that are not UTF-8 goes to the first process escaped: a worker ended by it."""
+    return _encodable((yield))
+
+
+def _encodable(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(held) for key, held in value.items()}
+    return type(value)(map(_encodable, value)) if isinstance(value, list | tuple) else value
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data beside the repository; tests that need it skip where it is missing."""
