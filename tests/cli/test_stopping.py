@@ -118,7 +118,9 @@ def swallowing(tmp_path, monkeypatch):
     as_shell = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in as_shell.items()}
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(sys.modules, "keras", ModuleType("keras"))
+    fake = ModuleType("keras")
+    fake.config = SimpleNamespace(set_image_data_format=str, set_floatx=str)
+    monkeypatch.setitem(sys.modules, "keras", fake)
 
     def make(name, times=1):
         (tmp_path / "swallows.py").write_text(SWALLOWS.format(name=name, times=times))
@@ -229,8 +231,11 @@ def test_sampling(tmp_path, by, status, word):
             os.link(tmp_path / "dataset" / name / "0.png", tmp_path / "dataset" / name / f"{number}.png")
     many = ["--num_pos_images", 399, "--num_neg_images", 399]
     arguments = ["sample", "--output_directory", "out", *many, "--quiet"]
-    ended = stopped(tmp_path, arguments, lambda: [*(tmp_path / "out").glob(".*")], by)
-    assert ended == (status, f"\ndeep-ranking sample: {word}; the same command begins anew\n")
+    ended, error = stopped(tmp_path, arguments, lambda: [*(tmp_path / "out").glob(".*")], by)
+    assert ended == status
+    copies, blank, told = error.splitlines()
+    assert "warning: 799 images are others once more" in copies
+    assert (blank, told) == ("", f"deep-ranking sample: {word}; the same command begins anew")
     assert [*(tmp_path / "out").iterdir()] == []
 
 
