@@ -298,8 +298,9 @@ def import_keras(*more: str) -> None:
         for name in ("keras", *more):
             importlib.import_module(name)
         # What a keras.json of the user's says is for other work; see `network.own_conventions`.
-        sys.modules["keras"].config.set_image_data_format("channels_last")
-        sys.modules["keras"].config.set_floatx("float32")
+        if config := getattr(sys.modules["keras"], "config", None):
+            config.set_image_data_format("channels_last")
+            config.set_floatx("float32")
     except (ImportError, ValueError) as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         raise DeepRankingError(

@@ -50,7 +50,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
     size = ["--images_per_class", "10", "--size", "96"]
     for command in (
         ["prepare", "demo", "--output", dataset, *size],
-        ["index", "--index", index, "--images", dataset, "--model", model],
+        ["index", "--index", index, "--images", dataset, "--model", model, "--labels", "folders"],
     ):
         assert main([*map(str, command), "--quiet"]) == 0
     log, public = folder / "log", f"https://images.example:{free_port()}/similar"
