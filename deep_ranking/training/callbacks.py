@@ -224,7 +224,7 @@ class TellTime(keras.callbacks.Callback):
             if hours >= 1:
                 logger.warning(
                     "this run will take about %.0f hours. --preset features takes seconds to minutes; of the "
-                    "learning by steps, --backbone mobilenetv2, fewer pixels (--image_size) and --train_from are "
+                    "learning by steps, --backbone mobilenetv2, fewer pixels and --train_from are "
                     "quicker",
                     hours,
                 )
