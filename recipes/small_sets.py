@@ -1,7 +1,7 @@
 """Is training worth it on few images, and on classes never seen? The default `train` beside its start.
 
 Data: the archive that tiny_imagenet.sh takes. Weights: MobileNetV2's without its top.
-Hardware: 2 cores; reads 30,000 images once (2 minutes where both are free), kept in OUTPUT; then 4 a seed.
+Hardware: 2 cores; reads 30,000 images once (2 minutes where both are free), kept in OUTPUT; then 2 a seed.
 Expect nothing below the pretrained features, and 10 points or more of MAP@R on classes seen (experiments.md).
 
     DEEP_RANKING_WEIGHTS=mobilenet_v2_1.0_224_no_top.weights.h5 python recipes/small_sets.py \\

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _MOST_TIMES = 4  # as many weights as the model has: one that was refitted began with others
 
 
-def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Model]]:
+def systems(embedder: Model, baselines: bool, beside_start: bool = False) -> Iterator[tuple[str, Model]]:
     """Yield `"model"` and the model itself and, if asked for, each baseline by its name, as a model too.
 
     A baseline that cannot be had is left out with a warning: the model is of other code, its starting weights
@@ -27,6 +27,7 @@ def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Model]]:
     Args:
         embedder: holds the trained network.
         baselines: yield them too.
+        beside_start: yield the first of them, the start, in any case, where it can be had.
     """
     yield "model", embedder
     makers: dict[str, Callable[[], Model]] = {
@@ -35,11 +36,13 @@ def systems(embedder: Model, baselines: bool) -> Iterator[tuple[str, Model]]:
         "single scale": lambda: single_scale(embedder),
         "colour histogram": lambda: colour_histogram(embedder.size),
     }
-    for name, make in makers.items() if baselines else ():
+    for name, make in makers.items() if baselines else [("start", makers["start"])] * beside_start:
         try:
             yield name, make()
         except DeepRankingError as error:
-            logger.warning("baseline %r left out: %s", name, error)
+            logger.log(
+                logging.WARNING if baselines else logging.INFO, "baseline %r left out: %s", name, error
+            )
 
 
 def start(embedder: Model) -> Model:

@@ -14,11 +14,16 @@ from deep_ranking.embedding.baselines import systems
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.log import read_log
 from deep_ranking.evaluation.metrics import Measurement, Neighbours, neighbours, triplet_distances
+from deep_ranking.evaluation.metrics.registry import spoken
 from deep_ranking.evaluation.tasks import Classes, RetrievalTask, TripletTask, class_of_each, images_of
 from deep_ranking.vectors import Embeddings
 
 QUERIES, SHOWN, CONFUSED = 5, 10, 8
 """Queries that are shown, images that each finds, and classes in the matrix of confusions; at most."""
+
+COMPARED = ("knn_accuracy@1", "map@r")
+FAR_APART = 0.1
+"""Of similarity precision, between training and test."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,37 @@ class Findings:
     queries: Sequence[Example]
     confusions: Sequence[Confusion]
 
+    @property
+    def summary(self) -> str:
+        """Return in a sentence what the model is worth: against its start, where there is one; and in another
+        that training and test are far apart, if they are.
+        """
+        model, start = (self.results.get(name, {}).get("retrieval") for name in ("model", "start"))
+        assert model is not None  # it is always measured
+        value = {name: model.metrics[name].value for name in COMPARED}
+        first, whole = COMPARED
+        told = (
+            f"of {model.counts['queries']:,} test images {value[first]:.1%} find one of their class nearest"
+        )
+        if start is None:
+            told = f"{told[:1].upper()}{told[1:]}; there is no start to compare that with."
+        else:
+            before = {name: start.metrics[name].value for name in COMPARED}
+            better = "Better" if sum(value.values()) > sum(before.values()) else "No better"
+            told = (
+                f"{better} than what it started from: {told}, where {before[first]:.1%} did before "
+                f"({spoken(whole)} {value[whole]:.1%}, before {before[whole]:.1%})."
+            )
+        train, test = (
+            self.results["model"][part].metrics["similarity_precision"].value for part in ("train", "test")
+        )
+        if train - test > FAR_APART:
+            told += (
+                f" Training and test are far apart ({train:.1%} and {test:.1%} of triplets ranked right): "
+                "it knows its training images too well; more images or fewer epochs help."
+            )
+        return told
+
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, as JSON holds them."""
         return {
@@ -193,7 +229,7 @@ def find(
     else:
         log, embedder, called = read_log(model), Model.load(model, **engine), Path(model).name
     results, own = {}, None
-    for name, system in systems(embedder, baselines):
+    for name, system in systems(embedder, baselines, beside_start=True):
         embeddings = Embeddings(np.array(questions.images), system.embed_all(questions.images, quiet))
         results[name] = questions.measure(embeddings)
         own = own or embeddings  # the model comes first

@@ -64,7 +64,10 @@ def _facts(findings: Findings) -> list[str]:
         backbone = embedder.metadata["settings"]["network"]["backbone"]
         # Mining makes its triplets in the batches; the file then tells only of images.
         what = f"{learned['count']:,} triplets" if "count" in learned else f"{learned['images']:,} images"
-        facts = [str(backbone), *facts, f"epoch {epoch} over {what}" if epoch else "not trained"]
+        learned_so = f"epoch {epoch} over {what}" if epoch else "not trained"
+        if "head" in embedder.metadata:  # nothing was learned by steps, or it did not pay
+            learned_so = f"a linear layer from {what}" if embedder.metadata["head"] else "not trained"
+        facts = [str(backbone), *facts, learned_so]
     return facts
 
 

@@ -15,7 +15,7 @@ from deep_ranking.triplets.table import LabelledImages, Triplets
 
 logger = logging.getLogger(__name__)
 
-_BATCH, _NAMED = 64, 10
+_BATCH, _NAMED, _SOON = 64, 10, 1000
 
 
 def without_broken(
@@ -34,7 +34,8 @@ def without_broken(
         DeepRankingError: some cannot be read and are not to be left out, or triplets are drawn as it goes.
     """
     broken: list[tuple[int, Exception]] = []
-    with progress((), "looking at images", "images", len(data.images)) as bar:
+    count = len(data.images)
+    with progress((), "looking at images", "images", count, quiet=count < _SOON) as bar:
         for batch in load_batches(data.images, size, _BATCH, workers, cache):
             broken += batch.failures
             bar.update(len(batch.images) + len(batch.failures))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,6 +199,35 @@ class CollapseAlarm(keras.callbacks.Callback):
                 *told,
                 self.gap,
             )
+
+
+class TellTime(keras.callbacks.Callback):
+    """Says, some steps into a run, how long it will take, where that is an hour or more, and what is quicker.
+
+    Args:
+        steps: that are left of the run.
+        clock: tells seconds.
+    """
+
+    UNTIMED, TIMED = 2, 5  # steps: the first ones compile and fill queues
+
+    def __init__(self, steps: int, clock: Callable[[], float] = time.monotonic):
+        super().__init__()
+        self.steps, self.clock, self.done, self.began = steps, clock, 0, 0.0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.done += 1
+        if self.done == self.UNTIMED:
+            self.began = self.clock()
+        if self.done == self.UNTIMED + self.TIMED:
+            hours = (self.clock() - self.began) / self.TIMED * (self.steps - self.done) / 3600
+            if hours >= 1:
+                logger.warning(
+                    "this run will take about %.0f hours. --preset features takes seconds to minutes; of the "
+                    "learning by steps, --backbone mobilenetv2, fewer pixels and --train_from are "
+                    "quicker",
+                    hours,
+                )
 
 
 class StopOnNaN(keras.callbacks.Callback):

@@ -316,7 +316,11 @@ class Run:
         steps, patience = len(self.batches), self.options.patience
         best = own.SaveBest(self._save, self._log, self.checkpoint, every, steps, start, patience)
         bar = own.ProgressBar(self.batches, start.step, epochs)
-        alarms = own.StopOnNaN(), own.CollapseAlarm(self.settings.gap)
+        alarms = (
+            own.StopOnNaN(),
+            own.CollapseAlarm(self.settings.gap),
+            own.TellTime(steps * epochs - start.step),
+        )
         watched = [*alarms, measure, *self.board, best, bar, *callbacks]
         try:
             _fit(self.model, self.batches, start.step, epochs, watched)

@@ -17,7 +17,7 @@ from deep_ranking.cli import main
 from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.evaluation.log import read_log
-from deep_ranking.evaluation.metrics import measure_retrieval
+from deep_ranking.evaluation.metrics import Estimate, Measurement, measure_retrieval
 from deep_ranking.images.find import find_classes
 from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.reporting import drawing, page, pictures, write_report
@@ -220,6 +220,37 @@ def test_a_log_is_read_or_refused(tmp_path):
         (tmp_path / "model.csv").write_text(text)
         with pytest.raises(DeepRankingError, match=r"model\.csv: expected the log of a training"):
             read_log(tmp_path / "model.h5")
+
+
+@pytest.mark.parametrize("better", [True, False])
+@pytest.mark.parametrize("apart", [True, False])
+def test_the_first_sentence_says_what_training_was_worth(better, apart):
+    def measured(precision, nearest, counts=None):
+        metrics = {"similarity_precision": precision, "knn_accuracy@1": nearest, "map@r": 0.25}
+        return Measurement({name: Estimate(value, 0, 1) for name, value in metrics.items()}, counts or {})
+
+    model = {"train": measured(0.95 if apart else 0.8, 0), "test": measured(0.75, 0)}
+    results = {
+        "model": model | {"retrieval": measured(0, 0.5, {"queries": 1500})},
+        "start": {"retrieval": measured(0, 0.4 if better else 0.6)},
+    }
+    told = Findings("m.h5", None, {}, None, None, results, [], []).summary
+    word, before = ("Better", "40.0%") if better else ("No better", "60.0%")
+    assert told.startswith(
+        f"{word} than what it started from: of 1,500 test images 50.0% find one of their class nearest, "
+        f"where {before} did before (MAP@R 25.0%, before 25.0%)."
+    )
+    assert ("far apart (95.0% and 75.0% of triplets ranked right)" in told) == apart
+
+
+def test_a_page_without_a_start_says_so_and_shows_no_figure_twice(made):
+    shown = " ".join(Page((made / "report/index.html").read_text()).texts)
+    assert "test images" in shown
+    assert "there is no start to compare that with." in shown
+    assert "1-nearest-neighbour accuracy" in shown
+    assert "Recall@10" in shown
+    for same in ("Recall@1 ", "Precision@1 ", "Recall@1\n", "Precision@1\n"):
+        assert same not in shown
 
 
 def test_baselines_json_and_a_sample(made, trained, capsys, tmp_path):

@@ -221,7 +221,7 @@ def test_without_the_right_to_write_or_read(tmp_path):
     assert done.returncode == 0, done.stderr
     for command, (status, error) in zip(commands, json.loads(done.stdout), strict=True):
         assert status == 1, command
-        assert error.startswith(f"deep-ranking {command[0]}: error: "), (command, error)
+        assert error.splitlines()[-1].startswith(f"deep-ranking {command[0]}: error: "), (command, error)
         assert not PLAIN.search(error), error
     assert not list(locked.iterdir())
 

@@ -20,7 +20,7 @@ from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.images.batches import TripletBatches
 from deep_ranking.network.file import load_network, read_metadata
 from deep_ranking.network.network import NetworkSettings
-from deep_ranking.training.callbacks import CollapseAlarm, Validation
+from deep_ranking.training.callbacks import CollapseAlarm, TellTime, Validation
 from deep_ranking.training.model import build_training_model
 from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
@@ -184,6 +184,16 @@ def test_the_collapse_alarm_speaks_once_and_only_then(caplog):
             alarm.on_train_batch_end(batch, collapsed)
     assert [record.getMessage()[:9] for record in caplog.records] == ["collapsed"]
     assert "--learning_rate" in caplog.text
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.3, ""), (2.0, "about 5 hours. --preset features takes")])
+def test_a_long_run_is_told_of_in_its_first_steps(caplog, seconds, told):
+    now = iter([10.0, 10.0 + 5 * seconds])  # the steps that compile are not timed
+    telling = TellTime(9000, lambda: next(now))
+    for batch in range(100):
+        telling.on_train_batch_end(batch)
+    assert told in caplog.text
+    assert bool(caplog.records) == bool(told)
 
 
 def test_validation_agrees_with_a_plain_loop(table):
