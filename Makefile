@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TOOLS  := .venv-tools
 LOCKED := .venv-locked
 
-.PHONY: help demo browser test test-jax test-all lint format fuzz bench lock licenses sbom audit clean
+.PHONY: help demo browser servers test test-jax test-all lint format fuzz bench lock licenses sbom audit clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | column -t -s '|'
@@ -24,6 +24,12 @@ browser:  ## Chromium for the tests of the page, from Debian where this may inst
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
 	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
 	|| echo "no Chromium and no way to install it here: the tests of the page in a browser will be skipped"
+
+servers:  ## nginx, Caddy and PgBouncer, which some tests stand before the page and the store; else these are skipped
+	@{ command -v nginx && command -v caddy && command -v pgbouncer; } >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+	     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light caddy pgbouncer >/dev/null; } \
+	|| echo "no nginx, Caddy and PgBouncer, and no way to install them here: the tests with them will be skipped"
 
 test: $(VENV)/installed  ## the tests of every change
 	$(BIN)/python -m pytest -m 'not long' -n 2 --dist worksteal

@@ -55,6 +55,7 @@ _NAMES = names_by_module(
         "training.settings": "TrainingSettings RunOptions",
         "training.model": "build_training_model",
         "training.frozen": "CachedActivations",
+        "training.head": "choose_head",
         "blend.learn": "Blend BlendSettings",
         "blend.run": "Descriptions Learned learn ranked_right text_query_groups",
         "blend.settings": "LearnSettings",

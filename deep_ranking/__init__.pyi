@@ -75,6 +75,7 @@ from deep_ranking.training.settings import TrainingSettings as TrainingSettings
 from deep_ranking.training.settings import RunOptions as RunOptions
 from deep_ranking.training.model import build_training_model as build_training_model
 from deep_ranking.training.frozen import CachedActivations as CachedActivations
+from deep_ranking.training.head import choose_head as choose_head
 from deep_ranking.blend.learn import Blend as Blend
 from deep_ranking.blend.learn import BlendSettings as BlendSettings
 from deep_ranking.blend.run import Descriptions as Descriptions
@@ -158,12 +159,12 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "LabColour", "ColourHistogram", "save_network", "load_network", "ModelFileError", "load_weights",
 "TripletHingeLoss", "MinedTripletLoss", "ProxyLoss", "Proxies", "Distance", "DISTANCES",
 "register_distance", "ranking_metrics", "mining_metrics", "train", "Trained", "TrainingSettings",
-"RunOptions", "build_training_model", "CachedActivations", "Blend", "BlendSettings", "Descriptions",
-"Learned", "learn", "ranked_right", "text_query_groups", "LearnSettings", "GoldenFeature",
-"independent_groups", "group_folds", "Index", "Options", "Hit", "Results", "update_index",
-"IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage", "find_duplicates", "Group",
-"page_image_id", "Metric", "register_metric", "Measurement", "Estimate", "bootstrap",
-"nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
+"RunOptions", "build_training_model", "CachedActivations", "choose_head", "Blend", "BlendSettings",
+"Descriptions", "Learned", "learn", "ranked_right", "text_query_groups", "LearnSettings",
+"GoldenFeature", "independent_groups", "group_folds", "Index", "Options", "Hit", "Results",
+"update_index", "IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage",
+"find_duplicates", "Group", "page_image_id", "Metric", "register_metric", "Measurement", "Estimate",
+"bootstrap", "nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
 "similarity_precision", "score_at_top", "Evaluation", "evaluate", "TripletTask", "RetrievalTask",
 "sample_classes", "results_table", "checked_triplets", "Embeddings", "read_embeddings",
 "write_embeddings", "RatingStore", "choose_question", "tally_ratings", "show", "LiveCurves",

@@ -44,8 +44,8 @@ def one_line(text: str) -> str:
     """Return a text for people, with what would break its line or steer a terminal escaped.
 
     Example:
-        >>> one_line("two\nlines.jpg")
-        'two\\nlines.jpg'
+        >>> one_line("two" + chr(10) + "lines.jpg") == "two" + chr(92) + "nlines.jpg"
+        True
     """
     return text.translate(_ESCAPED)
 

@@ -1,6 +1,7 @@
 """What several test files use."""
 
 import itertools
+import logging
 import os
 import secrets
 import shutil
@@ -187,3 +188,15 @@ def ray_address(ray_holder):
 def sharded_places(ray_address, tmp_path_factory):
     """Name folders of two shards each."""
     return lambda: f"ray://{ray_address}{tmp_path_factory.mktemp('shards')}?shards=2"
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_begin():
+    """Take back what libraries and commands in this process did to logging, which other tests look at."""
+    logging.disable(logging.NOTSET)
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("deep_ranking") and isinstance(logger, logging.Logger):
+            logger.disabled, logger.propagate = False, True
+            logger.setLevel(logging.NOTSET)
+    if logging.root.level > logging.WARNING:
+        logging.root.setLevel(logging.WARNING)

@@ -92,6 +92,11 @@ def model(path: str) -> None:
         raise DeepRankingError(f"{path}: expected a {file.suffix} model file, found {found}")
 
 
+def holds_network(path: Path) -> bool:
+    """Tell whether a file is a model's, with its layers, and not of weights alone, by a look at its bytes."""
+    return path.suffix in (".h5", ".keras") and not _wrong_kind(path)
+
+
 def model_of_index(path: str, fingerprint: str, index: str, remembered: bool) -> None:
     """Raise DeepRankingError unless a file is the model that an index was made with.
 

@@ -75,10 +75,11 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.vectors import read_embeddings
 
     # The data first: what is missing is said before Keras has taken its seconds.
-    root, evaluation = _evaluation(args)
+    given = read_embeddings(args.embeddings) if args.embeddings else None
+    root, evaluation = _evaluation(args, [] if given is None or args.model else given.paths.tolist())
     results = {}
-    if args.embeddings:
-        results["embeddings"] = evaluation.measure(read_embeddings(args.embeddings))
+    if given is not None:
+        results["embeddings"] = evaluation.measure(given)
     if args.model or not args.embeddings:
         for name, embeddings in _embedded(args, root, evaluation.images):
             results[name] = evaluation.measure(embeddings)
@@ -104,7 +105,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.folder is not None or args.dataset is not None:
         args.dataset = image_folders.one_folder(args.folder, args.dataset, "--dataset")
     for folder in filter(None, (args.dataset, args.gallery, args.queries)):
-        checks.folder(folder)
+        if not args.embeddings or args.model:  # given vectors need no images
+            checks.folder(folder)
     for file, what in ((args.triplets, "a triplet file"), (args.embeddings, "an .npz file")):
         if file and not Path(file).is_file():
             raise DeepRankingError(f"{file}: expected {what}, found none")
@@ -118,8 +120,13 @@ def _check(args: argparse.Namespace) -> None:
         shared.tell(args, f"no {shared.MODEL} here, nor --model: by a description of these images")
 
 
-def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
-    """Return the root of all images, and what is asked of them, named relative to it."""
+def _evaluation(args: argparse.Namespace, given: list[str]) -> "tuple[str, Evaluation]":
+    """Return the root of all images, and what is asked of them, named relative to it.
+
+    Args:
+        args: of the command.
+        given: images that have vectors already; they are not looked for on the disk.
+    """
     from deep_ranking.evaluation.evaluation import Evaluation
     from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask
     from deep_ranking.triplets.table import Triplets
@@ -132,12 +139,17 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
     root = args.dataset or "dataset"
     if all(folders) and not args.dataset and not args.triplets:
         root = os.path.commonpath(map(os.path.abspath, folders))
-    table = Triplets.load(args.triplets, root) if args.triplets else None
+    table = Triplets.load(args.triplets, root, set(given)) if args.triplets else None
+
+    def classes_of(folder: str) -> dict[str, list[str]]:
+        if given and not Path(folder).is_dir():
+            return _classes_among(given, image_folders.relative_name(folder, root))
+        return image_folders.classes_below(folder, root, args.exclude, args.splits_are_classes)
 
     classes: dict[str, list[str]] = {}
     if table or not all(folders):
         try:
-            classes = image_folders.classes_below(root, root, args.exclude, args.splits_are_classes)
+            classes = classes_of(root)
         except DeepRankingError:
             if table is None:
                 raise
@@ -147,14 +159,27 @@ def _evaluation(args: argparse.Namespace) -> "tuple[str, Evaluation]":
         table = replace(table, images=[image_folders.relative_name(image, root) for image in table.images])
         triplets = TripletTask.of_table(table, classes)
     if all(folders):
-        gallery, queries = (
-            image_folders.classes_below(folder, root, args.exclude, args.splits_are_classes)
-            for folder in folders
-        )
-        retrieval = RetrievalTask.of_files(queries, gallery, root)
+        gallery, queries = map(classes_of, folders)
+        if all(Path(folder).is_dir() for folder in folders):
+            retrieval = RetrievalTask.of_files(queries, gallery, root)
+        else:
+            retrieval = RetrievalTask(queries, gallery)
     elif not table or any(len(images) > 1 for images in classes.values()):
         retrieval = RetrievalTask(classes, classes)
     return root, Evaluation(triplets, retrieval, args.metrics)
+
+
+def _classes_among(images: list[str], folder: str) -> dict[str, list[str]]:
+    """Return class name -> its images, of those below a folder, by their names alone."""
+    classes: dict[str, list[str]] = {}
+    start = "" if folder == "." else f"{folder}/"
+    for image in sorted(images):
+        name, below, _ = image.removeprefix(start).partition("/")
+        if below and image.startswith(start):
+            classes.setdefault(name, []).append(image)
+    if not classes:
+        raise DeepRankingError(f"{folder}: expected such a folder, or vectors of images in it; found neither")
+    return classes
 
 
 def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterator[tuple[str, Embeddings]]":

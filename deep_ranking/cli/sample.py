@@ -75,7 +75,6 @@ def run(args: argparse.Namespace) -> None:
         classes = found.classes(args.splits_are_classes)
     finally:
         image_folders.tell_left_out(found)
-    _tell_copies(args.input_directory, classes)
 
     ending = ".txt.gz" if args.gzip else ".txt"
     parts = {"triplets" + ending: classes}
@@ -99,6 +98,7 @@ def run(args: argparse.Namespace) -> None:
             "%s is of an earlier run; the images it holds out are now among the triplets too", stale
         )
     written = [_write(args, folder / name, sampler, *drawn[name]) for name, sampler in samplers.items()]
+    _tell_copies(args.input_directory, classes)
     if args.json:
         told = {"files": written, "seed": args.seed, "skipped_files": len(found.left_out)}
         print(json.dumps(told | {"left_out": found.counts()}))

@@ -247,9 +247,9 @@ def embedder_of(args: argparse.Namespace, index: str, metadata: Mapping[str, str
 def start_description(weights: str | None, engine: str = "auto") -> None:
     """Look at the weights of a description's network, and import Keras quietly if it has to be made."""
     checks.network(None, weights)
-    from deep_ranking.description.reader import cache_folder
+    from deep_ranking.description.reader import needs_keras
 
-    if engine == "keras" or not any(cache_folder().glob("reader-*.npz")):
+    if needs_keras(weights, engine):
         import_keras()
 
 
@@ -298,8 +298,9 @@ def import_keras(*more: str) -> None:
         for name in ("keras", *more):
             importlib.import_module(name)
         # What a keras.json of the user's says is for other work; see `network.own_conventions`.
-        sys.modules["keras"].config.set_image_data_format("channels_last")
-        sys.modules["keras"].config.set_floatx("float32")
+        if config := getattr(sys.modules["keras"], "config", None):
+            config.set_image_data_format("channels_last")
+            config.set_floatx("float32")
     except (ImportError, ValueError) as error:
         backend = os.environ.get("KERAS_BACKEND", "tensorflow")
         raise DeepRankingError(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import image_folders, shared
+from deep_ranking.cli import checks, image_folders, shared
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -118,17 +118,8 @@ def _of_steps(args: argparse.Namespace) -> list[str]:
 
 def _is_whole_network(weights: str | None) -> bool:
     """Tell whether weights are a model's, which has learned layers of its own, and not a backbone's."""
-    if weights in (None, "imagenet", "none"):
-        return False
-    if str(weights).endswith(".keras"):
-        return True
-    import h5py
-
-    try:
-        with h5py.File(weights) as file:
-            return "model_config" in file.attrs
-    except OSError:
-        return False
+    named = weights not in (None, "imagenet", "none") and Path(str(weights)).is_file()
+    return named and checks.holds_network(Path(str(weights)))
 
 
 def changed_importance(args: argparse.Namespace) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from deep_ranking.errors import expect
 from deep_ranking.settings import Settings, setting, up_to
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ class ImageDataGenerator:
     Args:
         rescale: each pixel is multiplied by it; None leaves RGB 0..255, which is what the networks of this
             project take (their preprocessing is inside).
-        preprocessing_function: called with each batch, (rows, height, width, 3) float32, after the rest.
+        preprocessing_function: called with each image, (height, width, 3) float32 of 0..255, after the
+            augmentation and before `rescale`, as Keras's generator does; returns one of the same shape.
         **augmentation: the fields of `Augmentation`: horizontal_flip, vertical_flip, rotation_range,
             zoom_range, shear_range, width_shift_range, height_shift_range, pixel_shift, fill_mode, cval.
 
@@ -165,8 +167,11 @@ class ImageDataGenerator:
                         layer.generator.state.assign([layer.seed, number])
                         images = layer(images, training=True)
                 images = keras.ops.convert_to_numpy(images)
-            if self.rescale is not None:
-                images = images * np.float32(self.rescale)
-            return images if self.preprocessing_function is None else self.preprocessing_function(images)
+            if self.preprocessing_function is not None:
+                made = [np.asarray(self.preprocessing_function(image), np.float32) for image in images]
+                shapes = {image.shape for image in made} - {images.shape[1:]}
+                expect("preprocessing_function", not shapes, f"an image {images.shape[1:]}", shapes)
+                images = np.stack(made)
+            return images if self.rescale is None else images * np.float32(self.rescale)
 
         return transform

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deep_ranking.files import read_array
 from deep_ranking.images import decode
 from deep_ranking.images.decode import FORMATS, ImageError, read_image, read_size
 from deep_ranking.progress import progress
@@ -123,7 +124,7 @@ def kept_looks(
 
 
 def _read(file: Path) -> NDArray[Any] | None:
-    kept = np.load(file, allow_pickle=False)
+    kept = read_array(file)
     return kept if kept.dtype == _KEPT else None
 
 

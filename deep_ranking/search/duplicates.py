@@ -7,12 +7,13 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import expect
 from deep_ranking.progress import progress
 from deep_ranking.search.exact import Exact, distances, pair_distances
 from deep_ranking.search.groups import About, Fit, Group
@@ -61,8 +62,8 @@ def find_duplicates(
     Raises:
         DeepRankingError: `within` is below 0.
     """
-    if within is not None and not (math.isfinite(within) and within >= 0):
-        raise DeepRankingError(f"within: expected a distance of 0 or more, found {within}")
+    distance = within is None or (isinstance(within, Real) and math.isfinite(within) and within >= 0)
+    expect("within", distance, "a distance of 0 or more", within)
     found = _Duplicates(snapshot, os.fspath(folder), quiet)
     groups = found.by_vectors(within) if within is not None else found.by_pixels()
     return sorted(groups, key=lambda group: (-len(group.images), group.images[0].path))

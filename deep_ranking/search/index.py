@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from deep_ranking.search.query import (
     EmbedderOrMaker,
     Query,
     check_embedder,
+    check_metadata,
     checked_vectors,
     made,
     mean_query,
@@ -147,7 +149,10 @@ class Index:
             IndexExistsError: there is an index already.
             DeepRankingError: the dimension is not positive, or the file of the store is damaged.
         """
-        expect("dimension", dimension >= 1, "1 or more", dimension)
+        whole = isinstance(dimension, Integral) and dimension >= 1
+        expect("dimension", whole, "a whole number of 1 or more", dimension)
+        expect("fingerprint", isinstance(fingerprint, str), "a text", fingerprint)
+        check_metadata(metadata)
         values = {**(metadata or {}), "dimension": str(dimension), "fingerprint": fingerprint}
         return cls(create_store(path, values), embedder)
 
@@ -239,6 +244,7 @@ class Index:
         metadata: Mapping[str, str] | None = None,
     ) -> int:
         """Write to the store, as `Store.write`, and let the next search see it."""
+        check_metadata(metadata)
         self._snapshot = None
         return self.store.write(images, vectors, remove, metadata)
 

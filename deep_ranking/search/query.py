@@ -4,7 +4,7 @@ import hashlib
 import io
 import numbers
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -121,6 +121,13 @@ def texts(name: str, values: Any) -> list[str]:
     for value in found:
         expect(name, isinstance(value, str), "a list of texts", value)
     return found
+
+
+def check_metadata(metadata: Any) -> None:
+    """Raise DeepRankingError unless all that is to be kept with an index is text, by names that are."""
+    expect("metadata", isinstance(metadata, Mapping | None), "texts by name", metadata)
+    for name, value in (metadata or {}).items():
+        expect(f"metadata {name}", isinstance(name, str) and isinstance(value, str), "a text", value)
 
 
 def _is_vector(query: Any) -> bool:

@@ -1,6 +1,5 @@
 """The default: keep the features of a pretrained network, and learn what comes after them in seconds."""
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -14,18 +13,16 @@ from numpy.typing import NDArray
 from deep_ranking import __version__
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import named_engine
-from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.log import write_log
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.file import save_network
 from deep_ranking.network.network import average_mirror, build_network
 from deep_ranking.network.weights import starting_network
+from deep_ranking.training.broken import tell_broken
 from deep_ranking.training.head import Chosen, Head, choose_head
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.training.verdict import Verdict
 from deep_ranking.triplets.table import LabelledImages
-
-logger = logging.getLogger(__name__)
 
 
 def learn_on_features(
@@ -103,12 +100,7 @@ def readable_features(
     """
     vectors, failures = embedder.embed(images, quiet=False)
     if failures:
-        named = "; ".join(str(error) for _, error in failures[:10])
-        more = f"; and {len(failures) - 10:,} more" if len(failures) > 10 else ""
-        told = f"{len(failures):,} of {len(images):,} images cannot be read: {named}{more}"
-        if not leave_out_broken:
-            raise DeepRankingError(f"{told}; mend or remove them, or go without them: --leave_out_broken")
-        logger.warning("left out: %s", told)
+        tell_broken([error for _, error in failures], len(images), leave_out_broken)
         broken = {path for path, _ in failures}
         labels = labels[np.array([image not in broken for image in images])]
     return vectors, labels

@@ -28,6 +28,7 @@ from deep_ranking.network.network import average_mirror
 from deep_ranking.network.weights import starting_network
 from deep_ranking.progress import quietly
 from deep_ranking.training import callbacks as own
+from deep_ranking.training.broken import without_broken
 from deep_ranking.training.checkpoint import Checkpoint, Progress
 from deep_ranking.training.frozen import CachedActivations, refit_embedding
 from deep_ranking.training.kept import learn_on_features
@@ -159,6 +160,9 @@ class Run:
         self.size = (settings.network.image_size,) * 2
         most = options.image_cache_size
         self.cache = ImageCache(self.size, options.image_cache, most) if most else None
+        if settings.epochs and (options.leave_out_broken or (self.writes and not options.resume)):
+            looked = self.size, options.workers, self.cache, options.leave_out_broken
+            self.data = without_broken(data, *looked)
         self._build()
         self.checkpoint = Checkpoint(model_path.with_suffix(".checkpoint"), self._identity(), self.writes)
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,12 +50,16 @@ class Triplets:
         return {"count": len(self), "images": len(self.images), "sha256": self.fingerprint}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], root: str | os.PathLike[str]) -> "Triplets":
+    def load(
+        cls, path: str | os.PathLike[str], root: str | os.PathLike[str], given: Collection[str] = ()
+    ) -> "Triplets":
         """Read a triplet file whose images lie under `root`.
 
         Args:
             path: the triplet file.
             root: folder of the data set; see `find_image` for the names that are understood.
+            given: images, relative to `root`, that are not looked for on the disk; with some, `root` need not
+                be there.
 
         Raises:
             TripletFileError: a bad line, or one that names an image that is not there.
@@ -67,7 +71,7 @@ class Triplets:
                 f"{path}: expected a triplet file, found none; write one with: deep-ranking sample dataset"
             )
         root = as_on_disk(os.fspath(root))
-        if not Path(root).is_dir():
+        if not given and not Path(root).is_dir():
             raise DeepRankingError(
                 f"{os.fspath(root)}: expected the folder of the images, found none; "
                 "draw a small set with: deep-ranking prepare demo --output dataset"
@@ -81,7 +85,7 @@ class Triplets:
             for name in triplet:
                 position = positions.get(name)
                 if position is None:
-                    found = find_image(root, name)
+                    found = _named_in(given, root, name) or find_image(root, name)
                     if found is None:
                         raise TripletFileError(
                             path, line, f"no image {name!r}; looked for it in the folder {os.fspath(root)}"
@@ -151,6 +155,13 @@ def _name_below(root: str | os.PathLike[str], image: str) -> str:
 def _digested(names: Iterable[str]) -> bytes:
     """Return a line of names as it enters a fingerprint."""
     return "\0".join(names).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _named_in(given: Collection[str], root: str, name: str) -> str | None:
+    for known in (os.path.normpath(name), os.path.relpath(name, root or ".")) if given else ():
+        if (known := known.replace(os.sep, "/")) in given:
+            return os.path.join(root, known)  # noqa: PTH118
+    return None
 
 
 def find_image(root: str | os.PathLike[str], name: str) -> str | None:

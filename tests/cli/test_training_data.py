@@ -24,11 +24,42 @@ def read(striped_classes, tmp_path, monkeypatch):
     return read
 
 
-def test_a_file_is_the_default(read):
+def test_the_classes_of_a_file_are_the_default_and_its_triplets_where_steps_are_asked_for(read):
     training, validation = read()
-    assert training.rows.tolist() == [[0, 1, 2]]
+    assert [path[-10:] for path in training.images] == [
+        "down/0.png",
+        "down/1.png",
+    ]  # of slant nothing is known
     assert validation is None
-    assert training_data.summary(training) == "1 triplets of 3 images"
+    assert training_data.summary(training) == "2 images of 1 classes"
+    for flags in (["--preset", "paper"], ["--epochs", "3"], ["--weights", "none"], ["--backbone", "simple"]):
+        training, _ = read(*flags)
+        assert training.rows.tolist() == [[0, 1, 2]]
+        assert training_data.summary(training) == "1 triplets of 3 images"
+
+
+def test_without_a_file_here_or_of_another_folder_the_class_folders_are_learned_from(read, tmp_path, caplog):
+    (tmp_path / "dataset").rename(tmp_path / "photos")
+    assert training_data.summary(read("--dataset", "photos")[0]) == "18 images of 3 classes"
+    (tmp_path / "photos").rename(tmp_path / "dataset")
+    finer = [
+        Triplet("down/0.png", "down/1.png", "slant/0.png"),
+        Triplet("down/1.png", "down/2.png", "down/0.png"),
+    ]
+    write_triplets("triplets.txt", finer)
+    assert training_data.summary(read()[0]) == "2 triplets of 4 images"
+    assert (
+        "triplets.txt: its triplets tell more than classes, so they are learned from by steps" in caplog.text
+    )
+    with pytest.raises(DeepRankingError, match="tell more than classes; learn from them by steps"):
+        read("--preset", "features")
+    (tmp_path / "triplets.txt").unlink()
+    assert training_data.summary(read()[0]) == "18 images of 3 classes"
+
+
+def test_steps_beside_the_features_are_refused(read):
+    with pytest.raises(DeepRankingError, match="--mining, --epochs: no effect with --preset features"):
+        read("--preset", "features", "--epochs", "2", "--mining", "hard")
 
 
 def test_online_draws_by_the_flags_from_all_but_the_validation(read, tmp_path):

@@ -34,7 +34,7 @@ def test_sample_train_compare(striped_classes, tmp_path, run):
     result = json.loads(trained.stdout)
     assert result["model"] == "deepranking.h5"
     assert [logs["epoch"] for logs in result["history"]] == [0, 1]
-    assert result["best"]["loss"] > 0
+    assert result["history"][1]["loss"] > 0  # the best may be the start, which has none
 
     images = [f"dataset/{name}" for name in ("down/0.png", "down/0.png", "across/1.png")]
     distances = []

@@ -57,15 +57,21 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     [
         (
             "index",
-            ["--index", "i", "--model", "m", "--images", "x", "--shards", "s"],
+            ["--index", "i", "--model", "m.h5", "--images", ".", "--shards", "s"],
             "--shards: no effect with",
         ),
-        ("index", ["--index", "i", "--model", "m", "--images", "s3://x"], "s3://x: only --ray reads a URL"),
+        (
+            "index",
+            ["--index", "i", "--model", "m.h5", "--images", "s3://x"],
+            "s3://x: only --ray reads a URL",
+        ),
         ("train", ["--process", "0"], "--process: no effect without --processes"),
         ("train", ["--coordinator", "a:1"], "--coordinator: no effect without --processes"),
     ],
 )
-def test_flags_without_effect_are_refused(command, flags, message, capsys):
+def test_flags_without_effect_are_refused(command, flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("m.h5").write_bytes(b"\x89HDF\r\n\x1a\n model_config")  # as far as it is looked at before
     assert run_command(command, flags, "x") == 1
     assert message in capsys.readouterr().err
 

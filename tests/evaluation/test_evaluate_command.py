@@ -87,6 +87,25 @@ def test_vectors_from_elsewhere_are_measured_as_the_models_own(trained, capsys, 
     assert evaluate_json(capsys, "--embeddings", npz, *folders) == {"embeddings": between["model"]}
 
 
+def test_given_vectors_need_no_images(trained, capsys, tmp_path, monkeypatch):
+    """What was measured with the images there is measured alike where they are not."""
+    dataset, npz = ("--dataset", trained.root / "test"), tmp_path / "vectors.npz"
+    triplets = ("--triplets", trained.triplets("test"))
+    folders = ("--gallery", trained.root / "train", "--queries", trained.root / "test")
+    elsewhere = ("--gallery", "gone/train", "--queries", "gone/test")
+    monkeypatch.chdir(tmp_path)
+    for with_images, without in (
+        (dataset + triplets, ("--dataset", "gone/test", *triplets)),
+        (dataset, ("--dataset", "gone/test")),
+        (folders, elsewhere),
+    ):
+        evaluate(capsys, "--model", trained.model, *with_images, "--output_embeddings", npz)
+        there = evaluate_json(capsys, "--embeddings", npz, *with_images)
+        assert evaluate_json(capsys, "--embeddings", npz, *without) == there
+    assert main(["evaluate", "--embeddings", str(npz), "--gallery", "a", "--queries", "gone/test"]) == 1
+    assert "expected such a folder, or vectors of images in it" in capsys.readouterr().err
+
+
 def test_baselines_stand_beside_the_model(trained, capsys):
     pytest.importorskip("skimage", reason="the colour histogram needs the extra 'features'")
     flags = ("--dataset", trained.root / "test", "--triplets", trained.triplets("test"), "--baselines")

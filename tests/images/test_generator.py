@@ -111,8 +111,12 @@ def test_augmentation_and_rescaling_in_the_blogs_interface(triplet_file, striped
     varied = {"rotation_range": 30, "zoom_range": 0.2, "shear_range": 0.2, "vertical_flip": True}
     np.testing.assert_array_equal(flow(**varied), flow(**varied))
     assert not np.array_equal(flow(**varied), plain)
-    inverted = flow(preprocessing_function=lambda images: 1 - images)
+    inverted = flow(preprocessing_function=lambda image: 255 - image)  # as Keras's: before it is rescaled
     np.testing.assert_allclose(inverted, 1 - plain, atol=1e-6)
+    alone = flow(preprocessing_function=lambda image: image - image.mean())  # and image by image
+    np.testing.assert_allclose(alone, plain - plain.mean(axis=(1, 2, 3), keepdims=True), atol=1e-5)
+    with pytest.raises(DeepRankingError, match=r"preprocessing_function: expected an image \(.*3\), found"):
+        flow(preprocessing_function=lambda image: image[..., 0])
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -169,6 +169,7 @@ class Reindex(Task):
             update_index(index, images, find_images(images), Pixels(), chunk=3, quiet=True)
             os.write(3, f"{attempt}\n".encode())
             index.search(np.zeros(12, np.float32), 3)
+            update_index(index, images, find_images(images), Pixels(), quiet=True)  # with nothing new
 
     def check(self, acknowledged: set[str]) -> None:
         from deep_ranking.search import Index

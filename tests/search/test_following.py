@@ -285,13 +285,13 @@ def test_the_command_says_what_it_added_kept_and_left_out(tmp_path, cards, no_ne
 
 
 def test_a_folder_or_an_image_typed_in_the_other_form_is_taken_by_the_commands(tmp_path, no_network, capsys):
-    photos = fill(tmp_path / "Cafe\u0301", ["Zu\u0308rich/1.png", "2.png"])
+    photos = fill(tmp_path / "Cafe\u0301", ["Zu\u0308rich/1.png", "2.png", "3.png"])
     typed, place = str(tmp_path / "Caf\u00e9"), str(tmp_path / "index")
     assert main(["index", "--index", place, "--model", "m.h5", "--images", typed, "--quiet"]) == 0
     capsys.readouterr()
     assert main(["search", "--index", place, "--image", f"{typed}/Z\u00fcrich/1.png", "--top", "1"]) == 0
     assert capsys.readouterr().out.endswith("Zu\u0308rich/1.png\n")
-    (tmp_path / "t.txt").write_text("Z\u00fcrich/1.png,2.png,2.png\n", encoding="utf-8")
+    (tmp_path / "t.txt").write_text("Z\u00fcrich/1.png,2.png,3.png\n", encoding="utf-8")
     assert Triplets.load(tmp_path / "t.txt", typed).images[0] == str(photos / "Zu\u0308rich/1.png")
     embeddings = Embeddings(np.array(["Zu\u0308rich/1.png", "2.png"]), np.eye(2, dtype=np.float32))
     assert embeddings.rows(["2.png", "Z\u00fcrich/1.png"]).tolist() == [1, 0]

@@ -213,3 +213,34 @@ def test_duplicates_are_groups(photos, embedder):
     with Index.from_folder(photos, embedder, quiet=True, labels="folders") as index:
         (group,) = index.duplicates(within=0, quiet=True)
     assert group.images == (Hit("class 0/4.png", 0.0, "class 0"), Hit("copy.png", 0.0, ""))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda place, index: Index.open(None), "index: expected a path or the URL of a store, found None"),
+        (lambda place, index: Index.exists(3), "index: expected a path or the URL of a store, found 3"),
+        (
+            lambda place, index: Index.create(place, "3", "x"),
+            "dimension: expected a whole number of 1 or more",
+        ),
+        (
+            lambda place, index: Index.create(place, 3.5, "x"),
+            "dimension: expected a whole number of 1 or more",
+        ),
+        (lambda place, index: Index.create(place, 3, None), "fingerprint: expected a text, found None"),
+        (lambda place, index: Index.create(place, 3, "x", {"a": 3}), "metadata a: expected a text, found 3"),
+        (lambda place, index: index.write(metadata={"a": None}), "metadata a: expected a text, found None"),
+        (
+            lambda place, index: index.duplicates("near"),
+            "within: expected a distance of 0 or more, found 'near'",
+        ),
+    ],
+)
+def test_wrong_types_are_refused_in_words(tmp_path, wrong, words):
+    with Index.create(tmp_path / "index", 3, "x") as index:
+        index.add(["1", "2"], np.eye(3)[:2])
+        with pytest.raises(DeepRankingError, match=words):
+            wrong(tmp_path / "other", index)
+        assert len(index) == 2
+    assert not Index.exists(tmp_path / "other")

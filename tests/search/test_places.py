@@ -194,6 +194,23 @@ def test_an_index_without_a_mark_is_read_too(sealed):
         assert index.store.version() == index.store.version()
 
 
+def test_it_is_served_and_rating_says_what_it_needs(sealed):
+    testclient = pytest.importorskip("fastapi.testclient")
+    from deep_ranking.web import Settings, create_app
+
+    folder, _ = sealed
+    before = listing(folder)
+    with as_reader():
+        app = create_app(Settings(index=folder))
+    with testclient.TestClient(app, base_url="http://localhost") as client:
+        first = client.get("/api/images").json()["items"][0]
+        assert client.get(f"/api/search?image={first['id']}").json()["results"]
+        for answer in (client.get("/api/ratings"), client.get("/api/ratings/question?rater=Ann")):
+            assert answer.status_code == 503
+            assert "--ratings FILE" in answer.json()["detail"]
+    assert listing(folder) == before
+
+
 # PostgreSQL as it is given.
 
 

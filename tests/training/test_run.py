@@ -11,11 +11,14 @@ from deep_ranking.embedding import Model
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import find_classes
 from deep_ranking.network.file import load_network
+from deep_ranking.network.network import build_network
 from deep_ranking.network.settings import NetworkSettings
 from deep_ranking.ranking.distances import DISTANCES, register_distance
+from deep_ranking.training import run
 from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
+from deep_ranking.training.verdict import compare as compare_networks
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 
@@ -94,3 +97,97 @@ def test_options_that_cannot_be_are_refused_by_name(table, tmp_path):
     for name in ("workers", "checkpoint_steps"):
         with pytest.raises(DeepRankingError, match=f"{name}: expected 1 or more, found 0"):
             train(table, tmp_path / "model.h5", SETTINGS, **{name: 0})
+
+
+def measuring(monkeypatch, precisions):
+    """Let the validation tell these figures, one after the other."""
+    told = iter(precisions)
+    monkeypatch.setattr(
+        Validation, "measure", lambda self: {"val_similarity_precision": next(told), "val_loss": 1.0}
+    )
+
+
+def test_a_network_that_only_got_worse_stays_as_it_was(table, tmp_path, monkeypatch):
+    path = tmp_path / "model.h5"
+    train(table, path, replace(SETTINGS, epochs=1))
+    before = path.read_bytes()
+    measuring(monkeypatch, [0.9, 0.5, 0.9, 0.3])
+    trained = train(table, path, replace(SETTINGS, weights=str(path)), table)
+    assert path.read_bytes() == before  # fine-tuned in place
+    assert trained.best["epoch"] == 0
+    assert not trained.verdict.better
+    assert "so that is what model.h5 holds" in trained.verdict.sentence("model.h5")
+    measuring(monkeypatch, [0.9, 0.5, 0.9, 0.3])
+    trained = train(table, tmp_path / "other.h5", replace(SETTINGS, weights=str(path)), table)
+    for network in (trained.network, load_network(tmp_path / "other.h5")[0]):
+        assert all(map(np.array_equal, network.get_weights(), load_network(path)[0].get_weights()))
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_the_start_is_written_where_it_was_better(table, tmp_path, monkeypatch, worse):
+    file = str(tmp_path / "b.weights.h5")
+    build_network(NETWORK).get_layer("backbone").save_weights(file)
+    measuring(monkeypatch, [0.1, 0.5])
+    compared = run.compare
+
+    def compare(*given):
+        return replace(compared(*given), better=not worse)
+
+    monkeypatch.setattr(run, "compare", compare)
+    trained = train(table, tmp_path / "model.h5", replace(SETTINGS, weights=file, epochs=1), table)
+    assert set(trained.verdict.start) == {"similarity_precision", "knn_accuracy@1", "recall@10", "map@r"}
+    saved = load_network(tmp_path / "model.h5")[0]
+    assert saved.output_shape == ((None, 256) if worse else (None, 8))
+    assert all(map(np.array_equal, saved.get_weights(), trained.network.get_weights()))
+
+
+def test_a_verdict_measures_both_on_the_validation(table, tmp_path):
+    start, model = build_network(replace(NETWORK, embedding_size=0)), build_network(NETWORK)
+    found = compare_networks(start, model, table)
+    classes = [path.rsplit("/", 2)[1] for path in table.images]
+    for network, told in ((start, found.start), (model, found.model)):
+        vectors = Model(network).embed_all(table.images)
+        near, far = (
+            np.linalg.norm(vectors[table.rows[:, 0]] - vectors[table.rows[:, i]], axis=1) for i in (1, 2)
+        )
+        assert told["similarity_precision"].value == pytest.approx((near < far).mean())
+        apart = np.linalg.norm(vectors[:, None] - vectors, axis=2) + 9 * np.eye(len(vectors))
+        nearest = apart.argmin(axis=1)
+        right = np.mean([classes[i] == classes[j] for i, j in enumerate(nearest)])
+        assert told["knn_accuracy@1"].value == pytest.approx(right)
+    sums = [sum(value.value for value in told.values()) for told in (found.start, found.model)]
+    assert found.better == (sums[1] > sums[0])
+
+
+def test_patience_ends_the_run(table, tmp_path, monkeypatch):
+    measuring(monkeypatch, [0.1, 0.5, 0.4, 0.5, 0.9])
+    settings = replace(SETTINGS, epochs=9)
+    trained = train(table, tmp_path / "model.h5", settings, table, patience=2)
+    assert [logs["epoch"] for logs in trained.history] == [0, 1, 2, 3]
+    assert trained.best["epoch"] == 1
+    with pytest.raises(DeepRankingError, match="patience: expected validation triplets"):
+        train(table, tmp_path / "model.h5", settings, patience=2)
+
+
+class Stopping(keras.callbacks.Callback):
+    """Interrupts the run after an epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_run_resumes_with_another_rate_and_not_with_fewer_epochs(table, tmp_path):
+    path, checkpoint = tmp_path / "model.h5", tmp_path / "model.checkpoint"
+    settings = replace(SETTINGS, momentum=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(table, path, settings, callbacks=[Stopping()])
+    kept = checkpoint.read_bytes()
+    with pytest.raises(DeepRankingError, match=r"epochs: the run has done 2\.0, found 1; give more"):
+        train(table, path, replace(settings, epochs=1), resume=True)
+    assert checkpoint.read_bytes() == kept
+    before = load_network(path)[0].get_weights()
+    train(table, path, replace(settings, learning_rate=1e-12), resume=True)
+    for a, b in zip(before, load_network(path)[0].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)  # it went on at a rate of next to nothing
+    assert not checkpoint.exists()

@@ -34,25 +34,43 @@ def test_each_image_stands_once_and_rows_keep_the_order(data):
 
 
 def test_absolute_names_and_the_blogs_names_are_found(data):
-    blog = load(data, "dataset/a/1.jpg,dataset/b/x-y.z.JPG,./dataset/a/1.jpg")
-    assert [(data / "dataset/a/1.jpg").samefile(p) for p in blog.images] == [True, False, True]
-    absolute = load(data, ",".join([str(data / "dataset/a/1.jpg")] * 3))
-    assert len(absolute.images) == 1
+    blog = load(data, 'dataset/a/1.jpg,dataset/b/x-y.z.JPG,"./dataset/a/2, final.jpg"')
+    assert [(data / "dataset/a/1.jpg").samefile(p) for p in blog.images] == [True, False, False]
+    names = ("a/1.jpg", "a/2, final.jpg", "b/x-y.z.JPG")
+    absolute = load(data, ",".join(f'"{data / "dataset" / name}"' for name in names))
+    assert len(absolute.images) == 3
     # ... also where the sampler ran beside the data and training runs elsewhere.
     os.chdir("/")
     table = Triplets.load(data / "triplets.txt", data / "dataset")
     assert len(table) == 1
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a/1.jpg,a/1.jpg,b/x-y.z.JPG",
+        'a/1.jpg,"a/2, final.jpg","./a/2, final.jpg"',
+        'a/1.jpg,"a/2, final.jpg",a/1.jpg',
+    ],
+)
+def test_a_triplet_of_one_image_twice_is_refused_with_its_line(data, line):
+    with pytest.raises(
+        TripletFileError, match=r"triplets\.txt, line 2: expected three images, found one of them twice"
+    ):
+        load(data, 'a/1.jpg,"a/2, final.jpg",b/x-y.z.JPG', line)
+
+
 def test_a_missing_image_names_file_and_line(data):
     with pytest.raises(
         TripletFileError, match=r"triplets\.txt, line 2: no image 'a/9\.jpg'.*in the folder dataset"
     ):
-        load(data, "a/1.jpg,a/1.jpg,b/x-y.z.JPG", "a/1.jpg,a/9.jpg,b/x-y.z.JPG")
+        load(data, 'a/1.jpg,"a/2, final.jpg",b/x-y.z.JPG', "a/1.jpg,a/9.jpg,b/x-y.z.JPG")
 
 
 def test_no_file_no_folder_no_triplet(data):
-    with pytest.raises(DeepRankingError, match=r"none\.txt: expected a triplet file.*triplet_sampler\.py"):
+    with pytest.raises(
+        DeepRankingError, match=r"none\.txt: expected a triplet file.*deep-ranking sample dataset"
+    ):
         Triplets.load("none.txt", "dataset")
     with pytest.raises(DeepRankingError, match="expected triplets, found none"):
         load(data, "# nothing")
@@ -61,9 +79,9 @@ def test_no_file_no_folder_no_triplet(data):
 
 
 def test_the_fingerprint_tells_triplets_apart(data):
-    one = load(data, "a/1.jpg,a/1.jpg,b/x-y.z.JPG").fingerprint
-    same = load(data, "# a comment", "", "a/1.jpg,a/1.jpg,b/x-y.z.JPG").fingerprint
-    other = load(data, "a/1.jpg,b/x-y.z.JPG,a/1.jpg").fingerprint
+    one = load(data, 'a/1.jpg,"a/2, final.jpg",b/x-y.z.JPG').fingerprint
+    same = load(data, "# a comment", "", 'a/1.jpg,"a/2, final.jpg",b/x-y.z.JPG').fingerprint
+    other = load(data, 'a/1.jpg,b/x-y.z.JPG,"a/2, final.jpg"').fingerprint
     assert one == same != other
 
 

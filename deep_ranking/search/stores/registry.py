@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.search.store import Store
 from deep_ranking.search.stores.local import FILE_NAME, LocalStore
 
@@ -100,6 +100,7 @@ def find_store(place: Place) -> Place:
 
 
 def _kind(place: Place) -> type[Store]:
+    expect("index", isinstance(place, str | os.PathLike), "a path or the URL of a store", place)
     scheme, separator, _ = os.fspath(place).partition("://")
     if not separator:
         return LocalStore

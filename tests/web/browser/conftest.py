@@ -50,7 +50,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
     size = ["--images_per_class", "10", "--size", "96"]
     for command in (
         ["prepare", "demo", "--output", dataset, *size],
-        ["index", "--index", index, "--images", dataset, "--model", model],
+        ["index", "--index", index, "--images", dataset, "--model", model, "--labels", "folders"],
     ):
         assert main([*map(str, command), "--quiet"]) == 0
     log, public = folder / "log", f"https://images.example:{free_port()}/similar"
@@ -120,6 +120,14 @@ def watch(served) -> Iterator[Watch]:
     watch = Watch(served.address)
     yield watch
     assert watch.complaints == []
+
+
+@pytest.fixture
+def public_watch(served) -> Iterator[Watch]:
+    """As `watch`, of the page as a proxy shows it; the first answer asks for the login, given then."""
+    watch = Watch(served.public)
+    yield watch
+    assert [told for told in watch.complaints if "401" not in told] == []
 
 
 @pytest.fixture

@@ -236,7 +236,7 @@ def test_an_empty_index_says_how_to_fill_it(open_page):
     page.route("**/api/index", lambda route: route.fulfill(json=about(images=0)))
     for path in ("/", "/map"):
         page.goto(path)
-        expect(page.locator("#notice")).to_contain_text("deep-ranking index --index DIR --images FOLDER")
+        expect(page.locator("#notice")).to_contain_text("deep-ranking index FOLDER --index DIR")
 
 
 def test_among_250_labels_one_is_found(open_page):
