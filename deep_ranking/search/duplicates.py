@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 _BLOCK = 512
 _NEAREST = 3  # vectors of others whose images are looked at
-_SAME = 1e-3
-"""Of the median distance to the nearest other: vectors this near are one, where the pixels are gone."""
+_SAME = 1e-5
+"""Of the median length of the vectors: those this near are one but for the rounding."""
 
 
 def find_duplicates(
@@ -94,8 +94,8 @@ class _Duplicates:
         everything = np.arange(len(self.places))
         self._read(everything, self.caches)
         there = self.likeness.there
-        nearest = self._near_by_vectors(_NEAREST)
-        pairs = sorted({pair for pair in (*self.likeness.near(), *nearest) if there[list(pair)].all()})
+        nearest = self._near_by_vectors(np.flatnonzero(there))
+        pairs = sorted({(a, b) for a, b in (*self.likeness.near(), *nearest) if a != b})
         fits = zip(pairs, self.likeness.fits(pairs, self.quiet), strict=True)
         self.known: dict[tuple[int, int], Fit | None] = dict(fits)
         joined = everything
@@ -113,7 +113,7 @@ class _Duplicates:
                 len(gone),
                 len(there),
             )
-        limit = _SAME * float(np.median(self.nearest)) if len(gone) else 0.0
+        limit = _SAME * float(np.median(np.linalg.norm(self.matrix[gone], axis=1))) if len(gone) else 0.0
         for rows in self._parts(_joined_within(self.matrix[gone], limit, self.quiet), gone):
             yield from self._around_kept(rows, limit)
 
@@ -157,15 +157,18 @@ class _Duplicates:
             if fits or len(self.places[middle]) > 1:
                 yield self._group(middle, fits)
 
-    def _near_by_vectors(self, count: int) -> Iterator[tuple[int, int]]:
-        """Yield the pairs of each row and the nearest others; keep the distance to the very nearest."""
-        self.nearest = np.zeros(len(self.matrix))
-        if len(self.matrix) < 2:
+    def _near_by_vectors(self, rows: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of each row and the nearest others; of equal vectors, of each and the first."""
+        same = _equal_rows(self.matrix[rows])
+        first = np.unique(same, return_index=True)[1]
+        yield from zip(rows[first[same]].tolist(), rows.tolist(), strict=True)
+        if len(first) < 2:
             return
-        search = NeighbourSearch(self.matrix, self.matrix, np.arange(len(self.matrix)))
-        for rows, found in search.blocks(min(count, search.most)):
-            self.nearest[rows] = found.distances[:, 0]
-            for row, others in zip(rows.tolist(), found.indices.tolist(), strict=True):
+        rows = rows[first]
+        matrix = self.matrix if len(rows) == len(self.matrix) else self.matrix[rows]
+        search = NeighbourSearch(matrix, matrix, np.arange(len(rows)))
+        for some, found in search.blocks(min(_NEAREST, search.most)):
+            for row, others in zip(rows[some].tolist(), rows[found.indices].tolist(), strict=True):
                 yield from ((min(row, other), max(row, other)) for other in others)
 
     def _read(self, rows: np.ndarray, caches: "Caches | None") -> None:
@@ -264,10 +267,9 @@ def _joined_within(matrix: np.ndarray, within: float, quiet: bool) -> np.ndarray
     Equal rows are one first: a thousand blank pages are a row, and not half a million pairs. All others are
     compared exactly, in blocks: the time grows with the square of their number, the memory does not.
     """
-    seen: dict[bytes, int] = {}
-    same = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in matrix], np.intp)
-    if len(seen) < len(matrix):
-        matrix = matrix[np.unique(same, return_index=True)[1]]
+    same = _equal_rows(matrix)
+    first = np.unique(same, return_index=True)[1]
+    matrix = matrix if len(first) == len(matrix) else matrix[first]
     joined, exact = np.arange(len(matrix)), Exact(matrix)
     for start in progress(range(0, len(matrix), _BLOCK), "comparing", "blocks", quiet=quiet):
         for one, other in exact.pairs(within, slice(start, start + _BLOCK)):
@@ -276,6 +278,12 @@ def _joined_within(matrix: np.ndarray, within: float, quiet: bool) -> np.ndarray
             near = pair_distances(matrix, one, other) <= within
             joined = _joined(joined, one[near], other[near])
     return joined[same]
+
+
+def _equal_rows(matrix: np.ndarray) -> np.ndarray:
+    """Return for each row the number of its vector: 0 for the first, 1 for the next that is another."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in matrix], np.intp)
 
 
 def _joined(group: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
