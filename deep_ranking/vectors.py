@@ -47,6 +47,11 @@ def checked_vectors(vectors: NDArray[Any], what: str) -> NDArray[Any]:
     return vectors
 
 
+def unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Return the rows of (n, d) `vectors` at unit length; a row of zeros stays one."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
+
+
 _BLOCK = 2**22  # numbers looked at at once
 _LARGEST = 1e100  # squares of anything smaller can be summed in float64
 

@@ -2,7 +2,7 @@
 
 Paper: Wang et al. 2014, "Learning Fine-grained Image Similarity with Deep Ranking", section 5.1 (golden
 feature) and section 7, Tables 1 and 2.
-Data: an archive of `images/<text query>/<name>.jpg` and `triplets.txt`; 2,469 triplets of 6,536 images.
+Data: an archive of `images/<text query>/<name>.jpg` and `triplets.txt`; 2,464 triplets of 6,536 images.
 Weights: MobileNetV2's ImageNet weights without its top, in the layout of keras.applications.
 Hardware: 2 cores, 16 GB of memory, no GPU; with --device gpu, any GPU that Keras finds.
 Took 49 minutes beside much other work, by estimate 12 alone.

@@ -1,7 +1,7 @@
 """The paper's Table 1 remade: hand-made features, and what is learned on them, on triplets that people rated.
 
 Paper: Wang et al. 2014, "Learning Fine-grained Image Similarity with Deep Ranking", Table 1.
-Data: an archive of `images/<text query>/<name>.jpg` and `triplets.txt`; 2,469 triplets of 6,536 images.
+Data: an archive of `images/<text query>/<name>.jpg` and `triplets.txt`; 2,464 triplets of 6,536 images.
 Weights: MobileNetV2's ImageNet weights without its top, in the layout of keras.applications.
 Takes 20 minutes the first time on 2 cores that others use too, 10 with a full --cache.
 Expect wavelet 62, golden feature 71, MobileNetV2 81; docs/features.md has the table.

@@ -37,7 +37,7 @@ RAY_MODULES = [ROOT, ROOT / "tests/search", ROOT / "tests/cluster"]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable():
-    """What a test logged of names that are not UTF-8 goes to the first process escaped: a worker ended by it."""
+    """Names that are not UTF-8, in what a test logged, are escaped: a worker cannot send them, and ends."""
     return _encodable((yield))
 
 

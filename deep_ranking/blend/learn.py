@@ -11,6 +11,7 @@ from deep_ranking.blend.golden import GoldenFeature
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics.triplets import checked_triplets
 from deep_ranking.settings import POSITIVE, Settings, at_least, setting
+from deep_ranking.vectors import unit
 
 _NEWTON_STEPS = 20
 
@@ -232,7 +233,7 @@ class Blend:
             name: Components.fit(vectors[seen], count, powers.get(name, 0.0), seed=settings.seed)
             for name, vectors in descriptions.items()
         }
-        reduced = {name: _unit(found(descriptions[name][seen])) for name, found in components.items()}
+        reduced = {name: unit(found(descriptions[name][seen])) for name, found in components.items()}
         golden = GoldenFeature.fit(reduced, rows)
         weights = {name: weight for name, weight in golden.weights.items() if weight}
         joined = golden.vectors(reduced)
@@ -242,9 +243,5 @@ class Blend:
 
     def vectors(self, descriptions: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the (images, e) vectors of unit length of descriptions as `fit` had them."""
-        reduced = {name: _unit(found(descriptions[name])) for name, found in self.components.items()}
-        return _unit((GoldenFeature(self.weights).vectors(reduced) - self.mean) @ self.matrix)
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+        reduced = {name: unit(found(descriptions[name])) for name, found in self.components.items()}
+        return unit((GoldenFeature(self.weights).vectors(reduced) - self.mean) @ self.matrix)

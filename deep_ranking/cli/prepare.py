@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"data_set": args.data_set, "output": args.output, **summary}))
     else:
-        counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in summary.items())
+        counts = ", ".join(f"{value:,} {key.replace('_', ' ')}" for key, value in summary.items() if value)
         print(f"{args.output}: {counts}")
         print(f"next: {args.next_step.format(output=args.output)}")
 

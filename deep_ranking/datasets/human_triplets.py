@@ -15,6 +15,7 @@ SOURCE = "https://sites.google.com/site/imagesimilaritydata/"
 """The paper's own page. It gives the triplets as addresses of images on the web, not the images."""
 
 TRIPLETS = "triplets.txt"
+TWICE = "left_out_for_naming_an_image_twice"
 
 
 def prepare_human_triplets(
@@ -31,7 +32,7 @@ def prepare_human_triplets(
         quiet: show no progress.
 
     Returns:
-        counts: queries, images, triplets.
+        counts: queries, images, triplets, and those left out since two of their three images are one.
 
     Raises:
         DeepRankingError: no archive is given; it is unsafe, damaged, or laid out otherwise; a triplet
@@ -52,9 +53,11 @@ def prepare_human_triplets(
             unpack(opened, {root + TRIPLETS: TRIPLETS}, folder, "")
         unpack(opened, images, folder, "unpacking the rated triplets")
         triplets = _relative_to_folder(folder / TRIPLETS, f"{archive}, {root}{TRIPLETS}", root, images)
-        write_triplets(folder / TRIPLETS, triplets)
+        usable = [triplet for triplet in triplets if len(set(triplet)) == 3]
+        write_triplets(folder / TRIPLETS, usable)
     queries = {target.partition("/")[0] for target in images.values()}
-    return {"queries": len(queries), "images": len(images), "triplets": len(triplets)}
+    counts = {"queries": len(queries), "images": len(images), "triplets": len(usable)}
+    return counts | {TWICE: len(triplets) - len(usable)}
 
 
 def _root(archive: zipfile.ZipFile) -> str:

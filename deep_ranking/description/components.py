@@ -15,6 +15,7 @@ from deep_ranking.blend.learn import Components
 from deep_ranking.description.reader import PARTS
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import read_arrays
+from deep_ranking.vectors import unit
 
 PRIOR = Path(__file__).with_name("prior.npz")
 PRIOR_WEIGHT = 100.0
@@ -133,10 +134,8 @@ class Map:
     def __call__(self, parts: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the vectors, (n, dimension) float32 of unit length."""
         components: dict[str, Components] = self._components  # type: ignore[attr-defined]
-        found = [
-            _unit(components[name](parts[name])) * np.float32(w**0.5) for name, w in self.weights.items()
-        ]
-        return _unit(np.concatenate(found, axis=1))
+        found = [unit(components[name](parts[name])) * np.float32(w**0.5) for name, w in self.weights.items()]
+        return unit(np.concatenate(found, axis=1))
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as texts, by part."""
@@ -201,7 +200,3 @@ def _text(array: NDArray[Any], dtype: str) -> str:
 
 def _array(text: str, dtype: str) -> NDArray[Any]:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype)
-
-
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))

@@ -21,6 +21,7 @@ from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics import Estimate, bootstrap
 from deep_ranking.evaluation.metrics.retrieval import map_at_r, recall_at
 from deep_ranking.training.verdict import METRICS, Verdict
+from deep_ranking.vectors import unit
 
 SHRINKAGES = (math.inf, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 GAINS = (0.0, 0.25, 0.5, 1.0, 2.0)
@@ -55,11 +56,6 @@ class Head(NamedTuple):
         found = self(vectors)
         turn = np.linalg.eigh(found.T @ found)[1][:, ::-1][:, :size]
         return Head(self.mean, self.axes @ turn)
-
-
-def unit(vectors: NDArray[Any]) -> Vectors:
-    """Bring rows to unit length."""
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
 
 class Scatter:

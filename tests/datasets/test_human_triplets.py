@@ -3,7 +3,7 @@
 import pytest
 
 from deep_ranking.datasets.archive import ArchiveError
-from deep_ranking.datasets.human_triplets import SOURCE, prepare_human_triplets
+from deep_ranking.datasets.human_triplets import SOURCE, TWICE, prepare_human_triplets
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import find_classes
 from deep_ranking.triplets import TripletFileError, read_triplets
@@ -12,8 +12,10 @@ from deep_ranking.triplets import TripletFileError, read_triplets
 @pytest.mark.parametrize("root", ["", "similarity/"])
 def test_layout(pack, human_members, tmp_path, root):
     output = tmp_path / "human"
+    human_members["triplets.txt"] += "images/29/a.jpg,images/29/a.jpg,images/29/c.jpg\n"
     path = pack({root + name: content for name, content in human_members.items()})
-    assert prepare_human_triplets(output, path, quiet=True) == {"queries": 2, "images": 6, "triplets": 2}
+    counts = {"queries": 2, "images": 6, "triplets": 2, TWICE: 1}
+    assert prepare_human_triplets(output, path, quiet=True) == counts
     assert find_classes(output) == {
         query: [f"{query}/{name}.jpg" for name in "abc"] for query in ("29", "pop-up+cards")
     }
@@ -56,8 +58,8 @@ def test_without_an_archive_it_says_where_the_data_is_from(tmp_path):
 def test_the_real_archive(shared, tmp_path):
     archive = shared / "data/human-triplets-development.zip"
     counts = prepare_human_triplets(tmp_path / "human", archive, quiet=True)
-    assert counts == {"queries": 555, "images": 6536, "triplets": 2469}
+    assert counts == {"queries": 555, "images": 6536, "triplets": 2464, TWICE: 5}
     triplets = list(read_triplets(tmp_path / "human/triplets.txt"))
-    assert len(triplets) == 2469
+    assert len(triplets) == 2464
     assert all((tmp_path / "human" / name).is_file() for triplet in triplets for name in triplet)
     assert len({name.split("/")[0] for triplet in triplets for name in triplet}) <= 555

@@ -6,8 +6,9 @@ import pytest
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import measure_retrieval
 from deep_ranking.training import head
-from deep_ranking.training.head import Scatter, Split, choose_head, held_out_classes, held_out_images, unit
+from deep_ranking.training.head import Scatter, Split, choose_head, held_out_classes, held_out_images
 from deep_ranking.training.verdict import METRICS
+from deep_ranking.vectors import unit
 
 
 def drawn(classes=12, images=8, size=24, noise=6, seed=0):
