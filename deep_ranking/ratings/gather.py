@@ -113,6 +113,8 @@ class Images:
         if names:
             return sorted(names, key=path_key)
         names = [name for name in self._find_images(self._folder) if "/" not in name]
+        if not names:
+            raise DeepRankingError(f"{self._folder}: expected folders or images, as items, found none")
         # Without the ending: "a-1.jpg" comes before "a.jpg", but "a" before "a-1".
         return sorted(names, key=lambda name: path_key(Path(name).stem))
 
