@@ -11,6 +11,7 @@ stands in docs/judgements.md:
 import argparse
 import json
 import sys
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,10 @@ def _import(args: argparse.Namespace) -> None:
     told = "/".join(source.parts[-2:]) if source.is_dir() else source.name
     finder = Images(images or folder or "", reading, folder, names)
     judgements = read_format(args.place, args.source, reading)
+    first = [*islice(judgements, 1)]  # so that what is wrong with the source is said before a file is made
     with RatingStore(path) as store:
-        counts = import_judgements(judgements, finder, store, args.rater or told[: LONGEST_NAME // 2])
+        name = args.rater or told[: LONGEST_NAME // 2]
+        counts = import_judgements(chain(first, judgements), finder, store, name)
     result = {**vars(counts), "missing": dict(finder.missing.most_common(3)), "output": str(path)}
     if args.json:
         print(json.dumps(result))

@@ -82,8 +82,9 @@ def psiz(source: Path, reading: Reading) -> Judged:
     stimuli = source / "stimuli.txt"
     if not stimuli.is_file():
         raise DeepRankingError(f"{stimuli}: expected the table of the images, found none")
-    files = {0: ""}  # 0 stands for nothing
-    for where, row in table(stimuli, {name: name for name in ("local_id", "filepath")}, (), "|"):
+    files = {}
+    roles = {"local_id": "local_id", "filepath": "filepath"}
+    for where, row in table(stimuli, roles, (*roles,), "|"):
         files[base36(where, row["local_id"])] = row["filepath"]
     for path in sorted(source.rglob("seq_*.json"), key=lambda path: path_key(str(path))):
         for person in parsed(path)["data"]:
@@ -100,12 +101,14 @@ def psiz(source: Path, reading: Reading) -> Judged:
                         parts[kind] = base36(where, part["detail"][5:])  # behind a prefix of 5
                 count = sum(kind.startswith("rank_") for kind in parts)
                 chosen = [parts[f"rank_{rank}"] for rank in range(count)]
+                # 0 stands for nothing.
                 shown = [part for kind, part in parts.items() if kind.startswith("reference_") and part]
-                if not {parts["query"], *chosen, *shown} <= {*files} or not {*chosen} <= {*shown}:
-                    raise bad(where, f"images of {stimuli}, the chosen among the shown", str(parts))
-                others = [files[part] for part in shown if part not in chosen]
-                found = ranked(files[parts["query"]], [files[part] for part in chosen], others, ranked=True)
-                yield from (one._replace(weight=grade, rater=person["anonymous_id"]) for one in found)
+                if not {*chosen} <= {*shown}:
+                    raise bad(where, "the chosen among those that were shown", str(parts))
+                query, *names = (files.get(part, f"local_id {part}") for part in (parts["query"], *chosen))
+                others = [files.get(part, f"local_id {part}") for part in shown if part not in chosen]
+                for one in ranked(query, names, others, ranked=True):
+                    yield one._replace(weight=grade, rater=person["anonymous_id"])
 
 
 def label_studio(source: Path, reading: Reading) -> Judged:
