@@ -53,14 +53,14 @@ class Agreement(NamedTuple):
 
         A model answers a question always alike. If a share p of all people prefer one candidate, it is right
         on the next vote with max(p, 1 - p) at best, where two votes are alike with a = p^2 + (1 - p)^2.
-        max(p, 1 - p) is at least a; it is (1 + sqrt(2 a - 1)) / 2, which is concave in a, so that its mean is
-        at most that of the mean a (Jensen).
+        max(p, 1 - p) is at least a, and at least 1/2; it is (1 + sqrt(2 a - 1)) / 2, which is concave in a, so
+        that its mean is at most that of the mean a (Jensen).
 
         Source: the best a metric can do, and the agreement of people, in Zhang et al. 2018, "The Unreasonable
         Effectiveness of Deep Features as a Perceptual Metric", section 3; the noise ceiling of Hebart et al.
         2020, "Revealing the multidimensional mental representations of natural objects".
         """
-        return self.value, (1 + math.sqrt(max(0.0, 2 * self.value - 1))) / 2
+        return max(0.5, self.value), (1 + math.sqrt(max(0.0, 2 * self.value - 1))) / 2
 
 
 @dataclass(frozen=True)

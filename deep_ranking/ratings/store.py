@@ -245,7 +245,7 @@ class RatingStore:
     def _rows(self, query: str, *values: object) -> list[Rating]:
         with self._in_use():
             rows = self._database.execute(query, values).fetchall()
-        if any(None in row for row in rows):
+        if any(None in row or not 0 < row[-1] < math.inf for row in rows):
             raise DeepRankingError(f"{self.path}: damaged, a rating lacks a part; {_BEGIN_ANEW}")
         return [Rating._make(row) for row in rows]
 
