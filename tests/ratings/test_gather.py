@@ -271,7 +271,7 @@ def test_the_policy_says_what_is_exported_and_agreement_and_its_ceiling_are_told
             "chosen: expected 1 or more",
         ),
         (
-            "import csv --source list.csv --ratings no/r.sqlite --images .",
+            "import triplets --source list.csv --ratings no/r.sqlite --images .",
             1,
             "expected a folder to keep it in",
         ),
