@@ -112,10 +112,9 @@ def model_of_index(path: str, fingerprint: str, index: str, remembered: bool) ->
             "it is with --model FILE, else delete the index and make it again"
         )
     model(path)
-    import hashlib
+    from deep_ranking.files import file_hash
 
-    with Path(path).open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_hash(path).hex()
     if found != fingerprint:
         raise DeepRankingError(
             f"{index}: made with another model ({fingerprint[:12]}) than {path} is now ({found[:12]}); their "

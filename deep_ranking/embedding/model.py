@@ -12,6 +12,7 @@ import numpy as np
 from deep_ranking.embedding.encoder import Embedded, Encoder
 from deep_ranking.embedding.engines import Engine, KerasEngine, make_engine
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import file_hash
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import MAX_PIXELS
 from deep_ranking.network import weights
@@ -68,9 +69,7 @@ class Model(Encoder):
             wanted, found = "that gives one vector an image", f"output shape {output}"
         if wanted:
             raise DeepRankingError(f"{os.fspath(path)}: expected a network {wanted}, found {found}")
-        with Path(path).open("rb") as file:
-            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(network, metadata, fingerprint, make_engine(engine, network, precision))
+        return cls(network, metadata, file_hash(path).hex(), make_engine(engine, network, precision))
 
     @classmethod
     def pretrained(cls, engine: str = "keras", precision: str = "float32") -> "Model":
