@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.location import index_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _index_above(image: str) -> str | None:
     """Return the index of the nearest folder above an image that has one."""
-    return next(filter(None, (checks.index_of(str(f)) for f in Path(image).absolute().parents)), None)
+    return next(filter(None, (index_of(str(f)) for f in Path(image).absolute().parents)), None)
 
 
 def _measured(
