@@ -17,6 +17,8 @@ from deep_ranking.location import index_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from deep_ranking.embedding.encoder import Encoder
+
 EXAMPLES = {
     "a.jpg b.jpg": "the distance; nothing to train",
     "a.jpg b.jpg --index photos": "and what it means among the images of the folder photos",
@@ -88,7 +90,13 @@ def _measured(
 
 
 def _alone(args: argparse.Namespace, model: str | None, images: list[str]) -> tuple[float, None, str]:
-    network = shared.embedding_model(model, weights=args.weights)
+    if model is not None:
+        network: Encoder = shared.embedding_model(model)
+    else:
+        shared.start_description(args.weights)
+        from deep_ranking.description.description import Description
+
+        network = Description.fit(weights=args.weights)  # of any images: the prior alone
     return _apart(*map(network.embed_image, images)), None, ""
 
 
