@@ -14,6 +14,8 @@ from typing import IO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from deep_ranking.images.bands import PART
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are read, by content; Pillow tries no other, so no other parser meets a hostile file."""
 
@@ -128,6 +130,32 @@ def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[[int,
         return Image.OPEN[found][0](file, name)  # type: ignore[arg-type]
     except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open takes them
         raise UnidentifiedImageError(str(error)) from error
+
+
+def load(image: Image.Image) -> Image.Image:
+    """Decode an opened image; of a large WebP or AVIF without its reader's two copies of it at a time.
+
+    These readers hand over a frame as bytes while they keep their own, and Pillow makes an image of the bytes
+    beside both. Here the reader goes before, and where Pillow has pixels in such bytes, they are the image.
+
+    Raises:
+        Exception: whatever a reader raises.
+    """
+    if image.format not in ("WEBP", "AVIF") or image.width * image.height <= PART:
+        image.load()
+        return image
+    if image.format == "WEBP":
+        frame = image._decoder.get_next()  # type: ignore[attr-defined]
+        mode = image.rawmode  # type: ignore[attr-defined]
+    else:
+        frame = image._decoder.get_frame(0)  # type: ignore[attr-defined]
+        mode = image.mode
+    del image._decoder  # type: ignore[attr-defined]
+    if frame is None:
+        raise ValueError("its first frame is damaged")
+    made = Image.frombuffer(mode, image.size, frame[0], "raw", mode, 0, 1)
+    made.info = image.info
+    return made
 
 
 def _directories(data: Buffer) -> Iterator[dict[int, tuple[int, ...]]]:
