@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-PART = 1 << 22
+PART = 1 << 20
 """Pixels that are turned into sRGB at a time; an image of no more is turned as a whole."""
 
 TRANSPOSE = {
@@ -35,8 +35,9 @@ def strips(image: Image.Image) -> Iterator[Image.Image]:
 class Upright:
     """An image as people see it, made so a part at a time.
 
-    The results are, to the bit, those of Pillow on the whole upright image: its resize goes along the rows
-    first, each by itself, and its reduction takes whole blocks.
+    The pixels are those of Pillow on the whole upright image; of thumbnails too, as its reduction takes whole
+    blocks. Resizing goes along the rows first, each by itself; in tall images Pillow goes down the columns
+    first, and so one rounding in hundreds is another.
 
     Args:
         source: the decoded image.

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.images import colour, forms
+from deep_ranking.images import colour, forms, memory
 from deep_ranking.images.bands import ON_ITS_SIDE, Upright
 from deep_ranking.images.depth import read_planes
 from deep_ranking.images.forms import FORMATS
@@ -208,9 +208,7 @@ def _opened(
             file.seek(0)
             with forms.open_as(found, file, "" if isinstance(source, bytes) else name, check) as image:
                 scaled = (
-                    longest is not None
-                    and image.format in ("JPEG", "MPO")
-                    and "progressive" not in image.info
+                    longest is not None and image.format in ("JPEG", "MPO") and not memory.in_scans(image)
                 )
                 check(*image.size, MOST_SCALED if scaled else MAX_PIXELS)
                 if found in ("PNG", "AVIF"):
@@ -220,6 +218,11 @@ def _opened(
                 if longest is not None and draft:
                     image.draft(None, (longest, longest))  # type: ignore[arg-type]
                     check(*image.size)
+                if draft and (taken := memory.bytes_to_decode(image)) > memory.MOST_BYTES:
+                    raise TooManyPixelsError(
+                        f"{name}: {image.width} x {image.height} pixels of {found} take {taken:,} bytes to "
+                        f"decode, more than the {memory.MOST_BYTES:,} allowed; make it smaller, or a PNG"
+                    )
                 yield image
     except FileNotFoundError:
         raise ImageError(f"{name}: no such image") from None
@@ -244,7 +247,7 @@ def _pixels(image: Image.Image) -> Upright:
     deep = ";16" in repr(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA")
     source = read_planes(image) if image.format == "TIFF" else None
     if source is None:
-        source = forms.load(image)
+        source = memory.load(image)
         orientation = _orientation(image)
     else:
         orientation = image.tag_v2.get(ExifTags.Base.Orientation)  # type: ignore[attr-defined]

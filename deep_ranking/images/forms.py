@@ -14,7 +14,7 @@ from typing import IO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from deep_ranking.images.bands import PART
+from deep_ranking.images.memory import A_PIXEL, MOST_BYTES
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are read, by content; Pillow tries no other, so no other parser meets a hostile file."""
@@ -91,7 +91,7 @@ def _is_installed(module: str) -> bool:
     return find_spec(module) is not None
 
 
-def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[[int, int], None]) -> Image.Image:
+def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[..., None]) -> Image.Image:
     """Open an image whose kind is known; its reader alone is asked.
 
     No reader is registered with Pillow for it: registered before Pillow's own, one takes what they read.
@@ -100,7 +100,7 @@ def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[[int,
         found: what `kind` says.
         file: stands at its beginning.
         name: the path, or "".
-        check: called with width and height before a reader that decodes at once.
+        check: called with width, height and the most pixels before a reader that decodes at once.
 
     Raises:
         UnidentifiedImageError: it is of no known format after all.
@@ -120,7 +120,7 @@ def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[[int,
         if found == "JXL":
             from pillow_jxl.JpegXLImagePlugin import JXLImageFile
 
-            check(*_jxl_size(file.read(65_536)))
+            check(*_jxl_size(file.read(65_536)), MOST_BYTES // A_PIXEL["JXL"])
             file.seek(0)
             return JXLImageFile(file, name)
         Image.preinit()
@@ -130,32 +130,6 @@ def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[[int,
         return Image.OPEN[found][0](file, name)  # type: ignore[arg-type]
     except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open takes them
         raise UnidentifiedImageError(str(error)) from error
-
-
-def load(image: Image.Image) -> Image.Image:
-    """Decode an opened image; of a large WebP or AVIF without its reader's two copies of it at a time.
-
-    These readers hand over a frame as bytes while they keep their own, and Pillow makes an image of the bytes
-    beside both. Here the reader goes before, and where Pillow has pixels in such bytes, they are the image.
-
-    Raises:
-        Exception: whatever a reader raises.
-    """
-    if image.format not in ("WEBP", "AVIF") or image.width * image.height <= PART:
-        image.load()
-        return image
-    if image.format == "WEBP":
-        frame = image._decoder.get_next()  # type: ignore[attr-defined]
-        mode = image.rawmode  # type: ignore[attr-defined]
-    else:
-        frame = image._decoder.get_frame(0)  # type: ignore[attr-defined]
-        mode = image.mode
-    del image._decoder  # type: ignore[attr-defined]
-    if frame is None:
-        raise ValueError("its first frame is damaged")
-    made = Image.frombuffer(mode, image.size, frame[0], "raw", mode, 0, 1)
-    made.info = image.info
-    return made
 
 
 def _directories(data: Buffer) -> Iterator[dict[int, tuple[int, ...]]]:
