@@ -62,8 +62,8 @@ class Upright:
         self._most = 0
         on_its_side = orientation in ON_ITS_SIDE
         self.size = source.size[::-1] if on_its_side else source.size
-        plain = colours is None and not deep and orientation not in TRANSPOSE
-        self._whole = plain or source.width * source.height <= PART
+        self._plain = colours is None and not deep and orientation not in TRANSPOSE
+        self._small = source.width * source.height <= PART
 
     def _rows(self, first: int, last: int) -> Image.Image:
         part = self._source
@@ -84,10 +84,10 @@ class Upright:
                 raise ValueError("colours of 12 bits or fewer in 16; scale them to 16")
         return part
 
-    def _bands(self, multiple: int = 1) -> Iterator[tuple[int, Image.Image]]:
-        """Yield first rows and parts, all but the last of a multiple of so many rows."""
+    def _bands(self) -> Iterator[tuple[int, Image.Image]]:
+        """Yield parts, and with each the row that it begins at."""
         width, height = self.size
-        rows = max(PART // width // multiple, 1) * multiple
+        rows = max(PART // width, 1)
         for first in range(0, height, rows):
             yield first, self._rows(first, min(first + rows, height))
 
@@ -105,7 +105,7 @@ class Upright:
 
     def _resized(self, width: int, height: int) -> Image.Image:
         bilinear = Image.Resampling.BILINEAR
-        if self._whole:
+        if self._plain or self._small:
             return self._rows(0, self.size[1]).resize((width, height), bilinear)
         narrow = Image.new("RGB", (width, self.size[1]))
         for first, part in self._bands():
@@ -115,7 +115,7 @@ class Upright:
     def thumbnail(self, longest: int) -> Image.Image:
         """Return the image, made smaller if its longer side has more pixels (`Image.thumbnail`, Lanczos)."""
         width, height = self.size
-        if self._whole or max(self.size) <= longest:
+        if self._small or max(self.size) <= longest:
             image = self._rows(0, height)
             if max(self.size) > longest:
                 image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
@@ -124,8 +124,14 @@ class Upright:
         # As Pillow does where a reducing gap of two is given: whole blocks first.
         along, down = (max(1, int(whole / part / 2)) for whole, part in zip(self.size, size, strict=True))
         small = Image.new("RGB", (-(-width // along), -(-height // down)))
-        for first, part in self._bands(down):
-            small.paste(part.reduce((along, down)), (0, first // down))
+        rows = max(PART // width // down, 1) * down
+        for first in range(0, height, rows):  # other threads wait for each reduction, so they are short
+            last = min(first + rows, height)
+            if self._plain:
+                part = self._source.reduce((along, down), (0, first, width, last))
+            else:
+                part = self._rows(first, last).reduce((along, down))
+            small.paste(part, (0, first // down))
         return small.resize(size, Image.Resampling.LANCZOS, (0, 0, width / along, height / down))
 
 

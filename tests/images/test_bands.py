@@ -65,6 +65,7 @@ def files(height: int = 45, width: int = 61) -> dict[str, bytes]:
     deep = (np.asarray(picture).astype(np.uint16) * 257).transpose(2, 0, 1)
     profile = matrix_profile(WIDE, 1.8)
     made = {
+        "plain": encoded(picture, "PNG"),
         "alpha": encoded(four, "PNG"),
         "grey and alpha": encoded(both, "PNG"),
         "palette and alpha": encoded(grey.convert("P"), "PNG", transparency=bytes(range(256))),
