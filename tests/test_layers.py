@@ -23,7 +23,7 @@ PICTURE = """
     vectors  sqlite
     triplets  search
     evaluation  ratings
-    images.forms  images.colour  images.depth
+    images.bands  images.memory  images.forms  images.colour  images.depth
     images.find  images.walk  images.content  images.decode  images.cache  images.loader  datasets
     images*  network*  ranking*
     embedding*  web
