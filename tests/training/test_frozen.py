@@ -149,7 +149,7 @@ def test_the_rate_follows_its_schedule(schedule, warmup):
 
 
 def test_normalization_that_learns_is_that_of_keras():
-    """TensorFlow's kernel instead of Keras's operations: values, gradients, statistics; without training too."""
+    """TensorFlow's kernel for Keras's operations: values, gradients, statistics; in use too."""
     made = []
     for learning in (True, False):
         keras.utils.set_random_seed(3)
@@ -174,4 +174,5 @@ def test_normalization_that_learns_is_that_of_keras():
         np.testing.assert_allclose(a, b, atol=1e-5)
     images = np.random.default_rng(1).normal(size=(3, 4, 6, 5))
     np.testing.assert_allclose(fast.predict(images, verbose=0), plain.predict(images, verbose=0), atol=1e-5)
-    assert "BatchNormalization" in fast.to_json() and "normalize_at_once" not in fast.to_json()
+    assert "BatchNormalization" in fast.to_json()
+    assert "normalize_at_once" not in fast.to_json()
