@@ -5,7 +5,8 @@ An image that is in the index, under its path there or as a file of the same con
 
 import argparse
 import json
-from dataclasses import asdict, fields
+import os
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from deep_ranking.location import index_of
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
     from deep_ranking.search.index import Index
-    from deep_ranking.search.options import Results
+    from deep_ranking.search.options import Options, Results
 
 EXAMPLES = {
     "photos new.jpg": "the ten images of photos that are nearest",
@@ -83,8 +84,13 @@ def run(args: argparse.Namespace) -> None:
                 f"{index.store.name}: the index is empty; put images into it with: "
                 f"deep-ranking index FOLDER --index {index.store.name}"
             )
+        options = _with_folder(options, index)
         hits = index.search(queries, None if args.top == 0 else args.top, options)
+        if not hits:
+            _tell_nothing(args, index, options, queries)
         folder = index.metadata.get("images")
+        if not args.json and not args.quiet:
+            _tell_changes(args, index)
     if args.json:
         print(json.dumps({"query": queries, "images": folder, "hits": [asdict(hit) for hit in hits]}))
     else:
@@ -98,6 +104,35 @@ def run(args: argparse.Namespace) -> None:
     asked = places.asked(args)
     more = [] if args.open or args.html else [f"search {asked} {places.typed(queries[0])} --open"]
     shared.tell_next(args, *more, f"duplicates {asked}", f"serve {asked}")
+
+
+def _with_folder(options: "Options", index: "Index") -> "Options":
+    """Take a folder that is typed as it lies on the disk for the one of the index that it is."""
+    base, folder = index.metadata.get("images"), options.folder
+    if folder is None or not base or index.snapshot.has_folder(folder) or not Path(folder).is_dir():
+        return options
+    below = Path(os.path.relpath(Path(folder).resolve(), base)).as_posix()
+    return options if below.startswith("..") else replace(options, folder=below.strip("."))
+
+
+def _tell_nothing(args: argparse.Namespace, index: "Index", options: "Options", queries: list[str]) -> None:
+    """Say that nothing lies between the bounds given, and what the nearest is."""
+    nearest = index.search(queries, 1, replace(options, within=None, beyond=None))
+    told = f"; the nearest lies at {nearest[0].distance:.6f}" if nearest and not options.bottom else ""
+    shared.tell(args, f"nothing found within these bounds{told}")
+
+
+def _tell_changes(args: argparse.Namespace, index: "Index") -> None:
+    """Say what has come to the folder, and gone from it, since the index was made."""
+    from deep_ranking.search.following import changed_since
+
+    new, gone = changed_since(index)
+    if new or gone:
+        shared.tell(
+            args,
+            f"{new:,} new and {gone:,} gone or renamed in the folder since it was indexed; to follow: "
+            f"deep-ranking index {places.asked(args)}",
+        )
 
 
 def _load(args: argparse.Namespace, index: "Index", queries: list[str]) -> "Encoder":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from deep_ranking.cli import checks, places
 from deep_ranking.cli.streams import open_streams
 from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.location import index_of
 from deep_ranking.settings import ENGINES, Settings
 
 if TYPE_CHECKING:
@@ -119,8 +120,10 @@ def tell_next(args: argparse.Namespace, *commands: str) -> None:
 
 def tell_model(args: argparse.Namespace, model: str, images: str) -> None:
     """Say what may be typed next with a model that was written."""
+    # An index of the folder may be there already, made with something else.
+    own = f" --index {places.typed(str(Path(model).with_suffix('.index')))}" if index_of(images) else ""
     model, images = places.typed(model), places.typed(images)
-    tell_next(args, f"similarity --model {model} IMAGE IMAGE", f"index {images} --model {model}")
+    tell_next(args, f"similarity --model {model} IMAGE IMAGE", f"index {images} --model {model}{own}")
 
 
 def tell(args: argparse.Namespace, line: str) -> None:
@@ -235,18 +238,23 @@ def embedder_of(args: argparse.Namespace, index: str, metadata: Mapping[str, str
     path = model_of(index, metadata, args.model)
     if path:
         return embedding_model(path)
-    start_description(args.weights)
     import deep_ranking
+    from deep_ranking.description.description import weights_of
+
+    start_description(args.weights, digest=weights_of(metadata))
 
     return deep_ranking.embedder_of(metadata, weights=args.weights)
 
 
-def start_description(weights: str | None, engine: str = "auto") -> None:
-    """Look at the weights of a description's network, and import Keras quietly if it has to be made."""
+def start_description(weights: str | None, engine: str = "auto", digest: str | None = None) -> None:
+    """Look at the weights of a description's network, and import Keras quietly if it has to be made.
+
+    `digest` is theirs, where these and no others are wanted: a network of them may be kept.
+    """
     checks.network(None, weights)
     from deep_ranking.description.reader import needs_keras
 
-    if needs_keras(weights, engine):
+    if needs_keras(weights, engine, digest):
         import_keras()
 
 

@@ -49,25 +49,32 @@ def run(args: argparse.Namespace) -> None:
         )
     checks.images(images)
     checks.network(args.model, args.weights)
-    model = args.model or (shared.MODEL if args.index is None and Path(shared.MODEL).is_file() else None)
-    place = args.index
+    model, place = args.model, args.index
     if place is not None:
         checks.index(place)
     elif model is None:
         place = next(filter(None, map(_index_above, images)), None)
+        if place is None and Path(shared.MODEL).is_file():
+            model = shared.MODEL
+            shared.tell(args, f"measured by {model}, which is in this folder")
     distance, closer, name = _measured(args, place, model, images)
     if args.json:
         share = {} if closer is None else {"closer_than": closer, "index": name}
         print(json.dumps({"image1": images[0], "image2": images[1], "distance": distance, **share}))
         return
     if closer is not None and not args.quiet:
-        shared.tell(args, f"closer than {closer:.1%} of the pairs of images in {name}")
+        shared.tell(args, f"closer than {_share(closer)} of the pairs of images in {name}")
     print(f"{distance:.6f}")
     if not name:
         shared.tell(args, "0 is the same image, 2 the opposite; an index of your folder says what is near:")
         shared.tell_next(args, "index FOLDER")
     else:
         shared.tell_next(args, f"search {places.typed(name)} {places.typed(images[0])}")
+
+
+def _share(part: float) -> str:
+    """Return a share of many in %, and never 100% where it is not all."""
+    return "all" if part == 1 else "more than 99.9%" if part > 0.999 else f"{part:.1%}"
 
 
 def _index_above(image: str) -> str | None:

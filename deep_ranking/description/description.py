@@ -184,6 +184,14 @@ class Description(Encoder):
         return cls(str(look), Map.from_json(found), open_reader(weights, engine, precision, str(digest)))
 
 
+def weights_of(metadata: Mapping[str, str]) -> str | None:
+    """Return the SHA-256 of the weights that an index was described with; None where it does not say."""
+    try:
+        return str(json.loads(metadata[KEY])["weights"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
 def embedder_of(
     metadata: Mapping[str, str],
     model: str | os.PathLike[str] | None = None,

@@ -149,9 +149,9 @@ def load_pretrained(network: keras.Model, settings: NetworkSettings, file: str |
         weights.load_weights(network, settings, file or "imagenet")
     except weights.NoImageNetWeightsError as error:
         raise weights.NoImageNetWeightsError(
-            "the ImageNet weights of MobileNetV2 could not be downloaded; name a file of them in the "
-            f"environment variable {WEIGHTS_VARIABLE}, or load a model of your own: "
-            'load("deepranking.h5")'
+            "the ImageNet weights of MobileNetV2 could not be downloaded; name a file of them by --weights "
+            f"FILE (in Python weights=), or in the environment variable {WEIGHTS_VARIABLE}; or use a model "
+            "of your own"
         ) from error
     digest = hashlib.sha256()
     for weight in network.get_weights():

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_on_disk, file_hash
+from deep_ranking.location import STORE
 from deep_ranking.search.image import Image
 from deep_ranking.search.labels import checked_rule
 from deep_ranking.search.query import Embedder
+from deep_ranking.search.stores.local import LocalStore
 from deep_ranking.search.update import Report, update_index
 
 if TYPE_CHECKING:
@@ -210,6 +212,30 @@ class Following:
             "others and none of them: another card or disk in the same place? Make an index of its own; or, "
             "if these are to take their place, add --forget_missing"
         )
+
+
+def changed_since(index: "Index", most: int = 5_000) -> tuple[int, int]:
+    """Return how many images are new in the folders that an index follows, and how many are gone from there.
+
+    New is what has come, or was renamed, after the index was last written to; what could not be read before
+    is not looked at again.
+
+    Args:
+        index: of more images than `most`, or of no folder that is there, nothing is looked at: (0, 0).
+        most: images.
+    """
+    store = index.store
+    there = any(map(os.path.isdir, _remembered(index.metadata)[1]))
+    if not isinstance(store, LocalStore) or len(index) > most or not there:
+        return 0, 0
+    following = Following([], store.images, index.metadata)
+    listed, held = set(following.found.images), {image.path for image in store.images()}
+    log = store.path.with_name(f"{STORE}-wal")  # SQLite makes an empty one for each reader
+    files = [store.path, *([log] if log.exists() and log.stat().st_size else [])]
+    written = max(path.stat().st_mtime for path in files)
+    new = [Path(following.base) / path for path in listed - held]
+    gone = [path for path in held - listed if not (Path(following.base) / path).exists()]
+    return sum(path.stat().st_ctime > written for path in new), len(gone)
 
 
 def told(report: Report, found: Found) -> Report:

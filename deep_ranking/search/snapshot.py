@@ -255,15 +255,26 @@ class Snapshot:
     def _check_filters(self, options: Options) -> None:
         if options.folder is not None and options.folder.strip("/") and not self.has_folder(options.folder):
             raise DeepRankingError(
-                f"folder: expected one that has images in the index, found {options.folder!r}"
+                f"folder: expected one that has images in the index{self._folders_there()}, "
+                f"found {options.folder!r}"
             )
         there = self.labels() if options.labels else {}
         for label in options.labels or ():
+            if not any(there):
+                raise DeepRankingError(
+                    f"label: expected an index with labels, found none in this one (asked for {label!r}); "
+                    "`index --labels folders` makes them of the folders' names"
+                )
             if label not in there:
                 raise DeepRankingError(
                     f"label: expected one of the {len(there)} in the index (the first are "
                     f"{', '.join(map(repr, sorted(there)[:5]))}), found {label!r}"
                 )
+
+    def _folders_there(self) -> str:
+        tops = sorted({image.path.split("/")[0] for image in self.images if "/" in image.path})
+        first = ", ".join(tops[:5]) + ", ..." * (len(tops) > 5)
+        return f" ({first})" if tops else ", which has no sub-folders"
 
 
 def _start(content: bytes) -> int:

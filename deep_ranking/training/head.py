@@ -30,6 +30,8 @@ _QUERIES, _GALLERY = 1500, 8000
 """Images that are looked for, and looked for in, at most: more tell little, and take long."""
 _HARM = 8.0
 """A point that a metric falls below the plain features weighs as much as so many that others gain."""
+_CERTAIN = 2.5
+"""Standard errors that a gain must have: the best of all these heads gains some where labels mean nothing."""
 
 Vectors = NDArray[np.float32]
 Scores = NDArray[np.float64]
@@ -200,7 +202,8 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
 
     Nearest neighbour, recall@10 and MAP@R, of images of the classes learned from and of classes not learned
     from, are six figures. What a head gains in them over the plain features counts, and what it loses counts
-    eight times; the head with the most is taken, and none where that is nothing.
+    eight times; the head with the most is taken, and none where that is nothing, or what the best of so many
+    may gain by chance: less than 2.5 standard errors.
 
     Args:
         vectors: (n, d), the features, of unit length.
@@ -234,7 +237,7 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
             before = worth
     worth, shrinkage, gain, found = best
     head = None
-    if worth:
+    if worth and _certainty(start, found) > _CERTAIN:
         head = Scatter(inside, labels).head(shrinkage, gain)
         if span is not None:
             whole = np.eye(vectors.shape[1]) + span.T @ (head.axes - np.eye(len(span))) @ span
@@ -244,6 +247,12 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
     return Chosen(
         head, shrinkage, gain, Verdict(head is not None, on, seen[0], seen[1], unseen[0], unseen[1])
     )
+
+
+def _certainty(start: list[Scores], found: list[Scores]) -> float:
+    """Return how many standard errors of the mean lie between the scores of two, summed for each image."""
+    gained = np.concatenate([(b - a).sum(axis=1) for a, b in zip(start, found, strict=True)])
+    return float(gained.mean() / max(gained.std() / math.sqrt(len(start[0])), 1e-12))
 
 
 class _Trial:

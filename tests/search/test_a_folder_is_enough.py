@@ -1,13 +1,14 @@
 """A folder is enough: commands without flags, and what they say to type next."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from samples import PixelEmbedder, write_image
 
-from deep_ranking.cli import main, shared
+from deep_ranking.cli import main, shared, similarity
 from deep_ranking.description import description
 from deep_ranking.search import Index
 from deep_ranking.search.measure import PairDistances
@@ -243,6 +244,59 @@ def test_two_images_that_lie_in_no_index_are_measured_by_the_description_of_any_
     expected = np.linalg.norm(one - other)
     assert printed.out == f"{expected:.6f}\n"
     assert printed.err.endswith("next: deep-ranking index FOLDER\n")
+
+
+def test_the_index_of_the_folder_measures_before_a_model_that_lies_about(typed, tmp_path, monkeypatch):
+    typed("index photos")
+    (tmp_path / "deepranking.h5").write_bytes(b"no model")
+    assert "of the pairs of images in" in typed("similarity photos/00.png new.png").err
+    monkeypatch.setattr("deep_ranking.cli.similarity._alone", lambda args, model, _: (0.25, None, ""))
+    monkeypatch.setattr("deep_ranking.cli.checks.network", lambda *_: None)
+    write_image(tmp_path / "else/a.png", "a")
+    assert "measured by deepranking.h5, which is in this folder" in typed("similarity else/a.png new.png").err
+
+
+@pytest.mark.parametrize(
+    ("part", "words"), [(1, "all"), (0.99951, "more than 99.9%"), (0.9984, "99.8%"), (0, "0.0%")]
+)
+def test_a_share_of_pairs_is_all_only_where_it_is(part, words):
+    assert similarity._share(part) == words
+
+
+def test_a_folder_may_be_typed_as_it_lies_on_the_disk(typed, tmp_path):
+    write_image(tmp_path / "photos/2024/a.png", "a")
+    typed("index photos")
+    for name in ("2024", "2024/", "photos/2024/", f"{tmp_path}/photos/2024"):
+        assert typed(f"search photos new.png --folder {name}").out.endswith("2024/a.png\n")
+    assert len(typed("search photos new.png --folder photos").out.splitlines()) == 10  # all of it
+    told = typed("search photos new.png --folder 2023", status=1).err
+    assert "expected one that has images in the index (2024), found '2023'" in told
+    told = typed("search photos new.png --label cat", status=1).err
+    assert "expected an index with labels, found none in this one (asked for 'cat')" in told
+
+
+def test_where_nothing_is_found_the_nearest_is_told(typed):
+    nearest = typed("search photos new.png --top 1").out.split()[0]
+    printed = typed("search photos new.png --within 0.01")
+    assert printed.out == ""
+    assert f"nothing found within these bounds; the nearest lies at {nearest}\n" in printed.err
+
+
+def test_a_search_tells_what_came_to_the_folder_and_what_went(typed, tmp_path):
+    typed("index photos")
+    assert "since it was indexed" not in typed("search photos new.png").err
+    time.sleep(0.02)
+    write_image(tmp_path / "photos/came.png", "came")
+    (tmp_path / "photos/00.png").unlink()
+    (tmp_path / "photos/01.png").rename(tmp_path / "photos/other.png")
+    told = typed("search photos new.png").err
+    line = (
+        "2 new and 2 gone or renamed in the folder since it was indexed; to follow: deep-ranking index photos"
+    )
+    assert f"{line} photos\n" in told
+    assert "since" not in typed("search photos new.png --json").err
+    typed("index photos")
+    assert "since it was indexed" not in typed("search photos new.png").err
 
 
 def test_what_is_written_down_of_a_description_is_what_it_has():
