@@ -12,10 +12,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import settings
-from PIL import Image
+from stripes import draw_stripes
 from warm import FLAGS, WarmPython
 
 # The same examples each time, and no failure because a machine was busy.
@@ -115,16 +114,7 @@ def striped_classes(tmp_path: Path) -> Path:
 
     Three classes of six images, striped across, down and slantwise, each image in a colour of its own.
     """
-    rng = np.random.default_rng(7)
-    root = tmp_path / "dataset"
-    y, x = np.mgrid[:40, :40]
-    for name, along in {"across": y, "down": x, "slant": x + y}.items():
-        (root / name).mkdir(parents=True)
-        for number in range(6):
-            stripes = 0.5 + 0.5 * np.sin(along * 2 * np.pi / 8 + rng.uniform(0, 2 * np.pi))
-            pixels = stripes[..., None] * rng.uniform(80, 255, 3) + rng.uniform(0, 40, (40, 40, 3))
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{number}.png")
-    return root
+    return draw_stripes(tmp_path / "dataset", 6)
 
 
 @pytest.fixture(scope="session")

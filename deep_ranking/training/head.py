@@ -236,8 +236,9 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
                 break
             before = worth
     worth, shrinkage, gain, found = best
-    head = None
-    if worth and _certainty(start, found) > _CERTAIN:
+    if not worth or _certainty(start, found) < _CERTAIN:
+        head, shrinkage, gain, found = None, math.inf, 0.0, start
+    else:
         head = Scatter(inside, labels).head(shrinkage, gain)
         if span is not None:
             whole = np.eye(vectors.shape[1]) + span.T @ (head.axes - np.eye(len(span))) @ span

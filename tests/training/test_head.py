@@ -103,6 +103,21 @@ def test_where_nothing_can_be_better_there_is_no_head():
     assert chosen.verdict.model == chosen.verdict.start
 
 
+def test_what_chance_gains_is_not_taken(monkeypatch):
+    """Labels that mean nothing: the best of many heads does better than the features in some draws."""
+
+    def taken():
+        labels = np.repeat(np.arange(5), 20)
+        draws = (unit(np.random.default_rng(seed).normal(size=(100, 12))) for seed in range(12))
+        chosen = [choose_head(vectors, labels, seed) for seed, vectors in enumerate(draws)]
+        assert all(one.head is not None or one.verdict.model == one.verdict.start for one in chosen)
+        return sum(one.head is not None for one in chosen)
+
+    assert taken() == 0
+    monkeypatch.setattr(head, "_CERTAIN", 0)
+    assert taken() > 1
+
+
 def test_few_images_of_many_numbers_give_the_head_of_the_formula():
     vectors, labels = drawn(6, 5, size=64)
     chosen = choose_head(vectors, labels)

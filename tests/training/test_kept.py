@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from stripes import draw_stripes
 
 import deep_ranking as dr
 from deep_ranking.embedding.baselines import systems
@@ -66,7 +67,8 @@ def test_where_nothing_is_better_the_start_is_written(labelled, settings, tmp_pa
     assert "start" not in dict(systems(saved, baselines=True))  # it would be the model itself
 
 
-def test_the_start_stands_beside_the_model(labelled, settings, tmp_path):
+def test_the_start_stands_beside_the_model(labelled, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("deep_ranking.training.head._CERTAIN", 0)  # of 18 images little is certain
     dr.train(labelled, tmp_path / "model.h5", settings)
     found = dict(systems(dr.load(tmp_path / "model.h5", engine="keras"), baselines=True))
     assert list(found) == ["model", "start", "colour histogram"]
@@ -92,15 +94,16 @@ def test_broken_images_are_all_named_and_may_be_left_out(
     assert trained.history
 
 
-def test_a_user_is_told_in_one_sentence(striped_classes, settings, tmp_path, run):
+def test_a_user_is_told_in_one_sentence(settings, tmp_path, run):
+    draw_stripes(tmp_path / "dataset", 40)
     flags = (
         "--preset features --backbone simple --image_size 32 --engine keras --quiet --weights b.weights.h5"
     )
     done = run("train", *flags.split())
     assert done.returncode == 0, done.stderr
     first, sentence, _, head, *_ = done.stdout.splitlines()
-    assert first == "deepranking.h5: a linear layer learned from 18 images of 3 classes"
-    assert sentence.startswith("Better than the pretrained features on 18 images held out in turn: ")
+    assert first == "deepranking.h5: a linear layer learned from 120 images of 3 classes"
+    assert sentence.startswith("Better than the pretrained features on 120 images held out in turn: ")
     assert head.split() == ["model", "start"]
     told = json.loads(run("train", *flags.split(), "--json").stdout)
     assert told["verdict"]["better"]
