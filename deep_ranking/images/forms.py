@@ -120,7 +120,7 @@ def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[..., 
         if found == "JXL":
             from pillow_jxl.JpegXLImagePlugin import JXLImageFile
 
-            check(*_jxl_size(file.read(65_536)), MOST_BYTES // A_PIXEL["JXL"])
+            check(*_jxl_size(file.read(65_536)), int(MOST_BYTES / A_PIXEL["JXL"]))
             file.seek(0)
             return JXLImageFile(file, name)
         Image.preinit()

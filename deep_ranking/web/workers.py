@@ -1,7 +1,10 @@
 """Threads for what takes processor time, so that the event loop stays free and memory stays bounded."""
 
 import asyncio
+import contextlib
 import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,13 +18,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", "clusters"]
 
+_STEP = 5
+"""By how much a thread steps back that works for longer than a search does, as `nice` counts."""
+
+
+def _step_back() -> None:
+    if sys.platform == "linux":  # where each thread has a priority of its own
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _STEP)
+
 
 class Workers:
     """Kinds of work, each with a number of threads of its own.
 
     Searches do not wait behind decoding, nor behind what is computed once of a whole index; thumbnails not
-    behind originals. No more images are decoded at a time than there are cores (each may take hundreds of
-    megabytes). The network runs one image at a time.
+    behind originals; and all these leave the processors to searches. No more images are decoded at a time
+    than there are cores (each may take hundreds of megabytes). The network runs one image at a time.
 
     Args:
         seconds: after which the client is told to try again. What has not begun by then never does; what has
@@ -34,7 +47,11 @@ class Workers:
         self._running: set[anyio.CancelScope] = set()
         threads = {"search": cores, "decode": cores, "original": 2, "embed": 1, "disk": 4}
         threads |= {"map": 1, "pairs": 1, "clusters": 1}
-        self._pools = {kind: ThreadPoolExecutor(number, kind) for kind, number in threads.items()}
+        at_once = "search", "embed", "disk"  # what somebody waits for, and does not take long
+        self._pools = {
+            kind: ThreadPoolExecutor(number, kind, None if kind in at_once else _step_back)
+            for kind, number in threads.items()
+        }
 
     async def __call__(self, kind: Kind, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:
         """Run what reads vectors, decodes images, runs the network, waits for files, or sees all images."""

@@ -1,7 +1,10 @@
 """One suite over every store: what is written is what is found, whoever writes."""
 
+import itertools
 import json
+import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -137,6 +140,42 @@ def test_each_index_has_an_identity_of_its_own(index, new_place):
     with Index.create(new_place(), 5, "test") as other:
         assert len(other.metadata["identity"]) == 8
         assert other.metadata["identity"] != index.metadata["identity"]
+
+
+@pytest.mark.parametrize("clock", ["stands", "runs backwards", "jumps"])
+def test_neither_identity_nor_version_rests_on_the_clock(new_place, embedder, tmp_path, monkeypatch, clock):
+    """As where a machine starts in 1970, or is moved; files have such times too, and each change a size."""
+    times = {"stands": lambda n: 1e9, "runs backwards": lambda n: 1e9 - n, "jumps": lambda n: 1e9 * (n % 2)}
+    count = itertools.count()
+    tell = lambda: times[clock](next(count))  # noqa: E731
+    monkeypatch.setattr(time, "time", tell)
+    monkeypatch.setattr(time, "time_ns", lambda: int(tell() * 1e9))
+    root, seen = tmp_path / "images", []
+
+    def write(number, text):
+        write_image(root / f"{number}.png", text)
+        with (root / f"{number}.png").open("ab") as file:
+            file.write(text.encode())
+        os.utime(root / f"{number}.png", (tell(),) * 2)
+
+    with Index.create(new_place(), 12, "pixels") as index, Index.create(new_place(), 12, "pixels") as other:
+        assert index.metadata["identity"] != other.metadata["identity"]
+        identity = index.metadata["identity"]
+        for turn in range(3):
+            for number in range(turn, turn + 3):  # one more each time; of each, another content
+                write(number, f"{turn} {number}" + 50 * turn * "x")
+            paths = sorted(path.name for path in root.iterdir())
+            report = update_index(index, root, paths, embedder, quiet=True)
+            assert report.embedded >= 3
+            seen.append(index.store.version())
+            index.refresh()
+            for path in paths:
+                hit = index.search(root / path, 1)[0]
+                assert (hit.path, hit.distance) == (path, 0)
+            index.remove(["0.png"])
+            seen.append(index.store.version())
+        assert len(set(seen)) == len(seen) == 6
+        assert index.metadata["identity"] == identity
 
 
 def test_it_follows_a_folder(place, embedder, tmp_path):

@@ -56,12 +56,15 @@ def test_a_closed_index_says_that_it_was_closed(new_place, request):
 def test_a_folder_that_was_moved_while_it_was_open_is_told(tmp_path, how):
     fill(tmp_path / "index")
     with Index.open(tmp_path / "index") as index:
+        assert len(index) == 60
         if how == "moved":
             (tmp_path / "index").rename(tmp_path / "elsewhere")
         else:
             shutil.rmtree(tmp_path / "index")
         if how == "replaced":
             fill(tmp_path / "index")
+            with pytest.raises(StoreError, match="deleted or replaced while it was open"):
+                index.refresh()
         with pytest.raises(StoreError, match="deleted or replaced while it was open"):
             index.add(["a"], VECTORS[:1])
     if how == "moved":

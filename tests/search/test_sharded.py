@@ -1,6 +1,7 @@
 """What shards alone do: processes that die, folders that vanish, and answers put together."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -86,6 +87,41 @@ def test_a_shard_whose_folder_is_gone_is_an_error_until_it_is_back(index):
         answers(index)
     shard.with_name("away").rename(shard)
     assert answers(index) == before
+
+
+def put_back(backup, folder, only=""):
+    """Restore shards from copies of their folders, as one does who ended what used them."""
+    for shard in sorted(backup.glob(f"shard-*{only}")):
+        shutil.rmtree(folder / shard.name)
+        shutil.copytree(shard, folder / shard.name)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_put_back_from_a_backup_no_vector_is_of_the_lost_state(sharded_places, tmp_path, ended):
+    """Where the processes that have the shards open were not ended, they say so."""
+    place = sharded_places()
+    with Index.create(place, 6, "test") as index:
+        index.add(PATHS, VECTORS)
+        folder, before = index.store.folder, index.store.version()
+        shutil.copytree(folder, tmp_path / "backup")
+        index.add(["new.jpg"], VECTORS[:1])
+        lost = index.store.version()
+        assert {hit.path for hit in index.search(VECTORS[0], 2)} == {PATHS[0], "new.jpg"}
+        if not ended:
+            put_back(tmp_path / "backup", folder)
+            with pytest.raises(DeepRankingError, match="deleted or replaced while it was open"):
+                index.search(VECTORS[0], 2)
+            with pytest.raises(DeepRankingError, match="deleted or replaced while it was open"):
+                index.add(["other.jpg"], VECTORS[:1])
+    if ended:
+        put_back(tmp_path / "backup", folder)
+    with Index.open(place) as index:
+        assert index.store.version() == before
+        assert "new.jpg" not in [hit.path for hit in index.search(VECTORS[0], 2)]
+        index.add(["new.jpg"], VECTORS[9:10])
+        assert index.store.version() not in (before, lost)
+        assert [hit.path for hit in index.search(VECTORS[9], 2)] == [PATHS[9], "new.jpg"]
+        assert "new.jpg" not in [hit.path for hit in index.search(VECTORS[0], 2)]
 
 
 def test_the_number_of_shards_is_settled_when_they_are_made(index, place):

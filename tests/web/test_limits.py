@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
 import re
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -135,16 +137,24 @@ def large(server):
     return f"/api/images/{next(image['id'] for image in listed if image['path'] == 'large.png')}/file"
 
 
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+
+
 def upload(size, sent=None):
     """Return an upload of so many bytes, of which so many are there."""
-    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
-    body = part + bytes(size) + b"\r\n--b--\r\n"
+    body = PART + bytes(size) + b"\r\n--b--\r\n"
     head = (
         "POST /api/uploads HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     )
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) if sent is None else sent]
 
 
+def chunked(body):
+    """Return an upload that does not say how long it is, and how it begins."""
+    return re.sub(rb"Content-Length: \d+", b"Transfer-Encoding: chunked", upload(0, sent=0)) + body
+
+
+RATING = b"POST /api/ratings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 HALF = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX-Long: "
 
 
@@ -160,8 +170,20 @@ HALF = b"GET /api/health HTTP/1.1\r\nHost: localhost\r\nX-Long: "
         (get("/api/health"), b"", [200]),
         (upload(1000, sent=0), b"", [408]),
         (upload(1000, sent=100), b"x", [408]),
+        (chunked(b"ffff\r\n" + PART), b"x", [408]),  # a chunk that does not end
+        (
+            chunked(b"%x\r\n%b\r\n" % (len(PART), PART)),
+            b"1\r\nx\r\n",
+            [408],
+        ),  # chunks without end, a byte each
+        (
+            upload(1000, sent=0).replace(b"Content-Length", b"Expect: 100-continue\r\nContent-Length"),
+            b"",
+            [100, 408],
+        ),
+        (RATING + b"Content-Length: 100\r\n\r\n{", b" ", [408]),
     ],
-    ids=range(9),
+    ids=range(13),
 )
 def test_no_phase_of_a_request_is_waited_for_longer_than_allowed(serve, begin, more, statuses):
     server = serve(request_seconds=SECONDS)
@@ -181,7 +203,7 @@ def test_no_phase_of_a_request_is_waited_for_longer_than_allowed(serve, begin, m
         sending.join()
     answers = [b"HTTP/1.1 " + part for part in received.split(b"HTTP/1.1 ")[1:]]
     assert [parsed(answer)[0] for answer in answers] == statuses
-    assert not answers or 200 in statuses or is_problem(parsed(answers[-1]), 408)
+    assert not answers or statuses == [200] or is_problem(parsed(answers[-1]), 408)
     assert took > SECONDS * 0.9
     wait_until(lambda: server.connections == 0, "the server forgets the connection")
     assert server.ask("/api/health")[0] == 200
@@ -348,8 +370,7 @@ def test_what_is_no_http_is_answered_in_the_form_of_the_api(serve, sent):
 
 def test_what_breaks_off_in_the_midst_of_its_body_is_answered_and_logged_without_a_traceback(serve, caplog):
     server = serve()
-    chunked = re.sub(rb"Content-Length: \d+", b"Transfer-Encoding: chunked", upload(0, sent=0)) + b"zz\r\n"
-    with server.connect(chunked) as connection:
+    with server.connect(chunked(b"zz\r\n")) as connection:
         assert is_problem(parsed(everything(connection)), 400)
     wait_until(lambda: server.connections == 0, "the connection is forgotten")
     assert "Traceback" not in caplog.text
@@ -359,6 +380,22 @@ def test_the_parser_of_http_is_chosen_whatever_is_installed(serve):
     config = serve().server.config
     assert issubclass(config.http_protocol_class, H11Protocol)
     assert config.h11_max_incomplete_event_size == 16_384
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own here")
+def test_what_takes_long_leaves_the_processors_to_searches():
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def main():
+        workers = Workers(PATIENCE)
+        found = {kind: await workers(kind, priority) for kind in workers._pools}
+        workers.stop()
+        return found
+
+    own = priority()
+    lower = dict.fromkeys(["decode", "original", "map", "pairs", "clusters"], min(own + 5, 19))
+    assert asyncio.run(main()) == lower | dict.fromkeys(["search", "embed", "disk"], own)
 
 
 def test_a_place_among_the_workers_is_free_only_when_its_thread_has_ended(embedder):

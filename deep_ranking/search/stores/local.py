@@ -169,6 +169,8 @@ class LocalStore(Store):
             if changed and not self._database.in_transaction:
                 self._database.close()
                 self._open()
+        if not self._read_only and place_on_disk(self.path) is not None:
+            check_there(self.path, self._place)  # put back from a backup, the open one is of a lost state
 
     def caches(self, version: str) -> Caches:
         """Return the folder of what is made of the store's rows, at a version."""
