@@ -113,8 +113,8 @@ def run(args: argparse.Namespace) -> None:
                 f"{file['path']}: {file['triplets']:,} triplets over {file['images']:,} images "
                 f"of {file['classes']} classes"
             )
-            if told := _balance(args, file):
-                print(told)
+            if shared_out := _balance(args, file):
+                print(shared_out)
         which = [f"--triplets {places.typed(written[0]['path'])}"]
         which += [f"--validation_triplets {places.typed(file['path'])}" for file in written[1:]]
         shared.tell_next(args, " ".join(["train --dataset", places.typed(args.input_directory), *which]))
