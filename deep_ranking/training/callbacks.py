@@ -1,8 +1,7 @@
-"""What happens beside the steps: progress, validation, saving, the collapse alarm."""
+"""What happens beside the steps: progress, validation, saving; what warns is in `alarms`."""
 
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 
 from deep_ranking.embedding import Model
-from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.errors import MissingExtraError
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.files import check_writable
 from deep_ranking.images.batches import ImageBatches
@@ -163,83 +162,6 @@ class SaveBest(keras.callbacks.Callback):
             found = [past["val_similarity_precision"] for past in self.state.history]
             if len(found) - 1 - found.index(max(found)) >= self.patience:
                 self.model.stop_training = True
-
-
-class CollapseAlarm(keras.callbacks.Callback):
-    """Says when all images get nearly one embedding: the loss then sits at the gap and nothing is learned.
-
-    It looks at the whole embedding: a path of the network may die unseen while another tells images apart.
-
-    Args:
-        gap: the loss of a network that maps everything to one point.
-        every: steps between two looks.
-    """
-
-    def __init__(self, gap: float, every: int = 50):
-        super().__init__()
-        self.gap, self.every, self.said = gap, every, False
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if (batch + 1) % self.every == 0:
-            self.on_epoch_end(0, logs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Look at the means so far."""
-        if self.said:
-            return
-        at_gap = abs(logs["loss"] - self.gap) < 0.02 * self.gap
-        if logs["spread"] < 0.02 or (at_gap and logs["negative_distance"] < 0.05):
-            self.said = True
-            told = (logs[name] for name in ("spread", "positive_distance", "negative_distance", "loss"))
-            logger.warning(
-                "collapsed: the embeddings of all images are nearly one point (spread %.4f, distances %.4f "
-                "to the positive and %.4f to the negative, loss %.3f at a gap of %g). Try a smaller "
-                "--learning_rate, pretrained --weights, or --distance squared_euclidean and a smaller --gap "
-                "(with --mining hard: --distance euclidean).",
-                *told,
-                self.gap,
-            )
-
-
-class TellTime(keras.callbacks.Callback):
-    """Says, some steps into a run, how long it will take, where that is an hour or more, and what is quicker.
-
-    Args:
-        steps: that are left of the run.
-        clock: tells seconds.
-    """
-
-    UNTIMED, TIMED = 2, 5  # steps: the first ones compile and fill queues
-
-    def __init__(self, steps: int, clock: Callable[[], float] = time.monotonic):
-        super().__init__()
-        self.steps, self.clock, self.done, self.began = steps, clock, 0, 0.0
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.done += 1
-        if self.done == self.UNTIMED:
-            self.began = self.clock()
-        if self.done == self.UNTIMED + self.TIMED:
-            hours = (self.clock() - self.began) / self.TIMED * (self.steps - self.done) / 3600
-            if hours >= 1:
-                logger.warning(
-                    "this run will take about %.0f hours. --preset features takes seconds to minutes; of the "
-                    "learning by steps, --backbone mobilenetv2, fewer pixels and --train_from are "
-                    "quicker",
-                    hours,
-                )
-
-
-class StopOnNaN(keras.callbacks.Callback):
-    """Ends the run as soon as embeddings are no numbers, before they can be saved."""
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # The spread tells, where a hinge of NaN may count as 0.
-        if not (np.isfinite(logs["loss"]) and np.isfinite(logs["spread"])):
-            raise DeepRankingError(
-                f"the embeddings became NaN at step {batch + 1} of the epoch; nothing of it was saved. "
-                "Try a smaller --learning_rate, or --mixed_precision float32"
-            )
 
 
 def tensorboard(folder: str | os.PathLike[str]) -> keras.callbacks.Callback:

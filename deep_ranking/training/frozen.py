@@ -108,6 +108,7 @@ class CachedActivations:
         seed: int = 0,
     ):
         self.seed = seed
+        self.activations: NDArray[np.float16] | None = None
         layers = replace(augmentation, horizontal_flip=False).layers(seed)
         with progress((), "frozen layers", "images", len(images)) as bar:
             for batch in load_batches(images, size, _BATCH):
@@ -119,7 +120,7 @@ class CachedActivations:
                     for layer in layers if view else ():
                         pixels = np.asarray(layer(pixels, training=True))
                     found = lower(pixels)
-                    if not bar.n and not view:
+                    if self.activations is None:
                         shape = (len(images), views, *found.shape[1:])
                         # Without a name in the folder: nothing is left behind, however the run ends.
                         with tempfile.TemporaryFile(dir=folder) as file:
@@ -129,6 +130,7 @@ class CachedActivations:
 
     def __call__(self, positions: NDArray[np.int64], batch: int) -> NDArray[np.float16]:
         """Return the activations of some images, a view of each, for a batch with this running number."""
+        assert self.activations is not None  # there are images
         random = np.random.default_rng([self.seed, batch])
         return self.activations[positions, random.integers(self.activations.shape[1], size=len(positions))]
 

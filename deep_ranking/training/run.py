@@ -27,6 +27,7 @@ from deep_ranking.network.file import check_ending, load_network, save_network
 from deep_ranking.network.network import average_mirror
 from deep_ranking.network.weights import starting_network
 from deep_ranking.progress import quietly
+from deep_ranking.training import alarms
 from deep_ranking.training import callbacks as own
 from deep_ranking.training.broken import without_broken
 from deep_ranking.training.checkpoint import Checkpoint, Progress
@@ -316,12 +317,7 @@ class Run:
         steps, patience = len(self.batches), self.options.patience
         best = own.SaveBest(self._save, self._log, self.checkpoint, every, steps, start, patience)
         bar = own.ProgressBar(self.batches, start.step, epochs)
-        alarms = (
-            own.StopOnNaN(),
-            own.CollapseAlarm(self.settings.gap),
-            own.TellTime(steps * epochs - start.step),
-        )
-        watched = [*alarms, measure, *self.board, best, bar, *callbacks]
+        watched = [*self._alarms(steps * epochs - start.step), measure, *self.board, best, bar, *callbacks]
         try:
             _fit(self.model, self.batches, start.step, epochs, watched)
         except KeyboardInterrupt as stop:
@@ -331,6 +327,20 @@ class Run:
         finally:
             bar.bar.close()
         return best.state.history
+
+    def _alarms(self, steps: int) -> list[keras.callbacks.Callback]:
+        """Return what warns; how long so many steps take is told now."""
+        watching: list[keras.callbacks.Callback] = [
+            alarms.StopOnNaN(),
+            alarms.CollapseAlarm(self.settings.gap),
+        ]
+        time = alarms.TellTime(steps, len(self.batches.images))
+        if self.processes is None and steps:
+            inputs = self.batches.batch(0, 0)[0]
+            time.before(self.model, inputs)
+            if not self.settings.train_from:  # where some path passes by the cut, there is none
+                watching.append(alarms.PathAlarm(self.learning, inputs[1]))
+        return [*watching, time]
 
     def _save(self, logs: dict[str, float], network: keras.Model | None = None) -> None:
         if self.writes:

@@ -13,6 +13,7 @@ from deep_ranking.images.augment import MIRROR
 from deep_ranking.images.decode import read_image
 from deep_ranking.network.file import load_network
 from deep_ranking.network.network import NetworkSettings, build_network
+from deep_ranking.progress import quietly
 from deep_ranking.training.frozen import CachedActivations, split_network
 from deep_ranking.training.model import _set_normalization, build_training_model
 from deep_ranking.training.run import train
@@ -146,6 +147,17 @@ def test_the_rate_follows_its_schedule(schedule, warmup):
         else:
             expected = 0.05
         assert rate == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_the_activations_of_all_images_are_kept(striped_classes, tmp_path, quiet):
+    """More images than one batch of the reading, with a bar that counts them and without."""
+    images = [str(path) for path in sorted(striped_classes.rglob("*.png"))] * 8
+    assert len(images) > 2 * 64
+    with quietly(quiet):
+        kept = CachedActivations(lambda pixels: pixels.mean((1, 2)), images, (8, 8), tmp_path)
+    expected = [read_image(image, (8, 8)).mean((0, 1)) for image in images]
+    np.testing.assert_allclose(kept(np.arange(len(images)), 0), expected, rtol=1e-3)
 
 
 def test_normalization_that_learns_is_that_of_keras():

@@ -20,7 +20,8 @@ from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.images.batches import TripletBatches
 from deep_ranking.network.file import load_network, read_metadata
 from deep_ranking.network.network import NetworkSettings
-from deep_ranking.training.callbacks import CollapseAlarm, TellTime, Validation
+from deep_ranking.training.alarms import CollapseAlarm, PathAlarm, TellTime
+from deep_ranking.training.callbacks import Validation
 from deep_ranking.training.model import build_training_model
 from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
@@ -186,14 +187,70 @@ def test_the_collapse_alarm_speaks_once_and_only_then(caplog):
     assert "--learning_rate" in caplog.text
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0.3, ""), (2.0, "about 5 hours. --preset features takes")])
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.3, ""), (2.0, "about 5 hours: 8,993 steps of 2.0 seconds. --preset features takes")],
+)
 def test_a_long_run_is_told_of_in_its_first_steps(caplog, seconds, told):
     now = iter([10.0, 10.0 + 5 * seconds])  # the steps that compile are not timed
-    telling = TellTime(9000, lambda: next(now))
+    telling = TellTime(9000, clock=lambda: next(now))
     for batch in range(100):
         telling.on_train_batch_end(batch)
     assert told in caplog.text
     assert bool(caplog.records) == bool(told)
+
+
+@pytest.mark.parametrize(("rate", "hours"), [(1.0, 7), (0.0, 3)])
+def test_a_long_run_is_told_of_before_its_first_step(table, caplog, rate, hours):
+    """A step of what learns takes three forward passes, of what is frozen one."""
+    settings = replace(SETTINGS, backbone_rate=rate)
+    model, now = build_training_model(settings).model, iter([5.0, 6.0, 7.0])
+    telling = TellTime(9000, 20_000, lambda: next(now))
+    inputs = TripletBatches(table, 12, (32, 32), distinct=True)[0][0]
+    telling.before(model, inputs)
+    if not rate:  # the linear layer and the two small nets are most of this network
+        learning = sum(np.prod(v.shape) for v in model.trainable_variables)
+        hours = round((1 + 2 * learning / model.count_params()) * 9000 / 3600)
+    assert f"this run will take about {hours} hours: 9,000 steps of" in caplog.text
+    assert "--preset features takes about 3 minutes for these 20,000 images" in caplog.text
+    telling._tell(100.0, 9000)
+    assert len(caplog.records) == 1
+    TellTime(10, 20_000, lambda: next(now)).before(model, inputs)  # too short to be worth a trial
+    assert next(now) == 7.0
+
+
+@pytest.mark.parametrize(("paths", "small"), [("paper", "max_4"), ("blog", "max_32")])
+def test_the_alarm_sees_each_path_and_what_it_was(table, tmp_path, caplog, paths, small):
+    class Breaking(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            network = next(layer for layer in self.model.layers if layer.name == "deep_ranking")
+            layer = network.get_layer(small.replace("max", "low_resolution"))
+            kernel, bias = layer.get_weights()
+            layer.set_weights([0 * kernel, 0 * bias + 1])  # one vector for all images
+
+    network = NetworkSettings("simple", image_size=64, embedding_size=8, low_resolution=paths)
+    settings = replace(SETTINGS, network=network, epochs=3, learning_rate=1e-4)
+    train(table, tmp_path / "model.h5", settings)
+    assert not caplog.records  # nor does it look where nothing has died
+    trained = train(table, tmp_path / "model.h5", settings, callbacks=[Breaking()])
+    (record,) = caplog.records  # once, though two epochs find it so
+    assert (
+        f"the small net of {small} has collapsed: all images look alike to it (spread 0.0" in record.message
+    )
+    assert "a smaller --learning_rate" in record.message
+    caplog.clear()
+    images = np.random.default_rng(0).uniform(0, 255, (5, 64, 64, 3))
+    alarm = PathAlarm(trained.network, images)
+    assert alarm.spreads() == {"convnet_unit": pytest.approx(alarm.began["convnet_unit"])} | alarm.began
+    assert len(alarm.began) == 3
+    assert 0.02 < alarm.began["convnet_unit"] < 1
+    alarm.set_model(trained.network)
+    alarm.on_epoch_end(0)
+    assert "other --weights: it was so from the start" in caplog.text
+    convnet = trained.network.get_layer("backbone").layers[-1]
+    convnet.set_weights([0 * values + number for number, values in enumerate(convnet.get_weights())])
+    alarm.on_epoch_end(1)
+    assert "the ConvNet has collapsed" in caplog.text
 
 
 def test_validation_agrees_with_a_plain_loop(table):
