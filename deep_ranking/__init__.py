@@ -82,7 +82,7 @@ _NAMES = names_by_module(
         "evaluation.metrics.triplets": "checked_triplets",
         "vectors": "Embeddings read_embeddings write_embeddings",
         # ratings by people
-        "ratings": "RatingStore choose:choose_question tally:tally_ratings",
+        "ratings": "RatingStore choose:choose_question tally:tally_ratings read_judgements",
         # display
         "display.show": "show",
         "display.live_curves": "LiveCurves draw_curves",

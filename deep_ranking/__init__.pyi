@@ -124,6 +124,7 @@ from deep_ranking.vectors import write_embeddings as write_embeddings
 from deep_ranking.ratings import RatingStore as RatingStore
 from deep_ranking.ratings import choose as choose_question
 from deep_ranking.ratings import tally as tally_ratings
+from deep_ranking.ratings import read_judgements as read_judgements
 from deep_ranking.display.show import show as show
 from deep_ranking.display.live_curves import LiveCurves as LiveCurves
 from deep_ranking.display.live_curves import draw_curves as draw_curves
@@ -167,8 +168,9 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "bootstrap", "nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
 "similarity_precision", "score_at_top", "Evaluation", "evaluate", "TripletTask", "RetrievalTask",
 "sample_classes", "results_table", "checked_triplets", "Embeddings", "read_embeddings",
-"write_embeddings", "RatingStore", "choose_question", "tally_ratings", "show", "LiveCurves",
-"draw_curves", "report", "embedding_map", "draw_chart", "CHART_COLOURS", "DemoSettings",
-"draw_demo", "appearance_distances", "read_relevance", "within_class_triplets", "Appearance",
-"prepare_tiny_imagenet", "prepare_human_triplets", "DeepRankingError", "MissingExtraError",
-"expect", "import_keras", "COMMANDS", "run_command", "written_whole", "progress_bar"]
+"write_embeddings", "RatingStore", "choose_question", "tally_ratings", "read_judgements", "show",
+"LiveCurves", "draw_curves", "report", "embedding_map", "draw_chart", "CHART_COLOURS",
+"DemoSettings", "draw_demo", "appearance_distances", "read_relevance", "within_class_triplets",
+"Appearance", "prepare_tiny_imagenet", "prepare_human_triplets", "DeepRankingError",
+"MissingExtraError", "expect", "import_keras", "COMMANDS", "run_command", "written_whole",
+"progress_bar"]

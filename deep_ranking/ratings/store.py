@@ -1,10 +1,11 @@
 """Ratings in one SQLite file in write-ahead mode: whole after a kill, and open to several processes."""
 
+import math
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -19,18 +20,25 @@ ANSWERS: tuple[Answer, ...] = get_args(Answer)
 """The four answers that the paper's raters could give."""
 
 FILE_NAME = "ratings.sqlite"
-SCHEMA = 1
+SCHEMA = 2
 LONGEST_NAME = 64
 
 # The two candidates may be shown in either order, so a question is its query and the set of both.
-_TABLES = (
+_ONE_ANSWER = "CREATE UNIQUE INDEX one_answer ON ratings (rater, query, min(a, b), max(a, b))"
+_UNWEIGHTED = (  # schema 1
     "CREATE TABLE ratings (id INTEGER PRIMARY KEY AUTOINCREMENT, rater TEXT NOT NULL, query TEXT NOT NULL,"
     " a TEXT NOT NULL, b TEXT NOT NULL, answer TEXT NOT NULL, at REAL NOT NULL)",
-    "CREATE UNIQUE INDEX one_answer ON ratings (rater, query, min(a, b), max(a, b))",
+    _ONE_ANSWER,
 )
+_WEIGHT = "weight REAL NOT NULL DEFAULT 1"
+_TABLES = f"{_UNWEIGHTED[0][:-1]}, {_WEIGHT})", _ONE_ANSWER  # as ALTER TABLE leaves it, to the letter
 _COLUMNS = (
     "id, CAST(rater AS TEXT), CAST(query AS TEXT), CAST(a AS TEXT), CAST(b AS TEXT), CAST(answer AS TEXT),"
-    " CAST(at AS REAL)"
+    " CAST(at AS REAL), CAST(weight AS REAL)"
+)
+_INSERT = (
+    "INSERT INTO ratings (rater, query, a, b, answer, at, weight) VALUES"
+    " (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?)"
 )
 _BEGIN_ANEW = "move it away to begin anew"
 
@@ -59,6 +67,7 @@ class Rating(NamedTuple):
         query, a, b: paths, as the index has them, in the order in which they were shown.
         answer: one of `ANSWERS`.
         at: when, in seconds since 1970.
+        weight: above 0; 1 for a person's answer, n where n people who are not told apart gave it.
     """
 
     id: int
@@ -68,6 +77,18 @@ class Rating(NamedTuple):
     b: str
     answer: Answer
     at: float
+    weight: float = 1.0
+
+
+class Given(NamedTuple):
+    """An answer to be kept by `RatingStore.add_all`; its parts are as of `Rating`."""
+
+    rater: str
+    query: str
+    a: str
+    b: str
+    answer: Answer
+    weight: float = 1.0
 
 
 class AnsweredError(DeepRankingError):
@@ -106,6 +127,10 @@ class RatingStore:
                     self._database.execute(table)
                 self._database.execute(f"PRAGMA user_version = {SCHEMA}")
                 schema = SCHEMA
+            elif schema == 1 and has_schema(self._database, _UNWEIGHTED):
+                self._database.execute(f"ALTER TABLE ratings ADD COLUMN {_WEIGHT}")
+                self._database.execute(f"PRAGMA user_version = {SCHEMA}")
+                schema = SCHEMA
             self._database.execute("COMMIT")
             self._place = place_on_disk(self.path)
             sound = schema == SCHEMA and has_schema(self._database, _TABLES)
@@ -134,22 +159,58 @@ class RatingStore:
             DeepRankingError: no name, no such answer, or an image compared with itself.
         """
         check_rater(rater)
-        expect("answer", answer in ANSWERS, f"one of {', '.join(ANSWERS)}", answer)
-        if len({query, a, b}) != 3:
-            raise DeepRankingError("a question has three different images, its query and two candidates")
-        values = (rater, *map(path_key, (query, a, b)), answer, time.time())
+        values = _checked(Given(rater, query, a, b, answer), time.time())
         try:
             with self._in_use():
-                (number,) = self._database.execute(
-                    "INSERT INTO ratings (rater, query, a, b, answer, at) VALUES"
-                    " (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?) RETURNING id",
-                    values,
-                ).fetchone()
+                (number,) = self._database.execute(f"{_INSERT} RETURNING id", values).fetchone()
                 return int(number)
         except sqlite3.IntegrityError:
             raise AnsweredError(
                 f"{rater} has answered this question already; take the answer back first, or go on"
             ) from None
+
+    def add_all(self, answers: Iterable[Given]) -> int:
+        """Keep many answers, or none of them if an error is raised, and return how many were new.
+
+        One that is there already, by the same rater, is passed over.
+
+        Raises:
+            AnsweredError: a rater has answered one of the questions otherwise.
+            StoreError, DeepRankingError: as of `add`; whatever `answers` raises.
+        """
+        now, kept, raters = time.time(), 0, set[str]()
+        with self._in_use():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                for given in answers:
+                    if given.rater not in raters:
+                        check_rater(given.rater)
+                        raters.add(given.rater)
+                    values = _checked(given, now)
+                    if self._database.execute(f"{_INSERT} ON CONFLICT DO NOTHING", values).rowcount:
+                        kept += 1
+                    else:
+                        self._check_same(given)
+            except BaseException:
+                if self._database.in_transaction:  # a full disk has ended it already
+                    self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+        return kept
+
+    def _check_same(self, given: Given) -> None:
+        """Raise AnsweredError if the answer that is there already is another."""
+        question = (given.rater, path_key(given.query), *sorted(map(path_key, (given.a, given.b))))
+        where = " AND ".join(
+            f"{name} = CAST(? AS TEXT)" for name in ("rater", "query", "min(a, b)", "max(a, b)")
+        )
+        found = self._database.execute(f"SELECT {_COLUMNS} FROM ratings WHERE {where}", question).fetchone()
+        there = Rating._make(found)
+        if preferred(there) != preferred(given) or there.weight != given.weight:
+            raise AnsweredError(
+                f"{given.rater} has answered about {given.query}, {given.a} and {given.b} otherwise before; "
+                "nothing was kept: give these another name, or keep them in another file"
+            )
 
     def undo(self, rater: str) -> Rating | None:
         """Delete a rater's last answer and return it; None if there is none.
@@ -184,7 +245,7 @@ class RatingStore:
     def _rows(self, query: str, *values: object) -> list[Rating]:
         with self._in_use():
             rows = self._database.execute(query, values).fetchall()
-        if any(None in row for row in rows):
+        if any(None in row or not 0 < row[-1] < math.inf for row in rows):
             raise DeepRankingError(f"{self.path}: damaged, a rating lacks a part; {_BEGIN_ANEW}")
         return [Rating._make(row) for row in rows]
 
@@ -193,6 +254,21 @@ class RatingStore:
         with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             check_there(self.path, self._place)
             yield
+
+
+def preferred(rating: Rating | Given) -> str | None:
+    """Return the path of the candidate that a rater found more similar; None for an answer without order."""
+    return {"a": rating.a, "b": rating.b}.get(rating.answer)
+
+
+def _checked(given: Given, now: float) -> tuple[object, ...]:
+    """Return what is written of an answer, after a look at it."""
+    rater, query, a, b, answer, weight = given
+    expect("answer", answer in ANSWERS, f"one of {', '.join(ANSWERS)}", answer)
+    expect("weight", 0 < weight < math.inf, "a finite number above 0", weight)
+    if query in (a, b) or a == b:
+        raise DeepRankingError("a question has three different images, its query and two candidates")
+    return (rater, *map(path_key, (query, a, b)), answer, now, weight)
 
 
 def check_rater(name: str) -> None:

@@ -206,7 +206,7 @@ COLUMNS = {
         *(("meta", "value"), ("vectors", "vector"), ("vectors", "hash")),
         *(("images", name) for name in ("path", "hash", "size", "mtime", "label")),
     ],
-    "ratings": [("ratings", name) for name in ("rater", "query", "a", "b", "answer", "at")],
+    "ratings": [("ratings", name) for name in ("rater", "query", "a", "b", "answer", "at", "weight")],
 }
 
 
