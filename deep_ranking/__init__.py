@@ -59,7 +59,11 @@ _NAMES = names_by_module(
         "blend.learn": "Blend BlendSettings",
         "blend.run": "Descriptions Learned learn ranked_right text_query_groups",
         "blend.settings": "LearnSettings",
-        "blend.golden": "GoldenFeature independent_groups folds:group_folds",
+        "blend.golden": "GoldenFeature",
+        # learning: a small map on top of an index's vectors, from ratings
+        "learning.folds": "independent_groups folds:group_folds",
+        "learning.metric": "MahalanobisMetric",
+        "learning.learn": "LessonSettings Lesson teach forget",
         # search
         "search.index": "Index",
         "search.options": "Options Hit Results",

@@ -274,6 +274,19 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
     return array
 
 
+def file_hash(path: str | os.PathLike[str]) -> bytes:
+    """Return the SHA-256 of a file's bytes, which tells whether two images are the same file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def first_of_same_file(paths: Sequence[str | os.PathLike[str]]) -> list[int]:
+    """Return for each path the position of the first that leads to the same file: a link's, or its own."""
+    firsts: dict[Any, int] = {}
+    keys = (found and found[0] for found in map(_file_and_size, paths))
+    return [place if key is None else firsts.setdefault(key, place) for place, key in enumerate(keys)]
+
+
 def first_of_same_content(paths: Sequence[str | os.PathLike[str]]) -> list[int]:
     """Return for each file the position of the first that holds the same bytes: its own, if none before does.
 
@@ -288,32 +301,33 @@ def first_of_same_content(paths: Sequence[str | os.PathLike[str]]) -> list[int]:
         ...     first_of_same_content(paths)
         [0, 1, 0]
     """
-    files: dict[Any, list[int]] = {}
-    sizes: dict[int, list[Any]] = {}
-    for position, path in enumerate(paths):
-        try:
-            found = os.stat(path)  # noqa: PTH116 - there may be millions
-        except OSError:
-            continue
-        file = (found.st_dev, found.st_ino)
-        if file not in files:
-            sizes.setdefault(found.st_size, []).append(file)
-        files.setdefault(file, []).append(position)
     first = list(range(len(paths)))
+    sizes: dict[int, dict[Any, list[int]]] = {}
+    for place, found in enumerate(map(_file_and_size, paths)):
+        if found is not None:
+            file, size = found
+            sizes.setdefault(size, {}).setdefault(file, []).append(place)
     for alike in sizes.values():
         contents: dict[bytes | None, int] = {}
-        for file in alike:
-            own = files[file]
+        for own in alike.values():
             content = None if len(alike) == 1 else _content(paths[own[0]])
             earliest = own[0] if content is None else contents.setdefault(content, own[0])
-            for position in own:
-                first[position] = earliest
+            for place in own:
+                first[place] = earliest
     return first
+
+
+def _file_and_size(path: str | os.PathLike[str]) -> tuple[Any, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - there may be millions
+    except OSError:
+        return None
+    # Some file systems number no file: each path is then one of its own.
+    return ((found.st_dev, found.st_ino) if found.st_ino else os.fspath(path)), found.st_size
 
 
 def _content(path: str | os.PathLike[str]) -> bytes | None:
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        return file_hash(path)
     except OSError:
         return None

@@ -19,6 +19,9 @@ from deep_ranking.errors import expect
 ENGINES = ("keras", "openvino")
 """What runs networks; `embedding.engines` makes them."""
 
+WEIGHTS_VARIABLE = "DEEP_RANKING_WEIGHTS"
+"""Names a file of MobileNetV2's weights for where they cannot be downloaded."""
+
 
 class Check(NamedTuple):
     """What is expected of a value.

@@ -12,6 +12,7 @@ each set has the prior of the other one alone.
 """
 
 import argparse
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,31 @@ def main() -> None:
     row("the last layer", [figures(plain[0], (plain[1], plain[2]))])
     for look in LOOKS:
         row(look, [described(look, ROWS, seed) for seed in range(args.seeds)])
+    print(
+        f"\nbalanced, components of other text queries' images: {unseen(sets['human'], table, others):.1f}%"
+    )
     print(f"\n| fitted on | {head}")
     for count in (0, *SIZES):
         row(f"{count:,}", [described("balanced", count, seed) for seed in range(args.seeds if count else 1)])
+
+
+def unseen(
+    human: dict[str, np.ndarray], table: Triplets, others: dict[str, dict[str, DescriptionPrior]]
+) -> float:
+    """Return the % of triplets right whose text query had no image among those that components are of.
+
+    Five parts of the text queries; components of each are fitted on images of the other four.
+    """
+    names = np.array([Path(path).parent.name for path in table.images])
+    part = dict(zip(np.random.default_rng(0).permutation(np.unique(names)), itertools.cycle(range(5))))
+    fold = np.array([part[name] for name in names])
+    right = np.zeros(len(table.rows), bool)
+    for number in range(5):
+        kept = {key: rows[fold != number] for key, rows in human.items()}
+        vectors = DescriptionMap.fit(sample(kept, ROWS, number), "balanced", others["human"])(human)
+        asked = fold[table.rows[:, 0]] == number
+        right[asked] = similarity_precision(triplet_distances(vectors, table.rows[asked]))
+    return float(100 * right.mean())
 
 
 def first(folder: Path, count: int, key: Callable[[str], Any]) -> Iterator[str]:

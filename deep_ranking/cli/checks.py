@@ -6,12 +6,8 @@ import zipfile
 from pathlib import Path
 
 from deep_ranking.errors import DeepRankingError, reason
-
-STORE = "store.sqlite"
-"""The file that makes a folder an index (`search.stores.local.FILE_NAME`, without what that imports)."""
-
-WEIGHTS_VARIABLE = "DEEP_RANKING_WEIGHTS"
-"""Names the pretrained model's weights (`embedding.model.WEIGHTS_VARIABLE`)."""
+from deep_ranking.location import STORE, index_of, is_address
+from deep_ranking.settings import WEIGHTS_VARIABLE
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LOW_RESOLUTION = struct.pack("<4Q", 8, 8, 3, 96)
@@ -28,23 +24,6 @@ _KINDS |= {
     b"SQLite format 3": "an SQLite file",
     b"": "something else",
 }
-
-
-def is_address(place: str) -> bool:
-    """Tell whether a place is the address of a store or of images, `SCHEME://...`, and no path."""
-    return "://" in place
-
-
-def index_of(place: str) -> str | None:
-    """Return the place of an index for a place: itself, or beside a folder of images; None where is none.
-
-    An address is taken as it is: what is there only its store knows.
-    """
-    if is_address(place):
-        return place
-    path = Path(place)
-    path = path if path.name not in ("", "..") else path.resolve()
-    return next((str(p) for p in (path, Path(f"{path}.index")) if (p / STORE).is_file()), None)
 
 
 def index(place: str) -> None:
@@ -112,10 +91,9 @@ def model_of_index(path: str, fingerprint: str, index: str, remembered: bool) ->
             "it is with --model FILE, else delete the index and make it again"
         )
     model(path)
-    import hashlib
+    from deep_ranking.files import file_hash
 
-    with Path(path).open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_hash(path).hex()
     if found != fingerprint:
         raise DeepRankingError(
             f"{index}: made with another model ({fingerprint[:12]}) than {path} is now ({found[:12]}); their "

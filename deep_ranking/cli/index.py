@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from deep_ranking.cli import checks, image_folders, places, shared
 from deep_ranking.errors import DeepRankingError, one_line
+from deep_ranking.location import index_beside, index_of
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
         raise DeepRankingError(f"none of {len(report.skipped)} images could be read; the index is empty")
     shared.tell(args, f"the index is {result['index']}")
     # The folder of images stands for the index that lies beside it.
-    beside = (folder for folder in folders if checks.index_of(folder) == args.index)
+    beside = (folder for folder in folders if index_of(folder) == args.index)
     asked = places.typed(next(beside, args.index))
     shared.tell_next(args, f"search {asked} IMAGE --open", f"duplicates {asked}", f"serve {asked}")
 
@@ -120,7 +121,8 @@ def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Encoder | No
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     own = {name: getattr(args, name) for name in ("model", "weights", "quiet")}
-    place = places.beside(args.place)
+    checks.folder(args.place)
+    place = str(index_beside(args.place))
     made = argparse.Namespace(**{**vars(parser.parse_args([])), **own, "index": place})
     shared.tell(made, f"{args.place}: no index yet; making {place}")
     index, embedder = _indexed(made, [args.place])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deep_ranking.cli import checks
 from deep_ranking.cli.parser import UsageError
+from deep_ranking.location import STORE, index_beside, index_of, is_address
 
 Flags = argparse._ActionsContainer
 
@@ -47,7 +48,7 @@ def index_given(args: argparse.Namespace, command: str) -> str | None:
             raise UsageError("expected one place, found two: alone and by --index; leave one out")
         checks.index(args.index)
         return str(args.index)
-    found = checks.index_of(args.place)
+    found = index_of(args.place)
     if found is None:
         checks.folder(args.place)
     return found
@@ -66,7 +67,7 @@ def to_index(args: argparse.Namespace) -> tuple[str, list[str]]:
     places, index, folders = list(args.places), args.index, list(args.images)
     if places:
         first = places[0]
-        is_index = bool(folders) or checks.is_address(first) or (Path(first) / checks.STORE).is_file()
+        is_index = bool(folders) or is_address(first) or (Path(first) / STORE).is_file()
         if is_index and index is not None:
             raise UsageError("expected one place, found two: alone and by --index; leave one out")
         if is_index:
@@ -74,14 +75,10 @@ def to_index(args: argparse.Namespace) -> tuple[str, list[str]]:
         folders = [*places, *folders]
     if index is None and not folders:
         raise UsageError("expected a folder of images: index photos; found none")
-    return index or beside(folders[0]), folders
-
-
-def beside(folder: str) -> str:
-    """Return where the index of a folder of images is, which has to be there."""
-    checks.folder(folder)
-    path = Path(folder)
-    return f"{path if path.name not in ('', '..') else path.resolve()}.index"
+    if index is None:
+        checks.folder(folders[0])
+        index = str(index_beside(folders[0]))
+    return index, folders
 
 
 def asked(args: argparse.Namespace) -> str:
@@ -96,7 +93,7 @@ def typed(place: str) -> str:
         >>> typed("my photos"), typed("photos")
         ("'my photos'", 'photos')
     """
-    if checks.is_address(place):
+    if is_address(place):
         from deep_ranking.search.stores.registry import place_name
 
         place = place_name(place)

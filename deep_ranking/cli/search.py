@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError, one_line
+from deep_ranking.location import index_of
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     queries = [*alone, *args.images, *(args.image or [])]
     if not queries and (args.place or args.index):
         raise UsageError("expected an image to look for: search PLACE IMAGE, found none")
-    if args.place and not checks.index_of(args.place):
+    if args.place and not index_of(args.place):
         checks.folder(args.place)
         checks.images(queries)  # before an index is made
     place, embedder = place_of(args, "search")

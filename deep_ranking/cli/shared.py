@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import logging
 import os
 import signal
 import sys
@@ -21,8 +20,6 @@ from deep_ranking.settings import ENGINES, Settings
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model
     from deep_ranking.embedding.encoder import Encoder
-
-logger = logging.getLogger(__name__)
 
 MODEL = "deepranking.h5"
 """Where a model is written, and read from, unless said."""
@@ -198,12 +195,12 @@ def embedding_model(
         DeepRankingError: as by `checks.model`, `import_keras` and `Model.load`.
     """
     checks.network(path, weights)
-    if path is None and weights is not None:
-        os.environ[checks.WEIGHTS_VARIABLE] = weights
     import_keras()
     from deep_ranking.embedding import Model
 
-    return Model.pretrained(engine, precision) if path is None else Model.load(path, engine, precision)
+    if path is None:
+        return Model.pretrained(engine, precision, weights)
+    return Model.load(path, engine, precision)
 
 
 def model_of(index: str, metadata: Mapping[str, str], model: str | None = None) -> str | None:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.location import index_of
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from deep_ranking.embedding.encoder import Encoder
 
 EXAMPLES = {
     "a.jpg b.jpg": "the distance; nothing to train",
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _index_above(image: str) -> str | None:
     """Return the index of the nearest folder above an image that has one."""
-    return next(filter(None, (checks.index_of(str(f)) for f in Path(image).absolute().parents)), None)
+    return next(filter(None, (index_of(str(f)) for f in Path(image).absolute().parents)), None)
 
 
 def _measured(
@@ -87,7 +90,13 @@ def _measured(
 
 
 def _alone(args: argparse.Namespace, model: str | None, images: list[str]) -> tuple[float, None, str]:
-    network = shared.embedding_model(model, weights=args.weights)
+    if model is not None:
+        network: Encoder = shared.embedding_model(model)
+    else:
+        shared.start_description(args.weights)
+        from deep_ranking.description.description import Description
+
+        network = Description.fit(weights=args.weights)  # of any images: the prior alone
     return _apart(*map(network.embed_image, images)), None, ""
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from deep_ranking.blend.settings import Reading
 from deep_ranking.embedding.runner import PRECISIONS, Engine, Runner, import_openvino, multiplies_bfloat16
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect, reason
-from deep_ranking.files import read_arrays, written_whole
+from deep_ranking.files import file_hash, read_arrays, written_whole
 from deep_ranking.network.settings import named_weights
 from deep_ranking.settings import ENGINES
 
@@ -172,9 +172,9 @@ def _from_keras() -> str | None:
 
 def _key(file: str) -> str:
     """Return what tells a kept reader from others: all that it was made by and is read by."""
-    with Path(file).open("rb") as data:
-        content = hashlib.file_digest(data, "sha256").hexdigest()
-    return hashlib.sha256(f"{VERSION} {version('openvino')} {content}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{VERSION} {version('openvino')} {file_hash(file).hex()}".encode()).hexdigest()[
+        :16
+    ]
 
 
 def _kept(file: str | None, digest: str | None) -> list[Path]:

@@ -12,12 +12,14 @@ import numpy as np
 from deep_ranking.embedding.encoder import Embedded, Encoder
 from deep_ranking.embedding.engines import Engine, KerasEngine, make_engine
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import file_hash
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import MAX_PIXELS
 from deep_ranking.network import weights
 from deep_ranking.network.file import load_network
 from deep_ranking.network.network import NetworkSettings, build_network
-from deep_ranking.network.settings import WEIGHTS_VARIABLE, named_weights
+from deep_ranking.network.settings import named_weights
+from deep_ranking.settings import WEIGHTS_VARIABLE
 
 __all__ = ["Embedded", "Model", "load", "load_pretrained"]
 
@@ -68,17 +70,17 @@ class Model(Encoder):
             wanted, found = "that gives one vector an image", f"output shape {output}"
         if wanted:
             raise DeepRankingError(f"{os.fspath(path)}: expected a network {wanted}, found {found}")
-        with Path(path).open("rb") as file:
-            fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(network, metadata, fingerprint, make_engine(engine, network, precision))
+        return cls(network, metadata, file_hash(path).hex(), make_engine(engine, network, precision))
 
     @classmethod
-    def pretrained(cls, engine: str = "keras", precision: str = "float32") -> "Model":
+    def pretrained(
+        cls, engine: str = "keras", precision: str = "float32", weights: str | None = None
+    ) -> "Model":
         """Return MobileNetV2 as trained on ImageNet: 1,280 numbers an image, of unit length.
 
         Keras downloads the weights once; where it cannot, the environment variable DEEP_RANKING_WEIGHTS names
-        a file of them (`keras.applications.MobileNetV2`, `include_top=False`). The fingerprint is that of the
-        weights' values, so it is the same wherever they came from.
+        a file of them (`keras.applications.MobileNetV2`, `include_top=False`), unless `weights` does. The
+        fingerprint is that of the weights' values, so it is the same wherever they came from.
 
         Raises:
             NoImageNetWeightsError: they cannot be downloaded, and the variable is not set.
@@ -86,7 +88,7 @@ class Model(Encoder):
             MissingExtraError: the engine is not installed.
         """
         network = build_network(_PRETRAINED)
-        fingerprint = load_pretrained(network, _PRETRAINED)
+        fingerprint = load_pretrained(network, _PRETRAINED, weights)
         made_by = make_engine(engine, network, precision)
         return cls(network, {"source": "MobileNetV2, ImageNet"}, fingerprint, made_by)
 

@@ -6,7 +6,6 @@ Whoever has vectors of the images can be asked: a network, a baseline, a file fr
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from deep_ranking.errors import expect
 from deep_ranking.evaluation.metrics import Measurement, measure_retrieval, measure_triplets
-from deep_ranking.search.image import file_hash
+from deep_ranking.files import first_of_same_content, first_of_same_file
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
 from deep_ranking.vectors import Embeddings
@@ -155,37 +154,15 @@ def same_images(queries: Iterable[str], gallery: Iterable[str], root: str = "") 
         query -> image of the gallery, for those that have one, and whose name is not in the gallery.
     """
 
-    def status(name: str) -> os.stat_result | None:
-        with suppress(OSError):
-            return os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118 - for each image
-        return None
-
-    def content(name: str) -> bytes | None:
-        with suppress(OSError):
-            return file_hash(os.path.join(root, name))  # noqa: PTH118
-        return None
-
-    names, files, by_size = set[str](), dict[tuple[int, int], str](), dict[int, list[str]]()
-    for name in gallery:
-        names.add(name)
-        if found := status(name):
-            files.setdefault((found.st_dev, found.st_ino), name)
-            by_size.setdefault(found.st_size, []).append(name)
-    contents: dict[int, dict[bytes | None, str]] = {}
+    gallery = list(gallery)
+    names = set(gallery)
+    both = [*gallery, *(query for query in queries if query not in names)]
+    paths = [os.path.join(root, name) for name in both]  # noqa: PTH118 - for each image
     same = {}
-    for query in queries:
-        found = None if query in names else status(query)
-        if found is None:
-            continue
-        other = files.get((found.st_dev, found.st_ino)) if found.st_ino else None
-        if other is None and found.st_size in by_size:
-            if found.st_size not in contents:
-                candidates = reversed(by_size[found.st_size])
-                contents[found.st_size] = {content(name): name for name in candidates}
-            wanted = content(query)
-            other = None if wanted is None else contents[found.st_size].get(wanted)
-        if other is not None:
-            same[query] = other
+    for query, *firsts in zip(both, first_of_same_file(paths), first_of_same_content(paths), strict=True):
+        other = next((first for first in firsts if first < len(gallery)), None)
+        if other is not None and query not in names:
+            same[query] = gallery[other]
     return same
 
 

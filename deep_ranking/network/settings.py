@@ -7,10 +7,7 @@ from typing import Literal, get_args
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.backbones import BACKBONES
-from deep_ranking.settings import BELOW_1, Check, Settings, at_least, setting
-
-WEIGHTS_VARIABLE = "DEEP_RANKING_WEIGHTS"
-"""Names a file of MobileNetV2's weights for where they cannot be downloaded."""
+from deep_ranking.settings import BELOW_1, WEIGHTS_VARIABLE, Check, Settings, at_least, setting
 
 LowResolution = Literal["paper", "blog", "none"]
 Preprocessing = Literal["backbone", "unit"]

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.location import index_beside
 from deep_ranking.search.following import Following
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.store import IndexExistsError
-from deep_ranking.search.stores.registry import Place, index_beside
+from deep_ranking.search.stores.registry import Place
 from deep_ranking.search.update import Report
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.files import as_on_disk
-from deep_ranking.search.image import Image, file_hash
+from deep_ranking.files import as_on_disk, file_hash
+from deep_ranking.search.image import Image
 from deep_ranking.search.labels import checked_rule
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.update import Report, update_index

@@ -1,11 +1,8 @@
 """One indexed image, what tells it from others, and the order of images."""
 
 import bisect
-import hashlib
 import mimetypes
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from deep_ranking.files import path_key
@@ -19,12 +16,6 @@ class Image(NamedTuple):
     size: int
     mtime: int
     label: str = ""
-
-
-def file_hash(path: str | os.PathLike[str]) -> bytes:
-    """Return the SHA-256 of a file's bytes, which tells whether two images are the same file."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 CONTAINERS = (".tar", ".parquet")

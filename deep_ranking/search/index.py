@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.files import path_key
-from deep_ranking.search.image import Image, file_hash
+from deep_ranking.files import file_hash, path_key
+from deep_ranking.search.image import Image
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
     EmbedderOrMaker,

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect, reason
-from deep_ranking.files import as_on_disk
-from deep_ranking.search.image import file_hash
+from deep_ranking.files import as_on_disk, file_hash
 
 Query = Any
 """A path, a PIL image, an image's encoded bytes, a vector, or several of these."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import file_hash
 from deep_ranking.progress import progress
-from deep_ranking.search.image import CONTAINERS, Image, file_hash
+from deep_ranking.search.image import CONTAINERS, Image
 from deep_ranking.search.labels import label_of, label_rule
 from deep_ranking.search.query import Embedder
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import path_key
+from deep_ranking.location import STORE
 from deep_ranking.search import Index, Options
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Hit
 from deep_ranking.search.snapshot import Snapshot
-from deep_ranking.search.stores.local import FILE_NAME
 from deep_ranking.search.stores.registry import folder_of
 
 APPROXIMATE_FROM = 10_000
@@ -182,7 +182,7 @@ class CurrentGallery:
         if self._folder is None:
             return ()
         found = []
-        for name in (FILE_NAME, f"{FILE_NAME}-wal"):
+        for name in (STORE, f"{STORE}-wal"):
             try:
                 status = (self._folder / name).stat()
                 found.append((status.st_ino, status.st_size, status.st_mtime_ns))

@@ -29,6 +29,9 @@ def typed(tmp_path, no_network, monkeypatch, capsys):
         def metadata(self):
             return {"description": "pixels"}
 
+        def embed_image(self, path):
+            return self.embed([path])[0][0]
+
     def make(*given, **how):
         loaded.append(given)
         return Described()
@@ -231,6 +234,15 @@ def test_a_model_that_was_moved_or_changed_is_told_with_what_to_do(tmp_path, mon
     printed = capsys.readouterr()
     assert printed.out == "0.250000\n"
     assert "photos.index: made with the model" in printed.err
+
+
+def test_two_images_that_lie_in_no_index_are_measured_by_the_description_of_any_images(typed):
+    printed = typed("similarity photos/00.png new.png")
+    assert typed.loaded == [()]  # of no images
+    one, other = PixelEmbedder().embed(["photos/00.png", "new.png"])[0]
+    expected = np.linalg.norm(one - other)
+    assert printed.out == f"{expected:.6f}\n"
+    assert printed.err.endswith("next: deep-ranking index FOLDER\n")
 
 
 def test_what_is_written_down_of_a_description_is_what_it_has():

@@ -7,9 +7,10 @@ import pytest
 from memory_store import MemoryStore
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.location import index_beside
 from deep_ranking.search import Index, Store, register_store
 from deep_ranking.search.stores.local import LocalStore
-from deep_ranking.search.stores.registry import find_store, folder_of, index_beside, open_store, place_name
+from deep_ranking.search.stores.registry import find_store, folder_of, open_store, place_name
 
 
 class Guarded(MemoryStore):

@@ -12,10 +12,10 @@ from samples import vectors_like_embeddings, write_image
 from test_processes import start
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.files import file_hash
 from deep_ranking.images.decode import read_image
 from deep_ranking.images.find import find_images
 from deep_ranking.search import Index, Options
-from deep_ranking.search.image import file_hash
 from deep_ranking.web.gallery import CurrentGallery
 
 VECTORS = vectors_like_embeddings(300, 8)
@@ -212,3 +212,6 @@ def test_restored_at_random_moments_no_vector_is_of_another_state(tmp_path):
 @pytest.mark.long
 def test_restored_at_twenty_random_moments_no_vector_is_of_another_state(tmp_path):
     restore_again_and_again(tmp_path, times=20, seed=1)
+
+
+# FIX

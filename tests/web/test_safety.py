@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from served import make_index, picture
 from waiting import wait_until
 
+from deep_ranking.files import file_hash
 from deep_ranking.search import Index
-from deep_ranking.search.image import Image, file_hash
+from deep_ranking.search.image import Image
 
 PAGE = "http://localhost"
 

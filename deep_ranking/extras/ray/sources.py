@@ -57,7 +57,7 @@ class Encoded(NamedTuple):
 
     @property
     def hash(self) -> bytes:
-        """SHA-256 of the bytes, as `search.image.file_hash` gives it for a file."""
+        """SHA-256 of the bytes, as `files.file_hash` gives it for a file."""
         return hashlib.sha256(self.content).digest()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import path_key, take_room
+from deep_ranking.location import STORE
 from deep_ranking.search.cache import Caches, load_matrix
 from deep_ranking.search.image import Image
 from deep_ranking.search.learned import KEY
@@ -26,12 +27,11 @@ from deep_ranking.sqlite import (
     readable_errors,
 )
 
-FILE_NAME = "store.sqlite"
 SCHEMA = 1
 """The layout's number, in SQLite's `user_version`; 0 is a file that was never finished."""
 
 _BEGIN_ANEW = (  # a log is of the very file that it was written for; ratings are in other files of the folder
-    f"delete {FILE_NAME} with any {FILE_NAME}-* beside it, then put it back from a backup or index again"
+    f"delete {STORE} with any {STORE}-* beside it, then put it back from a backup or index again"
 )
 _BLOCK = 4096
 
@@ -65,9 +65,9 @@ class LocalStore(Store):
 
     def __init__(self, folder: str | os.PathLike[str]):
         super().__init__(folder)
-        self.path = Path(folder) / FILE_NAME
+        self.path = Path(folder) / STORE
         if not self.path.is_file():
-            raise self.missing(folder, f"no {FILE_NAME} in it")
+            raise self.missing(folder, f"no {STORE} in it")
         self._lock = threading.RLock()
         with readable_errors(self.path, _BEGIN_ANEW):
             self._open()
@@ -99,7 +99,7 @@ class LocalStore(Store):
             IndexExistsError: there is a store already.
             DeepRankingError: there is a file of its name that is damaged.
         """
-        path = Path(folder) / FILE_NAME
+        path = Path(folder) / STORE
         path.parent.mkdir(parents=True, exist_ok=True)
         with readable_errors(path, _BEGIN_ANEW), closing(connect(path)) as database:
             database.execute("BEGIN IMMEDIATE")
@@ -117,7 +117,7 @@ class LocalStore(Store):
     @classmethod
     def exists(cls, folder: str | os.PathLike[str]) -> bool:
         """Tell whether a folder holds a finished store (a kill while it is made leaves an unfinished one)."""
-        path = Path(folder) / FILE_NAME
+        path = Path(folder) / STORE
         if not path.is_file():
             return False
         try:

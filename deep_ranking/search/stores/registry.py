@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.location import STORE, index_beside
 from deep_ranking.search.store import Store
-from deep_ranking.search.stores.local import FILE_NAME, LocalStore
+from deep_ranking.search.stores.local import LocalStore
 
 Place = str | os.PathLike[str]
 
@@ -79,24 +80,12 @@ def folder_of(place: Place) -> Path | None:
     return _kind(place).folder_of(place)
 
 
-def index_beside(folder: Place) -> Path:
-    """Return where the index of a folder of images is by default.
-
-    Example:
-        >>> index_beside("my/photos/").as_posix()
-        'my/photos.index'
-    """
-    path = Path(folder)
-    path = path if path.name not in ("", "..") else path.resolve()
-    return path.parent / f"{path.name}.index"
-
-
 def find_store(place: Place) -> Place:
     """Return the place itself, or, of a folder of images, the index beside it if there is one."""
-    if _kind(place) is not LocalStore or (Path(place) / FILE_NAME).is_file():
+    if _kind(place) is not LocalStore or (Path(place) / STORE).is_file():
         return place
     beside = index_beside(place)
-    return beside if (beside / FILE_NAME).is_file() else place
+    return beside if (beside / STORE).is_file() else place
 
 
 def _kind(place: Place) -> type[Store]:

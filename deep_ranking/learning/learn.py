@@ -1,0 +1,231 @@
+"""Learning the map that an index is searched under: from ratings, in seconds, and without opening an image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
+from deep_ranking.evaluation.metrics.triplets import similarity_precision, triplet_distances
+from deep_ranking.files import composed
+from deep_ranking.learning.folds import folds, independent_groups
+from deep_ranking.learning.metric import Comparisons, MahalanobisMetric
+from deep_ranking.search.learned import KEY, Stretch
+from deep_ranking.settings import Settings, at_least, setting
+
+if TYPE_CHECKING:
+    from deep_ranking.ratings.export import Judgements
+    from deep_ranking.search.index import Index
+    from deep_ranking.search.snapshot import Snapshot
+
+DECAYS = (20.0, 2.0, 0.2)
+"""How strongly the map is pulled back to the start, over the number of triplets: as a prior is, it counts for
+less the more there are. Cross-validation chooses; the start, which nothing is learned in, is a choice too."""
+
+FEWEST = 10
+"""Judgements that anything is learned from; `FIRST_MODEL` are said to be worth it."""
+
+FIRST_MODEL = 50
+
+_SMALLEST = 0.05  # of a direction's factor: what is pressed flat could not be told apart any more
+
+
+@dataclass(frozen=True)
+class LessonSettings(Settings):
+    """How a map is learned from ratings.
+
+    Args:
+        directions: principal directions of the images that may be stretched.
+        folds: of the cross-validation.
+        seed: of the intervals.
+    """
+
+    directions: int = setting(128, check=at_least(1))
+    folds: int = setting(5, check=at_least(2))
+    seed: int = setting(0, check=at_least(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What was learned from ratings.
+
+    Args:
+        map: that the index is searched under; None where nothing that was tried is better than the start.
+        before, after: similarity precision on triplets held out, under the start and under what was learned.
+        gain: the difference, with its 95% interval; cross-validated, and the best of what was tried.
+        triplets: learned from.
+        groups: of triplets that are held out together.
+        left_out: triplets that name an image that the index does not have.
+    """
+
+    map: Stretch | None
+    before: Estimate
+    after: Estimate
+    gain: Estimate
+    triplets: int
+    groups: int
+    left_out: int = 0
+
+    @property
+    def told(self) -> dict[str, float]:
+        """The figures by name, as the index keeps them."""
+        return {"triplets": self.triplets, "before": self.before.value, "after": self.after.value} | {
+            f"gain{'' if name == 'value' else '_' + name}": x for name, x in self.gain._asdict().items()
+        }
+
+
+def teach(index: "Index", judgements: "Judgements", settings: LessonSettings | None = None) -> Lesson:
+    """Learn from judgements, and let the index be searched under what was learned; no image is opened.
+
+    What is learned is a small map on top of the vectors that the index keeps, which stay as they are: images
+    that come later and queries go through it too, learning again starts from those vectors, and `forget` takes
+    it back. If no map ranks triplets that it was not learned from better, the index is searched as it was made.
+
+    Args:
+        index: of a store whose vectors can be read here, such as a folder.
+        judgements: as of `read_judgements`; their names are the index's paths.
+        settings: the defaults of `LessonSettings` where none are given.
+
+    Raises:
+        DeepRankingError: fewer than ten judgements of the index's images, or all of one query; a store that
+            is searched elsewhere, or that may only be read.
+    """
+    snapshot = index.snapshot
+    _check_here(snapshot, index.store.name)
+    rows = _rows(snapshot, judgements.triplets)
+    there = (rows >= 0).all(axis=1) if len(rows) else np.zeros(0, bool)
+    rows, weights = rows[there], judgements.weights[there]
+    lost = len(there) - len(rows)
+    if len(rows) < FEWEST:
+        more = f", and {lost} that name images it does not have" if lost else ""
+        raise DeepRankingError(
+            f"{index.store.name}: expected {FEWEST} judgements or more to learn from, found {len(rows)}{more}; "
+            "rate some with: deep-ranking serve"
+        )
+    images = snapshot.images
+    folder = np.array([images[row].path.rpartition("/")[0] for row in range(len(images))])
+    content = np.array([image.hash.hex() for image in images])
+    lesson = learn_map(snapshot.contents.matrix, rows, weights, settings, (folder, content))
+    index.write(metadata={KEY: lesson.map.to_text() if lesson.map else ""})
+    index.snapshot.warm()
+    return replace(lesson, left_out=lost)
+
+
+def forget(index: "Index") -> bool:
+    """Let an index be searched as it was before it learned; tells whether it had learned anything."""
+    learned = bool(index.metadata.get(KEY))
+    if learned:
+        index.write(metadata={KEY: ""})
+    return learned
+
+
+def learn_map(
+    vectors: NDArray[np.float32],
+    triplets: NDArray[np.integer],
+    weights: NDArray[Any] | None = None,
+    settings: LessonSettings | None = None,
+    labels: Sequence[NDArray[Any]] = (),
+) -> Lesson:
+    """Learn a map of vectors from triplets; time is linear in them, and memory hardly grows with them.
+
+    Args:
+        vectors: (images, d) float32.
+        triplets: (t, 3) rows of query, positive and negative.
+        weights: (t,) of each triplet; each the same where not given.
+        settings: the defaults where none are given.
+        labels: each (images,): what an image shares with others, such as the text query that found it, and
+            what is to be on one side of a fold; those that leave too few groups are not looked at.
+
+    Raises:
+        DeepRankingError: fewer groups of triplets than folds, or vectors that are all the same.
+    """
+    settings = settings or LessonSettings()
+    weights = np.ones(len(triplets)) if weights is None else np.asarray(weights, np.float64)
+    groups = _groups(triplets, labels, settings.folds)
+    # A thread: the products are too small for more, which would wait for one another.
+    with threadpool_limits(1, "blas"):
+        compared = Comparisons(vectors, triplets, settings.directions)
+
+        def fit(weights: NDArray[np.float64], then: Callable[[int, Stretch], None]) -> None:
+            change = None
+            for number, decay in enumerate(DECAYS):
+                metric = MahalanobisMetric(decay=decay / len(triplets))
+                change = metric.change(compared, weights, change)
+                then(number, _stretch(compared, change / metric.confidence))
+
+        before = similarity_precision(triplet_distances(vectors, triplets)).astype(np.float64)
+        right = np.zeros((len(DECAYS), len(triplets)))
+        for training, held_out in folds(groups, settings.folds):
+            own = np.zeros(len(triplets))
+            own[training] = weights[training]
+            images, rows = np.unique(triplets[held_out], return_inverse=True)
+            some, rows = vectors[images], rows.reshape(-1, 3)
+
+            def judge(
+                number: int, found: Stretch, held_out: Any = held_out, some: Any = some, rows: Any = rows
+            ) -> None:
+                right[number, held_out] = similarity_precision(triplet_distances(found(some), rows))
+
+            fit(own, judge)
+        scores = {"before": before, **{str(n): row for n, row in enumerate(right)}}
+        scores |= {f"gain {n}": row - before for n, row in enumerate(right)}
+        found = bootstrap(scores, groups, seed=settings.seed)
+        best = max(range(len(DECAYS)), key=lambda number: found[str(number)].value)
+        count = int(groups.max()) + 1
+        nothing = Estimate(0.0, 0.0, 0.0)
+        if found[f"gain {best}"].value <= 0:
+            return Lesson(None, found["before"], found["before"], nothing, len(triplets), count)
+        maps: dict[int, Stretch] = {}
+        fit(weights, maps.__setitem__)
+    lesson = Lesson(
+        maps[best], found["before"], found[str(best)], found[f"gain {best}"], len(triplets), count
+    )
+    return replace(lesson, map=replace(maps[best], told=lesson.told))
+
+
+def _stretch(compared: Comparisons, change: NDArray[np.float64]) -> Stretch:
+    """Return the map of the metric I + change, on the directions of `compared`."""
+    values, turned = np.linalg.eigh(change)
+    factors = np.sqrt(np.maximum(1 + values, _SMALLEST**2))
+    return Stretch((compared.axes @ turned).astype(np.float32), factors.astype(np.float32))
+
+
+def _groups(triplets: NDArray[np.integer], labels: Sequence[NDArray[Any]], count: int) -> NDArray[np.intp]:
+    """Return what is held out together: all that has anything in common, or else what is asked of one query.
+
+    The more is kept apart, the less a figure flatters; but answers about few images all hang together.
+    """
+    for some in (labels, labels[1:], ()):
+        groups = independent_groups(triplets, *some)
+        sizes = np.bincount(groups)
+        if len(sizes) >= 2 * count and 2 * sizes.max() <= len(triplets):
+            return groups
+    _, groups = np.unique(triplets[:, 0], return_inverse=True)
+    queries = int(groups.max()) + 1
+    expect("judgements", queries >= count, f"those of {count} queries or more", f"those of {queries}")
+    return np.asarray(groups)
+
+
+def _rows(snapshot: "Snapshot", names: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return the rows of images by their paths, which may be in another form of Unicode; -1: none."""
+    rows = {image.path: row for row, image in enumerate(snapshot.images)}
+    unique, places = np.unique(names.astype(object), return_inverse=True)
+    found = np.array([rows.get(name, -1) for name in unique], np.int64)
+    if (found < 0).any():
+        alike = {composed(path): row for path, row in rows.items()}
+        found = np.array(
+            [r if r >= 0 else alike.get(composed(n), -1) for n, r in zip(unique, found, strict=True)]
+        )
+    return found[places].reshape(-1, 3) if len(names) else np.empty((0, 3), np.int64)
+
+
+def _check_here(snapshot: "Snapshot", name: str) -> None:
+    if snapshot.remote or snapshot.store.caches(snapshot.version) is None:
+        raise DeepRankingError(
+            f"{name}: expected an index in a folder, found one that a server searches, which does not know of "
+            "a learned map; index the images into a folder"
+        )
