@@ -63,7 +63,8 @@ _NAMES = names_by_module(
         # learning: a small map on top of an index's vectors, from ratings
         "learning.folds": "independent_groups folds:group_folds",
         "learning.metric": "MahalanobisMetric",
-        "learning.learn": "LessonSettings Lesson teach forget",
+        "learning.settings": "LessonSettings",
+        "learning.learn": "Lesson teach forget learn_map",
         # search
         "search.index": "Index",
         "search.options": "Options Hit Results",

@@ -1,4 +1,4 @@
-"""Learning the map that an index is searched under: from ratings, in seconds, and without opening an image."""
+"""Learning the map that an index is searched under: from ratings, in seconds, no image opened."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +14,15 @@ from deep_ranking.evaluation.metrics.triplets import similarity_precision, tripl
 from deep_ranking.files import composed
 from deep_ranking.learning.folds import folds, independent_groups
 from deep_ranking.learning.metric import Comparisons, MahalanobisMetric
+from deep_ranking.learning.settings import LessonSettings
 from deep_ranking.search.learned import KEY, Stretch
-from deep_ranking.settings import Settings, at_least, setting
 
 if TYPE_CHECKING:
     from deep_ranking.ratings.export import Judgements
     from deep_ranking.search.index import Index
     from deep_ranking.search.snapshot import Snapshot
 
-DECAYS = (20.0, 2.0, 0.2)
+DECAYS = (20.0, 2.0, 0.2, 0.02)
 """How strongly the map is pulled back to the start, over the number of triplets: as a prior is, it counts for
 less the more there are. Cross-validation chooses; the start, which nothing is learned in, is a choice too."""
 
@@ -32,21 +32,6 @@ FEWEST = 10
 FIRST_MODEL = 50
 
 _SMALLEST = 0.05  # of a direction's factor: what is pressed flat could not be told apart any more
-
-
-@dataclass(frozen=True)
-class LessonSettings(Settings):
-    """How a map is learned from ratings.
-
-    Args:
-        directions: principal directions of the images that may be stretched.
-        folds: of the cross-validation.
-        seed: of the intervals.
-    """
-
-    directions: int = setting(128, check=at_least(1))
-    folds: int = setting(5, check=at_least(2))
-    seed: int = setting(0, check=at_least(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +67,9 @@ def teach(index: "Index", judgements: "Judgements", settings: LessonSettings | N
     """Learn from judgements, and let the index be searched under what was learned; no image is opened.
 
     What is learned is a small map on top of the vectors that the index keeps, which stay as they are: images
-    that come later and queries go through it too, learning again starts from those vectors, and `forget` takes
-    it back. If no map ranks triplets that it was not learned from better, the index is searched as it was made.
+    that come later and queries go through it too, learning again starts from those vectors, and `forget`
+    takes it back. If no map ranks triplets better that it was not learned from, the index is searched as it
+    was made.
 
     Args:
         index: of a store whose vectors can be read here, such as a folder.
@@ -97,14 +83,14 @@ def teach(index: "Index", judgements: "Judgements", settings: LessonSettings | N
     snapshot = index.snapshot
     _check_here(snapshot, index.store.name)
     rows = _rows(snapshot, judgements.triplets)
-    there = (rows >= 0).all(axis=1) if len(rows) else np.zeros(0, bool)
+    there = np.all(rows >= 0, axis=1)
     rows, weights = rows[there], judgements.weights[there]
     lost = len(there) - len(rows)
     if len(rows) < FEWEST:
         more = f", and {lost} that name images it does not have" if lost else ""
         raise DeepRankingError(
-            f"{index.store.name}: expected {FEWEST} judgements or more to learn from, found {len(rows)}{more}; "
-            "rate some with: deep-ranking serve"
+            f"{index.store.name}: expected {FEWEST} judgements or more to learn from, found {len(rows)}"
+            f"{more}; rate some with: deep-ranking serve"
         )
     images = snapshot.images
     folder = np.array([images[row].path.rpartition("/")[0] for row in range(len(images))])
@@ -176,14 +162,13 @@ def learn_map(
         found = bootstrap(scores, groups, seed=settings.seed)
         best = max(range(len(DECAYS)), key=lambda number: found[str(number)].value)
         count = int(groups.max()) + 1
-        nothing = Estimate(0.0, 0.0, 0.0)
-        if found[f"gain {best}"].value <= 0:
+        nothing, gain = Estimate(0.0, 0.0, 0.0), found[f"gain {best}"]
+        # By less than its standard error it may as well be worse; and it is the best of several.
+        if gain.value <= 0 or gain.value < (gain.high - gain.low) / (2 * 1.96):
             return Lesson(None, found["before"], found["before"], nothing, len(triplets), count)
         maps: dict[int, Stretch] = {}
         fit(weights, maps.__setitem__)
-    lesson = Lesson(
-        maps[best], found["before"], found[str(best)], found[f"gain {best}"], len(triplets), count
-    )
+    lesson = Lesson(maps[best], found["before"], found[str(best)], gain, len(triplets), count)
     return replace(lesson, map=replace(maps[best], told=lesson.told))
 
 
@@ -206,7 +191,7 @@ def _groups(triplets: NDArray[np.integer], labels: Sequence[NDArray[Any]], count
             return groups
     _, groups = np.unique(triplets[:, 0], return_inverse=True)
     queries = int(groups.max()) + 1
-    expect("judgements", queries >= count, f"those of {count} queries or more", f"those of {queries}")
+    expect("queries that were judged", queries >= count, f"{count} or more", queries)
     return np.asarray(groups)
 
 
@@ -226,6 +211,6 @@ def _rows(snapshot: "Snapshot", names: NDArray[np.object_]) -> NDArray[np.int64]
 def _check_here(snapshot: "Snapshot", name: str) -> None:
     if snapshot.remote or snapshot.store.caches(snapshot.version) is None:
         raise DeepRankingError(
-            f"{name}: expected an index in a folder, found one that a server searches, which does not know of "
-            "a learned map; index the images into a folder"
+            f"{name}: expected an index in a folder, found one that a server searches, which knows of no "
+            "learned map; index the images into a folder"
         )

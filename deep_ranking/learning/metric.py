@@ -17,9 +17,9 @@ class Comparisons:
     """Triplets as a metric sees them: distances of pairs of images, each pair once.
 
     A triplet's pull is P_t = (q - n)(q - n)^T - (q - p)(q - p)^T; its margin under a symmetric W is <W, P_t>,
-    the difference of two distances, and the gradient of a sum over triplets is X^T L X with a weighted graph's
-    Laplacian L over the images. So time is linear in triplets and in images, and memory holds of a triplet
-    the numbers of its two pairs.
+    the difference of two distances, and the gradient of a sum over triplets is X^T L X with the Laplacian L
+    of a weighted graph over the images. So time is linear in triplets and in images, and of a triplet memory
+    holds the numbers of its two pairs.
 
     Args:
         vectors: (images, d).
@@ -186,7 +186,7 @@ def _squared(vectors: NDArray[Any], one: NDArray[Any], other: NDArray[Any]) -> N
 
 
 def _principal(vectors: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return the `count` directions of greatest variance, (d, count); the identity where it is all of them."""
+    """Return the `count` directions of greatest variance, (d, count); the identity where it is all."""
     if count >= vectors.shape[1]:
         return np.eye(vectors.shape[1])
     centred = vectors - vectors.mean(axis=0)

@@ -53,8 +53,8 @@ class Agreement(NamedTuple):
 
         A model answers a question always alike. If a share p of all people prefer one candidate, it is right
         on the next vote with max(p, 1 - p) at best, where two votes are alike with a = p^2 + (1 - p)^2.
-        max(p, 1 - p) is at least a, and at least 1/2; it is (1 + sqrt(2 a - 1)) / 2, which is concave in a, so
-        that its mean is at most that of the mean a (Jensen).
+        max(p, 1 - p) is at least a, and at least 1/2; it is (1 + sqrt(2 a - 1)) / 2, which is concave in a,
+        so that its mean is at most that of the mean a (Jensen).
 
         Source: the best a metric can do, and the agreement of people, in Zhang et al. 2018, "The Unreasonable
         Effectiveness of Deep Features as a Perceptual Metric", section 3; the noise ceiling of Hebart et al.
