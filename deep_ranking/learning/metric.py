@@ -11,6 +11,7 @@ from deep_ranking.evaluation.metrics.triplets import checked_triplets
 from deep_ranking.settings import POSITIVE, Settings, setting
 
 _BLOCK = 2**14  # pairs looked at at once
+_DENSE, _MOST_DENSE = 8, 6000  # from one pair of so many on, of no more images, all pairs are the faster
 
 
 class Comparisons:
@@ -51,6 +52,7 @@ class Comparisons:
             raise DeepRankingError("metric: the vectors of the triplets are all the same")
         self.axes = _principal(given, given.shape[1] if directions is None else directions)
         self._x = np.asarray(given @ self.axes / self.scale**0.5, np.float32)
+        self._dense = len(seen) <= _MOST_DENSE and _DENSE * len(pairs) > len(seen) ** 2
         self.start = (apart[self._far] - apart[self._near]) / self.scale
         inner = _squared(self._x, self._one, self._other)
         across = np.concatenate(
@@ -68,6 +70,9 @@ class Comparisons:
         turned = self._x @ np.asarray(matrix, np.float32)
         own = np.einsum("nk,nk->n", self._x, turned, dtype=np.float64)
         distances = own[self._one] + own[self._other]
+        if self._dense:
+            distances -= 2 * (self._x @ turned.T)[self._one, self._other]
+            return distances[self._far] - distances[self._near]
         for start in range(0, len(distances), _BLOCK):
             block = slice(start, start + _BLOCK)
             some = np.einsum("pk,pk->p", self._x[self._one[block]], turned[self._other[block]])
@@ -82,8 +87,12 @@ class Comparisons:
         of_pairs = np.bincount(self._far, weights, pairs) - np.bincount(self._near, weights, pairs)
         degree = np.bincount(self._one, of_pairs, count) + np.bincount(self._other, of_pairs, count)
         used = np.flatnonzero(of_pairs)
-        where = (self._one[used], self._other[used])
-        graph = csr_array((of_pairs[used].astype(np.float32), where), shape=(count, count))
+        where, found = (self._one[used], self._other[used]), of_pairs[used].astype(np.float32)
+        graph: Any = np.zeros((count, count), np.float32) if self._dense else None
+        if self._dense:
+            graph[where] = found
+        else:
+            graph = csr_array((found, where), shape=(count, count))
         turned = degree.astype(np.float32)[:, None] * self._x - graph @ self._x - graph.T @ self._x
         whole = self._x.T @ turned
         return np.asarray(whole, np.float64)

@@ -13,7 +13,7 @@ from deep_ranking.web.problems import Problem, busy
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", "clusters"]
+Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", "clusters", "learn"]
 
 
 class Workers:
@@ -33,7 +33,7 @@ class Workers:
         self._seconds, self._stopped = seconds, False
         self._running: set[anyio.CancelScope] = set()
         threads = {"search": cores, "decode": cores, "original": 2, "embed": 1, "disk": 4}
-        threads |= {"map": 1, "pairs": 1, "clusters": 1}
+        threads |= {"map": 1, "pairs": 1, "clusters": 1, "learn": 1}
         self._pools = {kind: ThreadPoolExecutor(number, kind) for kind, number in threads.items()}
 
     async def __call__(self, kind: Kind, work: Callable[P, T], *args: P.args, **keywords: P.kwargs) -> T:

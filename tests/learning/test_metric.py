@@ -59,7 +59,11 @@ def test_it_is_the_metric_that_the_kernel_method_finds(data, decay):
     np.testing.assert_allclose(found @ found.T, expected, rtol=0.01, atol=0.01 * np.abs(expected).max())
 
 
-def test_margins_and_pulls_are_what_they_are_defined_as(data):
+@pytest.mark.parametrize("most", [0, 6000])
+def test_margins_and_pulls_are_what_they_are_defined_as(data, most, monkeypatch):
+    """Over pairs, and over all pairs."""
+    monkeypatch.setattr("deep_ranking.learning.metric._MOST_DENSE", most)
+    monkeypatch.setattr("deep_ranking.learning.metric._DENSE", 100)
     vectors, triplets = data
     compared = Comparisons(vectors, triplets)
     rng = np.random.default_rng(1)
