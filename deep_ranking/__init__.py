@@ -36,7 +36,8 @@ _NAMES = names_by_module(
         "images.loader": "load_batches:load_image_batches",
         "images.cache": "ImageCache",
         "images.likeness": "Likeness",
-        "images.augment": "Augmentation PRESETS:AUGMENTATIONS ImageDataGenerator",
+        "images.augment": "Augmentation PRESETS:AUGMENTATIONS",
+        "images.generator": "ImageDataGenerator",
         "images.batches": "TripletBatches LabelledBatches BatchStream",
         # network: image -> vector
         "network.settings": "NetworkSettings",

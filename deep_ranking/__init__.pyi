@@ -44,7 +44,7 @@ from deep_ranking.images.cache import ImageCache as ImageCache
 from deep_ranking.images.likeness import Likeness as Likeness
 from deep_ranking.images.augment import Augmentation as Augmentation
 from deep_ranking.images.augment import PRESETS as AUGMENTATIONS
-from deep_ranking.images.augment import ImageDataGenerator as ImageDataGenerator
+from deep_ranking.images.generator import ImageDataGenerator as ImageDataGenerator
 from deep_ranking.images.batches import TripletBatches as TripletBatches
 from deep_ranking.images.batches import LabelledBatches as LabelledBatches
 from deep_ranking.images.batches import BatchStream as BatchStream

@@ -17,7 +17,7 @@ from typing import Any
 
 from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError, nearest
-from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.errors import DeepRankingError, expect, one_line
 
 EXAMPLES = {
     "summary photos": "how much was rated of the folder photos",
@@ -181,8 +181,8 @@ def _import(args: argparse.Namespace) -> None:
     if images is None and folder is None:
         raise UsageError("expected --images: the folder of the images that are judged")
     from deep_ranking.ratings.formats import read_format
-    from deep_ranking.ratings.gather import Images, import_judgements
-    from deep_ranking.ratings.store import LONGEST_NAME, RatingStore
+    from deep_ranking.ratings.gather import Images, import_judgements, rater_name
+    from deep_ranking.ratings.store import RatingStore
 
     source = Path(args.source).absolute()
     told = "/".join(source.parts[-2:]) if source.is_dir() else source.name
@@ -190,13 +190,13 @@ def _import(args: argparse.Namespace) -> None:
     judgements = read_format(args.place, args.source, reading)
     first = [*islice(judgements, 1)]  # so that what is wrong with the source is said before a file is made
     with RatingStore(path) as store:
-        name = args.rater or told[: LONGEST_NAME // 2]
+        name = rater_name(told) if args.rater is None else args.rater
         counts = import_judgements(chain(first, judgements), finder, store, name)
     result = {**vars(counts), "missing": dict(finder.missing.most_common(3)), "output": str(path)}
     if args.json:
         print(json.dumps(result))
         return
-    print(counts.first or "no judgement states an order")
+    print(one_line(counts.first) or "no judgement states an order")
     print(
         f"{counts.judgements:,} judgements kept in {path}, {counts.new:,} ratings new; {counts.ties:,} ties, "
         f"{counts.repeats:,} repeats, {counts.contradictions:,} contradictions"

@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--count", type=int, metavar="N", help=about)
     add("--num_pos_images", type=int, default=10, help="positives a query (default: 10)")
     add("--num_neg_images", type=int, default=5, help="negatives a positive (default: 5)")
+    about = (
+        "uniform: whether each image is a query as often, or each class, of as many triplets in all "
+        "(default: images)"
+    )
+    add("--balance", choices=("images", "classes"), default="images", help=about)
     add(
         "--validation_split",
         type=float,
@@ -83,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         parts = {"triplets" + ending: training, "validation_triplets" + ending: validation}
     # All samplers first: a part that cannot be sampled must not leave the other's file behind.
     samplers = {
-        name: UniformSampler(part, args.num_pos_images, args.num_neg_images, args.seed)
+        name: UniformSampler(part, args.num_pos_images, args.num_neg_images, args.seed, args.balance)
         for name, part in parts.items()
     }
     drawn = {name: (len(sampler), sampler.blocks()) for name, sampler in samplers.items()}
@@ -108,9 +113,23 @@ def run(args: argparse.Namespace) -> None:
                 f"{file['path']}: {file['triplets']:,} triplets over {file['images']:,} images "
                 f"of {file['classes']} classes"
             )
+            if shared_out := _balance(args, file):
+                print(shared_out)
         which = [f"--triplets {places.typed(written[0]['path'])}"]
         which += [f"--validation_triplets {places.typed(file['path'])}" for file in written[1:]]
         shared.tell_next(args, " ".join(["train --dataset", places.typed(args.input_directory), *which]))
+
+
+def _balance(args: argparse.Namespace, file: dict[str, Any]) -> str:
+    """Return in a line how queries are shared out, where a class has many or the user has chosen."""
+    if args.method == "importance":
+        return ""
+    name, images, triplets = file["largest"].values()
+    if args.balance == "images" and triplets * file["classes"] < 1.5:
+        return ""
+    told = f"of {name}, the largest class, are {images:.0%} of the images and the queries of {triplets:.0%}"
+    others = "" if args.balance == "classes" else "; --balance classes has as many of each class"
+    return f"balanced by {args.balance}: {told} of the triplets{others}"
 
 
 def _tell_copies(root: str, classes: "Classes") -> None:
@@ -132,6 +151,8 @@ def _tell_copies(root: str, classes: "Classes") -> None:
 
 def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
     given = training_data.changed_importance(args) + ["count"] * (args.count is not None)
+    if args.method == "importance" and args.balance != "images":
+        raise DeepRankingError("--balance: without effect; it needs --method uniform")
     if args.method == "uniform" and given:
         flags = ", ".join(f"--{name}" for name in given)
         raise DeepRankingError(f"{flags}: without effect; these need --method importance")
@@ -172,5 +193,13 @@ def _write(
                 yield block
 
         written = write_blocks(path, sampler.images, counted())
-    images, classes = len(sampler.images), len(sampler.classes)
-    return {"path": str(path), "triplets": written, "images": images, "classes": classes}
+    told: dict[str, Any] = {
+        "triplets": written,
+        "images": len(sampler.images),
+        "classes": len(sampler.classes),
+    }
+    if args.method == "uniform":
+        name = max(sampler.classes, key=lambda name: len(sampler.classes[name]))
+        share = len(sampler.classes[name]) / len(sampler.images)
+        told["largest"] = {"class": name, "images": share, "triplets": sampler.triplets[name] / written}
+    return {"path": str(path), **told}

@@ -1,23 +1,17 @@
-"""Random augmentation: how far images are varied, and the blog's generator, whose arguments say so.
+"""Random augmentation: how far `train` varies images.
 
-The Keras layers that do it act while training only. A table of settings imports nothing heavy.
+The Keras layers that do it act while training only. A table of settings imports nothing heavy. The blog's
+generator, which varies images by Keras's own formulas, is `images.generator`.
 """
 
 import math
-import os
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.errors import expect
 from deep_ranking.settings import Settings, setting, up_to
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-
-    from deep_ranking.images.batches import TripletBatches
 
 
 @dataclass(frozen=True)
@@ -90,88 +84,3 @@ FLIP = Augmentation(horizontal_flip=True)
 """Every other image mirrored, and nothing else."""
 
 PRESETS = {"paper": PAPER, "mirror": MIRROR, "flip": FLIP, "blog": BLOG, "none": Augmentation()}
-
-
-class ImageDataGenerator:
-    """The blog's generator interface: augmentation settings, then `flow_from_directory`.
-
-    Args:
-        rescale: each pixel is multiplied by it; None leaves RGB 0..255, which is what the networks of this
-            project take (their preprocessing is inside).
-        preprocessing_function: called with each image, (height, width, 3) float32 of 0..255, after the
-            augmentation and before `rescale`, as Keras's generator does; returns one of the same shape.
-        **augmentation: the fields of `Augmentation`: horizontal_flip, vertical_flip, rotation_range,
-            zoom_range, shear_range, width_shift_range, height_shift_range, pixel_shift, fill_mode, cval.
-
-    Raises:
-        DeepRankingError: a value is out of its range.
-
-    Example:
-        >>> generator = ImageDataGenerator(rescale=1 / 255, horizontal_flip=True, rotation_range=30)
-        >>> generator.augmentation.rotation_range
-        30
-    """
-
-    def __init__(
-        self,
-        rescale: float | None = None,
-        preprocessing_function: "Callable[[np.ndarray], np.ndarray] | None" = None,
-        **augmentation: Any,
-    ):
-        self.rescale, self.preprocessing_function = rescale, preprocessing_function
-        self.augmentation = Augmentation(**augmentation)
-
-    def flow_from_directory(
-        self,
-        directory: str | os.PathLike[str],
-        triplet_path: str | os.PathLike[str],
-        batch_size: int = 24,
-        target_size: tuple[int, int] = (224, 224),
-        shuffle: bool = False,
-        seed: int = 0,
-        workers: int = 1,
-    ) -> "TripletBatches":
-        """Return the batches of a triplet file, for `model.fit` or a `for` loop.
-
-        Args:
-            directory: root of the data set.
-            triplet_path: the triplet file.
-            batch_size, shuffle, workers: see `TripletBatches`.
-            target_size: (height, width) in pixels.
-            seed: shuffling and augmentation depend on it alone.
-
-        Raises:
-            DeepRankingError: a bad triplet file, a missing image, or a bad batch size.
-        """
-        from deep_ranking.images.batches import TripletBatches
-        from deep_ranking.triplets.table import Triplets
-
-        table, transform = Triplets.load(triplet_path, directory), self._transform(seed)
-        return TripletBatches(
-            table, batch_size, target_size, shuffle=shuffle, seed=seed, transform=transform, workers=workers
-        )
-
-    def _transform(self, seed: int) -> "Callable[[np.ndarray, int], np.ndarray] | None":
-        if self.augmentation.is_off and self.rescale is None and self.preprocessing_function is None:
-            return None
-        import keras
-        import numpy as np
-
-        layers, lock = self.augmentation.layers(seed), threading.Lock()
-
-        def transform(images: "np.ndarray", number: int) -> "np.ndarray":
-            images = images.astype(np.float32)
-            if layers:
-                with lock:  # the layers' random state is set for each batch, so threads cannot mix it up
-                    for layer in layers:
-                        layer.generator.state.assign([layer.seed, number])
-                        images = layer(images, training=True)
-                images = keras.ops.convert_to_numpy(images)
-            if self.preprocessing_function is not None:
-                made = [np.asarray(self.preprocessing_function(image), np.float32) for image in images]
-                shapes = {image.shape for image in made} - {images.shape[1:]}
-                expect("preprocessing_function", not shapes, f"an image {images.shape[1:]}", shapes)
-                images = np.stack(made)
-            return images if self.rescale is None else images * np.float32(self.rescale)
-
-        return transform

@@ -2,13 +2,15 @@
 
 import io
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from deep_ranking.images.depth import scale_grey
+from deep_ranking.images.bands import Colours, strips
+from deep_ranking.images.depth import grey_scaler
 from deep_ranking.images.forms import notice
 
 ALIKE = 2
@@ -75,50 +77,73 @@ def meaning(info: dict[Any, Any], code: tuple[int, int] | None) -> Means:
     return Means() if usual else Means(None, primaries, gamma)
 
 
-def flatten(image: Image.Image, file: Image.Image) -> Image.Image:
-    """Turn an image of any mode into sRGB and lay transparency on white, by what was said in its file."""
+def flattener(image: Image.Image, file: Image.Image) -> Colours | None:
+    """Return what turns parts of an image into sRGB, by what was said in its file, transparency on white.
+
+    Args:
+        image: the whole, of any mode, which is looked at where colours rest on the brightest or darkest.
+        file: what Pillow opened.
+
+    Returns:
+        a function from a part to an image of mode RGB; None: it is in sRGB.
+    """
     if image.mode == "LAB" or (image.mode == "RGB" and not image.info):
-        return image.convert("RGB")
+        return None if image.mode == "RGB" else _in_rgb
     nclx = file.info.get("nclx_profile")  # of HEIC
     code = (
         (nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else file.info.get("code_points")
     )
     means = meaning(file.info, code)
     if image.mode.startswith("I") or image.mode == "F":
-        return to_srgb(scale_grey(image, getattr(file, "tag_v2", {})), means)
+        scale = grey_scaler(image, getattr(file, "tag_v2", {}))
+        shown = to_srgb("L", means, map(scale, strips(image)))
+        return lambda part: shown(scale(part))
     if not image.has_transparency_data:
-        return to_srgb(image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB"), means)
-    if image.mode == "LA" or (image.mode == "L"):
-        grey, alpha = image.convert("LA").split()
-        colours = to_srgb(grey, means)
-    else:
-        image = image.convert("RGBA")
-        colours, alpha = to_srgb(image.convert("RGB"), means), image.getchannel("A")
-    colours.putalpha(alpha)
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours).convert("RGB")
+        mode = image.mode if image.mode in ("L", "RGB", "CMYK") else "RGB"
+        shown = to_srgb(mode, means, strips(image))
+        if mode == image.mode:
+            return None if shown is _in_rgb and mode == "RGB" else shown
+        return lambda part: shown(part.convert(mode))
+    mode = "LA" if image.mode in ("LA", "L") else "RGBA"
+    shown = to_srgb(mode[:-1], means, (part.convert(mode) for part in strips(image)))
+
+    def lay(part: Image.Image) -> Image.Image:
+        part = part.convert(mode)
+        colours = shown(part.convert(mode[:-1]))
+        colours.putalpha(part.getchannel("A"))
+        return Image.alpha_composite(Image.new("RGBA", part.size, "white"), colours).convert("RGB")
+
+    return lay
 
 
-def to_srgb(image: Image.Image, means: Means) -> Image.Image:
-    """Turn an image of mode L, RGB or CMYK into sRGB, of mode RGB.
+def to_srgb(mode: str, means: Means, parts: Iterator[Image.Image]) -> Colours:
+    """Return what turns images of mode L, RGB or CMYK into sRGB, of mode RGB.
 
     A grey image may have a profile of colours. One that cannot be used is ignored, and noticed.
+
+    Args:
+        parts: all of the image, for HDR, whose brightest number is looked for.
     """
     if means.hdr:
-        image = image.convert("RGB")
-        most = max(high for _, high in image.getextrema())  # type: ignore[misc, union-attr]
-        return image.filter(_tone_map(means.primaries, means.hdr, min(-(-most // 8) * 8, 255)))
+        most = max(high for part in parts for _, high in part.convert("RGB").getextrema())  # type: ignore[misc, union-attr]
+        mapped = _tone_map(means.primaries, means.hdr, min(-(-most // 8) * 8, 255))
+        return lambda image: image.convert("RGB").filter(mapped)
     if means.profile is None and means.gamma is None and means.primaries == _SRGB:
-        return _in_rgb(image)
+        return _in_rgb
     try:
         profile = means.profile or matrix_profile(means.primaries, means.gamma)
-        if image.mode == "L" and profile[16:20] == b"RGB ":
-            image = image.convert("RGB")
-        transform = transform_of(profile, image.mode)
+        if mode == "L" and profile[16:20] == b"RGB ":
+            mode = "RGB"
+        transform = transform_of(profile, mode)
     except Exception:  # lcms, Pillow and NumPy each have their own
         transform = False
     if transform is False:
         notice(IGNORED)
-    return transform(image) if transform else _in_rgb(image)
+    return (
+        (lambda image: transform(image if image.mode == mode else image.convert(mode)))
+        if transform
+        else _in_rgb
+    )
 
 
 def _in_rgb(image: Image.Image) -> Image.Image:

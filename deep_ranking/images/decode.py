@@ -11,7 +11,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.images import colour, forms
+from deep_ranking.images import colour, forms, memory
+from deep_ranking.images.bands import ON_ITS_SIDE, Upright
 from deep_ranking.images.depth import read_planes
 from deep_ranking.images.forms import FORMATS
 
@@ -41,18 +42,6 @@ _HEADER = 1 << 16
 
 _one_at_a_time = threading.Lock()
 """Pillow reads what it has opened when it is first looked at, which may not happen in two threads at once."""
-
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What puts an image upright, by its EXIF orientation (EXIF 2.3, tag 274)."""
-_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 class ImageError(DeepRankingError):
@@ -100,10 +89,7 @@ def read_image(source: Source, size: tuple[int, int] | None = None, name: str | 
         return pixels
     # Twice the longer side, so that an image lying on its side (EXIF) has enough in both directions.
     with _opened(source, name, None if size is None else 2 * max(size)) as image:
-        image = _pixels(image)
-        if size is not None and image.size != (size[1], size[0]):
-            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        return np.asarray(image)
+        return _pixels(image).array(size)
 
 
 def read_thumbnail(source: str | os.PathLike[str] | bytes, longest: int) -> Image.Image:
@@ -126,10 +112,7 @@ def read_thumbnail(source: str | os.PathLike[str] | bytes, longest: int) -> Imag
         (10, 5)
     """
     with _opened(source, None, 2 * longest) as image:
-        image = _pixels(image)
-        if max(image.size) > longest:
-            image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-        return image
+        return _pixels(image).thumbnail(longest)
 
 
 def read_size(source: str | os.PathLike[str] | bytes) -> tuple[int, int]:
@@ -140,7 +123,7 @@ def read_size(source: str | os.PathLike[str] | bytes) -> tuple[int, int]:
     """
     with _opened(source, None, 1, draft=False) as image:
         width, height = image.size
-        turned = image.format != "TIFF" and _orientation(image) in _ON_ITS_SIDE  # Pillow turns that itself
+        turned = image.format != "TIFF" and _orientation(image) in ON_ITS_SIDE  # Pillow turns that itself
         return (height, width) if turned else (width, height)
 
 
@@ -225,9 +208,7 @@ def _opened(
             file.seek(0)
             with forms.open_as(found, file, "" if isinstance(source, bytes) else name, check) as image:
                 scaled = (
-                    longest is not None
-                    and image.format in ("JPEG", "MPO")
-                    and "progressive" not in image.info
+                    longest is not None and image.format in ("JPEG", "MPO") and not memory.in_scans(image)
                 )
                 check(*image.size, MOST_SCALED if scaled else MAX_PIXELS)
                 if found in ("PNG", "AVIF"):
@@ -237,6 +218,11 @@ def _opened(
                 if longest is not None and draft:
                     image.draft(None, (longest, longest))  # type: ignore[arg-type]
                     check(*image.size)
+                if draft and (taken := memory.bytes_to_decode(image)) > memory.MOST_BYTES:
+                    raise TooManyPixelsError(
+                        f"{name}: {image.width} x {image.height} pixels of {found} take {taken:,} bytes to "
+                        f"decode, more than the {memory.MOST_BYTES:,} allowed; make it smaller, or a PNG"
+                    )
                 yield image
     except FileNotFoundError:
         raise ImageError(f"{name}: no such image") from None
@@ -257,24 +243,24 @@ def _opened(
         ) from error
 
 
-def _pixels(image: Image.Image) -> Image.Image:
+def _pixels(image: Image.Image) -> Upright:
     deep = ";16" in repr(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA")
-    planes = read_planes(image) if image.format == "TIFF" else None
-    if planes is None:
-        image.load()
+    source = read_planes(image) if image.format == "TIFF" else None
+    if source is None:
+        source = memory.load(image)
         orientation = _orientation(image)
-        upright = image
     else:
-        orientation, upright = image.tag_v2.get(ExifTags.Base.Orientation), planes  # type: ignore[attr-defined]
-        upright.info = image.info
-    if orientation in _TRANSPOSE:
-        upright = upright.transpose(_TRANSPOSE[orientation])
-    if upright.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        upright = ImageChops.invert(upright)  # Pillow takes all for Adobe's, whose ink is stored inverted
-    upright = colour.flatten(upright, image)
-    if deep and 0 < np.asarray(upright).max() < 16:
-        raise ValueError("colours of 12 bits or fewer in 16; scale them to 16")
-    return upright
+        orientation = image.tag_v2.get(ExifTags.Base.Orientation)  # type: ignore[attr-defined]
+        source.info = image.info
+    invert = source.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info
+    colours = colour.flattener(source, image)
+    if invert and colours is not None:  # Pillow takes all for Adobe's, whose ink is stored inverted
+        straight = colours
+
+        def colours(part: Image.Image) -> Image.Image:
+            return straight(ImageChops.invert(part))
+
+    return Upright(source, orientation, colours, deep)
 
 
 def _orientation(image: Image.Image) -> int | None:

@@ -6,18 +6,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from deep_ranking.images.bands import Colours, strips
 from deep_ranking.images.forms import notice
 
 FEWEST_LEVELS = 32
 """Of 256; an image that would have fewer is scaled by the range of its own values."""
 
-_BLOCK = 1 << 22  # values at a time
+_BLOCK = 1 << 22  # bytes at a time
 _TOPS = (255, 1023, 4095, 16383, 65535)
 _SMALLEST, _LARGEST = (340, 280), (341, 281)  # SMinSampleValue, MinSampleValue, and the largest (TIFF 6.0)
 
 
-def scale_grey(image: Image.Image, tags: Any) -> Image.Image:
-    """Scale grey of more than 8 bits to 0..255.
+def grey_scaler(image: Image.Image, tags: Any) -> Colours:
+    """Return what scales parts of an image, grey of more than 8 bits, to 0..255.
 
     Whole numbers fill the fewest of 8, 10, 12, 14 and 16 bits that hold them, or those that the file says;
     floats 0..1, 0..255, or as whole numbers. Where that would leave fewer than `FEWEST_LEVELS` (temperatures
@@ -29,40 +30,40 @@ def scale_grey(image: Image.Image, tags: Any) -> Image.Image:
         tags: of a TIFF file, by number; empty for others.
 
     Returns:
-        an image of mode L.
+        a function from a part of the image to one of mode L.
     """
-    values = np.asarray(image)
-    if values.dtype == np.int32 and tags.get(258) == (32,) and tags.get(339, (1,))[0] == 1:
-        values = values.view(np.uint32)  # as Pillow has no such mode
-    low, high = _extent(values)
-    bottom, top = _range(values.dtype, low, high, tags)
-    scaled = np.empty(values.shape, np.uint8)
+
+    def values_of(part: Image.Image) -> np.ndarray:
+        values = np.asarray(part)
+        if values.dtype == np.int32 and tags.get(258) == (32,) and tags.get(339, (1,))[0] == 1:
+            values = values.view(np.uint32)  # as Pillow has no such mode
+        return values
+
+    low, high, kind = _extent(values_of(part) for part in strips(image))
+    bottom, top = _range(kind, low, high, tags)
     factor = 255 / (top - bottom)
-    for rows in _blocks(values):
-        part = np.nan_to_num(values[rows].astype(np.float64), nan=low, posinf=high, neginf=low)
-        part -= bottom
-        part *= factor
-        np.clip(np.rint(part, out=part), 0, 255, out=part)
-        scaled[rows] = part
-    if tags.get(262) == 0:  # WhiteIsZero, which Pillow turns for 8 bits alone
-        np.subtract(255, scaled, out=scaled)
-    return Image.fromarray(scaled)
+
+    def scale(part: Image.Image) -> Image.Image:
+        values = np.nan_to_num(values_of(part).astype(np.float64), nan=low, posinf=high, neginf=low)
+        values -= bottom
+        values *= factor
+        scaled = np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8)
+        if tags.get(262) == 0:  # WhiteIsZero, which Pillow turns for 8 bits alone
+            np.subtract(255, scaled, out=scaled)
+        return Image.fromarray(scaled)
+
+    return scale
 
 
-def _blocks(values: np.ndarray) -> Iterator[slice]:
-    rows = max(1, _BLOCK // max(1, values.shape[1]))
-    return (slice(first, first + rows) for first in range(0, len(values), rows))
-
-
-def _extent(values: np.ndarray) -> tuple[float, float]:
+def _extent(parts: Iterator[np.ndarray]) -> tuple[float, float, np.dtype]:
     low, high = np.inf, -np.inf
-    for rows in _blocks(values):
-        part = values[rows]
-        if part.dtype.kind == "f":
+    for part in parts:
+        kind = part.dtype
+        if kind.kind == "f":
             part = part[np.isfinite(part)]
         if part.size:
             low, high = min(low, float(part.min())), max(high, float(part.max()))
-    return (low, high) if low <= high else (0.0, 0.0)
+    return (low, high, kind) if low <= high else (0.0, 0.0, kind)
 
 
 def _range(kind: np.dtype, low: float, high: float, tags: Any) -> tuple[float, float]:
@@ -114,10 +115,21 @@ def read_planes(image: Image.Image) -> Image.Image | None:
             "planes of more than 8 bits, stored as no reader here takes them; save them interleaved"
         )
     order = ">" if tags.prefix == b"MM" else "<"
-    data = []
-    for offset, count in zip(offsets, counts, strict=True):
-        image.fp.seek(offset)  # type: ignore[attr-defined]
-        data.append(image.fp.read(count))  # type: ignore[attr-defined]
-    shape = len(bits), tags[257], tags[256]
-    planes = np.frombuffer(b"".join(data), f"{order}u2").reshape(shape)
-    return Image.merge(mode, [Image.fromarray((plane >> 8).astype(np.uint8)) for plane in planes])
+    width, height, samples = tags[256], tags[257], len(bits)
+    # Of RGB with a fourth, unused byte, as Pillow keeps it: so nothing is copied below.
+    pixels = np.zeros((height * width, 4 if samples == 3 else samples), np.uint8)
+    places = list(zip(offsets, counts, strict=True))
+    each = len(places) // samples
+    for sample in range(samples):
+        filled = 0
+        for offset, count in places[sample * each : (sample + 1) * each]:
+            image.fp.seek(offset)  # type: ignore[attr-defined]
+            for first in range(0, count, _BLOCK):
+                data = image.fp.read(min(_BLOCK, count - first))  # type: ignore[attr-defined]
+                values = np.frombuffer(data, f"{order}u2")
+                pixels[filled : filled + len(values), sample] = values >> 8
+                filled += len(values)
+        if filled != height * width:
+            raise ValueError("image file is truncated")
+    mode = "RGBX" if mode == "RGB" else mode
+    return Image.frombuffer(mode, (width, height), pixels.data, "raw", mode, 0, 1)

@@ -14,6 +14,8 @@ from typing import IO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from deep_ranking.images.memory import A_PIXEL, MOST_BYTES
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """Formats that are read, by content; Pillow tries no other, so no other parser meets a hostile file."""
 
@@ -89,7 +91,7 @@ def _is_installed(module: str) -> bool:
     return find_spec(module) is not None
 
 
-def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[[int, int], None]) -> Image.Image:
+def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[..., None]) -> Image.Image:
     """Open an image whose kind is known; its reader alone is asked.
 
     No reader is registered with Pillow for it: registered before Pillow's own, one takes what they read.
@@ -98,7 +100,7 @@ def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[[int,
         found: what `kind` says.
         file: stands at its beginning.
         name: the path, or "".
-        check: called with width and height before a reader that decodes at once.
+        check: called with width, height and the most pixels before a reader that decodes at once.
 
     Raises:
         UnidentifiedImageError: it is of no known format after all.
@@ -118,7 +120,7 @@ def open_as(found: str | None, file: IO[bytes], name: str, check: Callable[[int,
         if found == "JXL":
             from pillow_jxl.JpegXLImagePlugin import JXLImageFile
 
-            check(*_jxl_size(file.read(65_536)))
+            check(*_jxl_size(file.read(65_536)), MOST_BYTES // A_PIXEL["JXL"])
             file.seek(0)
             return JXLImageFile(file, name)
         Image.preinit()

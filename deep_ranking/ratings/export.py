@@ -53,8 +53,8 @@ class Agreement(NamedTuple):
 
         A model answers a question always alike. If a share p of all people prefer one candidate, it is right
         on the next vote with max(p, 1 - p) at best, where two votes are alike with a = p^2 + (1 - p)^2.
-        max(p, 1 - p) is at least a, and at least 1/2; it is (1 + sqrt(2 a - 1)) / 2, which is concave in a,
-        so that its mean is at most that of the mean a (Jensen).
+        max(p, 1 - p) is at least a, and at least 1/2; it is (1 + sqrt(2 a - 1)) / 2, concave in a, so
+        that its mean is at most that of the mean a (Jensen).
 
         Source: the best a metric can do, and the agreement of people, in Zhang et al. 2018, "The Unreasonable
         Effectiveness of Deep Features as a Perceptual Metric", section 3; the noise ceiling of Hebart et al.
@@ -178,6 +178,13 @@ class Judgements(NamedTuple):
     triplets: NDArray[np.object_]
     weights: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, counted: Tally, policy: Policy = "majority", min_raters: int = 1) -> "Judgements":
+        """Return what answers come to; as of `Tally.agreed`."""
+        found = [*counted.agreed(policy, min_raters)]
+        triplets = np.array([triplet for triplet, _ in found], object).reshape(-1, 3)
+        return cls(triplets, np.array([weight for _, weight in found]))
+
 
 def read_judgements(
     path: str | os.PathLike[str], policy: Policy = "majority", min_raters: int = 1
@@ -219,9 +226,7 @@ def read_judgements(
     else:
         votes = (triplet for triplet in read_triplets(path) if len({*triplet}) == 3)
         counted = tally(Rating(0, "", query, p, n, "a", 0.0) for query, p, n in votes)
-    found = [*counted.agreed(policy, min_raters)]
-    triplets = np.array([triplet for triplet, _ in found], object).reshape(-1, 3)
-    return Judgements(triplets, np.array([weight for _, weight in found]))
+    return Judgements.of(counted, policy, min_raters)
 
 
 def write_csv(path: str | os.PathLike[str], ratings: Iterable[Rating]) -> int:

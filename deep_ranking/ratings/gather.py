@@ -1,5 +1,6 @@
 """Judgements that exist, put beside the ratings of the page: names become images, and all is counted."""
 
+import hashlib
 import os
 import re
 import urllib.parse
@@ -16,7 +17,7 @@ from deep_ranking.ratings.export import key
 from deep_ranking.ratings.judgement import Judgement
 from deep_ranking.ratings.lines import lines
 from deep_ranking.ratings.settings import Reading
-from deep_ranking.ratings.store import Given, RatingStore
+from deep_ranking.ratings.store import LONGEST_NAME, Given, RatingStore, check_rater
 from deep_ranking.triplets.table import find_image
 
 TWICE = "an image is named twice"
@@ -121,6 +122,8 @@ class Images:
     def _look_for(self, name: str) -> list[str]:
         """Return the paths of the images that a name means; of the index's own names, these."""
         start = self._reading.numbers_from
+        if not name:
+            return []
         if start is not None:
             if not (name.isdecimal() and int(name) >= start):
                 raise DeepRankingError(
@@ -208,9 +211,27 @@ def import_judgements(
         DeepRankingError: what `read_format`, `Images` and `RatingStore.add_all` raise; there is none, or none
             of the images is there.
     """
+    check_rater(name)
     counts = Imported()
     counts.new = store.add_all(_ratings(judgements, images, name, counts))
     return counts
+
+
+def rater_name(name: str, own: str = "") -> str:
+    """Return how a rater is called here: by the source's name and their own, shortened where that is long.
+
+    Example:
+        >>> rater_name("batch.csv", "A1"), len(rater_name("batch.csv", "A" * 100))
+        ('batch.csv A1', 48)
+    """
+    whole = "".join(letter if letter.isprintable() else "?" for letter in f"{name} {own}").strip()
+    if len(whole) <= _LONGEST:
+        return whole
+    digest = hashlib.sha256(path_key(f"{name} {own}")).hexdigest()
+    return f"{whole[: _LONGEST - 9]} {digest[:8]}"
+
+
+_LONGEST = LONGEST_NAME - 16  # room for what tells several votes of one rater apart
 
 
 def _ratings(judgements: Iterable[Judgement], images: Images, name: str, counts: Imported) -> Iterator[Given]:
@@ -227,7 +248,7 @@ def _ratings(judgements: Iterable[Judgement], images: Images, name: str, counts:
         counts.ties += tied
         if not counts.first and not tied:
             counts.first = f"asked about {query}, people found {nearer} nearer than {farther}"
-        rater = f"{name} {judgement.rater}".strip()
+        rater = rater_name(name, judgement.rater)
         question = key(query, nearer, farther)
         said = 0.0 if tied else 1.0 if nearer == question[1] else -1.0
         earlier = before.setdefault(hash((rater, question)), [0, said])

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,12 @@ class Triplets:
 
     @classmethod
     def sample(
-        cls, folder: str | os.PathLike[str], positives: int = 10, negatives: int = 5, seed: int = 0
+        cls,
+        folder: str | os.PathLike[str],
+        positives: int = 10,
+        negatives: int = 5,
+        seed: int = 0,
+        balance: Literal["images", "classes"] = "images",
     ) -> "Triplets":
         """Sample triplets of a folder's classes, the same that `triplet_sampler.py` writes by the same seed.
 
@@ -116,13 +121,14 @@ class Triplets:
             positives: of a query, 1 or more.
             negatives: of a (query, positive) pair, 1 or more.
             seed: the same seed gives the same triplets in the same order.
+            balance: whether each image or each class is as often the query; see `UniformSampler`.
 
         Raises:
             DeepRankingError: the folder is missing, or its classes do not suffice; see `UniformSampler`.
         """
         import deep_ranking  # what finds images lies above; it is asked for by its public name
 
-        sampler = UniformSampler(deep_ranking.find_classes(folder), positives, negatives, seed)
+        sampler = UniformSampler(deep_ranking.find_classes(folder), positives, negatives, seed, balance)
         positions = np.concatenate(list(sampler.blocks()))
         found, first, rows = np.unique(positions, return_index=True, return_inverse=True)
         order = np.argsort(first)  # of first appearance, as in a file

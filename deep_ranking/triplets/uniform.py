@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError, expect
+
+BALANCES = ("images", "classes")
 
 _BLOCK = 200_000
 """About as many triplets are made at a time; keeps the memory flat."""
@@ -25,6 +28,10 @@ class UniformSampler:
         num_pos_images: positives a query, 1 or more.
         num_neg_images: negatives a (query, positive) pair, 1 or more.
         seed: the same seed gives the same triplets in the same order.
+        balance: "images": each image is a query once. "classes": each class of two images or more gives the
+            queries of as many triplets, in all as many as by images; of a large class only some images are
+            queries then, of a small one each is several times, with positives drawn anew. Negatives are of
+            each other image alike in both.
 
     Raises:
         DeepRankingError: a count or a seed out of range, fewer than two classes, or no class of two images.
@@ -44,10 +51,12 @@ class UniformSampler:
     num_pos_images: int = 10
     num_neg_images: int = 5
     seed: int = 0
+    balance: Literal["images", "classes"] = "images"
 
     def __post_init__(self) -> None:
         for name, least in (("num_pos_images", 1), ("num_neg_images", 1), ("seed", 0)):
             expect(name, getattr(self, name) >= least, f"{least} or more", getattr(self, name))
+        expect("balance", self.balance in BALANCES, " or ".join(BALANCES), self.balance)
         if len(self.classes) < 2:
             raise DeepRankingError(
                 f"expected two classes or more, found {len(self.classes)} ({', '.join(self.classes)}); "
@@ -69,12 +78,28 @@ class UniformSampler:
         """Classes whose only image has no positive; it still serves as a negative."""
         return [name for name, images in self.classes.items() if len(images) == 1]
 
+    @property
+    def triplets(self) -> dict[str, int]:
+        """How many triplets have their query in each class."""
+        each = {name: self._queries(name) * self._of_query(name) for name in self.classes}
+        return {name: count for name, count in each.items() if count}
+
+    def _of_query(self, name: str) -> int:
+        size, total = len(self.classes[name]), sum(map(len, self.classes.values()))
+        return min(self.num_pos_images, size - 1) * min(self.num_neg_images, total - size)
+
+    def _queries(self, name: str) -> int:
+        """Return how often an image of a class is a query."""
+        size = len(self.classes[name])
+        if self.balance == "images" or size < 2:
+            return size
+        sizes = {other: len(images) for other, images in self.classes.items() if len(images) > 1}
+        share = sum(sizes[other] * self._of_query(other) for other in sizes) / len(sizes)
+        return max(1, round(share / self._of_query(name)))
+
     def __len__(self) -> int:
         """Return the number of triplets."""
-        sizes = [len(images) for images in self.classes.values()]
-        return sum(
-            n * min(self.num_pos_images, n - 1) * min(self.num_neg_images, sum(sizes) - n) for n in sizes
-        )
+        return sum(self.triplets.values())
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield the triplets as (k, 3) int64 arrays of positions in `images`; query, positive, negative.
@@ -84,13 +109,17 @@ class UniformSampler:
         rng = np.random.default_rng(self.seed)
         total = sum(len(images) for images in self.classes.values())
         start = 0
-        for images in self.classes.values():
+        for name, images in self.classes.items():
             size = len(images)
             positives = min(self.num_pos_images, size - 1)
             negatives = min(self.num_neg_images, total - size)
             step = max(1, _BLOCK // max(1, positives * negatives)) if positives else size
-            for first in range(0, size if positives else 0, step):
-                query = np.arange(first, min(first + step, size))
+            queries = np.arange(size)
+            if self.balance == "classes" and positives:
+                whole, rest = divmod(self._queries(name), size)
+                queries = np.sort(np.concatenate([np.tile(queries, whole), rng.permutation(size)[:rest]]))
+            for first in range(0, len(queries) if positives else 0, step):
+                query = queries[first : first + step]
                 positive = choose(rng, len(query), size - 1, positives)
                 positive += positive >= query[:, None]  # the query itself is stepped over
                 negative = choose(rng, positive.size, total - size, negatives)

@@ -1,4 +1,4 @@
-"""`triplet_sampler.py --method importance`."""
+"""`triplet_sampler.py --method importance`, and `--balance` without it."""
 
 import json
 from collections import Counter
@@ -136,3 +136,31 @@ def test_feature_weights_are_read(folder, tmp_path, capsys):
     for wrong in ("a", "a=x", "=1", "c=1"):
         assert sample(folder, tmp_path, *flags, "--feature_weights", wrong)[0] == 1
         assert "weight" in capsys.readouterr().err
+
+
+def test_how_queries_are_shared_out_is_said_where_a_class_is_large(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    counts = {"big": 12, "one": 4, "two": 4, "six": 4}
+    for name, count in counts.items():
+        (tmp_path / "dataset" / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (4, 4), (number, len(name), 0)).save(
+                tmp_path / "dataset" / name / f"{number}.png"
+            )
+
+    def said(*flags):
+        assert run_command("sample", ["--quiet", *flags], prog="deep-ranking") == 0
+        asking = Counter(triplet.query.split("/")[0] for triplet in read_triplets("triplets.txt"))
+        return capsys.readouterr().out.splitlines()[1:2], asking["big"] / sum(asking.values())
+
+    of = "of big, the largest class, are 50% of the images and the queries of"
+    told, share = said()
+    assert told == [
+        f"balanced by images: {of} {share:.0%} of the triplets; --balance classes has as many of each class"
+    ]
+    assert share > 0.7
+    told, share = said("--balance", "classes")
+    assert told == [f"balanced by classes: {of} 25% of the triplets"]
+    assert share == pytest.approx(0.25, abs=0.01)
+    assert run_command("sample", ["--balance", "classes", "--method", "importance"], prog="deep-ranking") == 1
+    assert "--balance: without effect; it needs --method uniform" in capsys.readouterr().err

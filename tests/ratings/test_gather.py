@@ -9,7 +9,14 @@ from PIL import Image
 
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.ratings import Judgement, RatingStore, Reading, import_judgements, read_judgements
+from deep_ranking.ratings import (
+    Judgement,
+    RatingStore,
+    Reading,
+    import_judgements,
+    read_format,
+    read_judgements,
+)
 from deep_ranking.ratings.gather import Images
 from deep_ranking.search import Index
 
@@ -44,6 +51,7 @@ def photos(tmp_path):
         ("gone.png", None),
         ("https://example.com/gone.png", None),
         ("..", None),
+        ("", None),
     ],
 )
 def test_a_name_means(name, found, photos):
@@ -164,6 +172,28 @@ def test_ties_repeats_contradictions_and_what_is_left_out_are_counted(photos, tm
     ]
 
 
+def test_a_set_that_repeats_with_another_odd_one_contradicts_in_one_of_its_questions(photos, tmp_path):
+    source = tmp_path / "sets.txt"
+    source.write_text("a b c\nb a c\nc b a\n")
+    reading = Reading(odd="last")
+    counts, _ = gathered(photos, tmp_path, *read_format("odd-one-out", source, reading))
+    assert (counts.judgements, counts.repeats, counts.contradictions) == (6, 2, 1)
+    found = read_judgements(tmp_path / "r.sqlite", "majority")
+    assert {(*row,): weight for row, weight in zip(found.triplets.tolist(), found.weights, strict=True)} == {
+        ("a.png", "b.png", "in/c.png"): 2,
+        ("b.png", "a.png", "in/c.png"): 1,
+        ("in/c.png", "b.png", "a.png"): 1,
+    }
+
+
+def test_raters_are_told_apart_however_long_their_names_are(photos, tmp_path):
+    names = ["x" * 90 + end for end in "12"] + ["tab\tin it", ""]
+    counts, kept = gathered(photos, tmp_path, *(Judgement("a", "b", "c", 2, 1, rater) for rater in names))
+    raters = [rater for rater, *_ in kept]
+    assert (counts.new, counts.repeats, len({*raters}), max(map(len, raters)) <= 64) == (8, 0, 8, True)
+    assert raters[-4:] == ["list tab?in it", "list tab?in it (against)", "list", "list (against)"]
+
+
 def test_the_same_again_changes_nothing_and_otherwise_under_the_same_name_keeps_nothing(photos, tmp_path):
     one, other = Judgement("b", "c", "d"), Judgement("b", "d", "c")
     _, kept = gathered(photos, tmp_path, one, other, one)
@@ -271,7 +301,7 @@ def test_the_policy_says_what_is_exported_and_agreement_and_its_ceiling_are_told
             "chosen: expected 1 or more",
         ),
         (
-            "import csv --source list.csv --ratings no/r.sqlite --images .",
+            "import triplets --source list.csv --ratings no/r.sqlite --images .",
             1,
             "expected a folder to keep it in",
         ),

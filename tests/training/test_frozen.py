@@ -14,7 +14,7 @@ from deep_ranking.images.decode import read_image
 from deep_ranking.network.file import load_network
 from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.training.frozen import CachedActivations, split_network
-from deep_ranking.training.model import build_training_model
+from deep_ranking.training.model import _set_normalization, build_training_model
 from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
 
@@ -146,3 +146,33 @@ def test_the_rate_follows_its_schedule(schedule, warmup):
         else:
             expected = 0.05
         assert rate == pytest.approx(expected, abs=1e-7)
+
+
+def test_normalization_that_learns_is_that_of_keras():
+    """TensorFlow's kernel for Keras's operations: values, gradients, statistics; in use too."""
+    made = []
+    for learning in (True, False):
+        keras.utils.set_random_seed(3)
+        x = image = keras.Input((4, 6, 5))
+        for scale, center in ((True, True), (False, True), (True, False)):
+            layer = keras.layers.BatchNormalization(scale=scale, center=center, momentum=0.9, epsilon=0.01)
+            x = layer(x)
+            x = keras.layers.Conv2D(5, 3)(x) if scale and center else x
+        convnet = keras.Model(image, x, name="backbone")
+        network = keras.Model(image, convnet(image))
+        if learning:
+            _set_normalization(network, freeze=False)
+        for layer in convnet.layers:
+            layer.momentum = 0.9
+        network.compile(keras.optimizers.SGD(0.1), "mse")
+        random = np.random.default_rng(0)
+        network.fit(random.normal(3, 2, (9, 4, 6, 5)), random.normal(size=(9, 2, 4, 5)), 4, 3, verbose=0)
+        made.append(network)
+    fast, plain = made
+    assert np.abs(plain.get_weights()[3] - 1).max() > 0.5  # the statistics have moved
+    for a, b in zip(fast.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    images = np.random.default_rng(1).normal(size=(3, 4, 6, 5))
+    np.testing.assert_allclose(fast.predict(images, verbose=0), plain.predict(images, verbose=0), atol=1e-5)
+    assert "BatchNormalization" in fast.to_json()
+    assert "normalize_at_once" not in fast.to_json()

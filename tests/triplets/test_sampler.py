@@ -46,6 +46,23 @@ def test_the_seed_alone_decides():
     assert named(UniformSampler(CLASSES, 3, 2, seed=1)) != named(UniformSampler(CLASSES, 3, 2, seed=2))
 
 
+def test_balanced_by_classes_each_class_asks_in_as_many_triplets():
+    by_images, by_classes = (UniformSampler(CLASSES, 3, 2, 1, balance) for balance in ("images", "classes"))
+    triplets = named(by_classes)
+    assert len(triplets) == len(by_classes) == pytest.approx(len(by_images), rel=0.02)
+    assert by_classes.triplets == dict(Counter(query[0] for query, _, _ in triplets))
+    assert by_images.triplets == dict(Counter(query[0] for query, _, _ in named(by_images)))
+    assert max(by_images.triplets.values()) > 5 * min(by_images.triplets.values())
+    assert max(by_classes.triplets.values()) < 1.1 * min(by_classes.triplets.values())
+    asked = Counter(query for query, _, _ in triplets)
+    for name in "abd":  # of a small class all are, about as often as each other; of a large one once each
+        counts = [asked[image] / by_classes._of_query(name) for image in CLASSES[name]]
+        assert max(counts) - min(counts) <= 1
+    assert all(q != p and q[0] == p[0] != n[0] for q, p, n in triplets)
+    with pytest.raises(DeepRankingError, match="balance: expected images or classes, found 'all'"):
+        UniformSampler(CLASSES, balance="all")
+
+
 def test_negatives_are_uniform_over_the_other_classes():
     sampler = UniformSampler({"a": ["0", "1"], "b": ["2", "3", "4"], "c": ["5", "6"]}, 1, 2)
     counts = Counter()

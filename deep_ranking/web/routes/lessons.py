@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.learning.learn import FEWEST, FIRST_MODEL, forget, teach
-from deep_ranking.ratings.export import Judgements, read_judgements
+from deep_ranking.ratings.export import Judgements, tally
 from deep_ranking.search import Index
 from deep_ranking.search.stores.registry import folder_of
 from deep_ranking.web import schema
@@ -70,8 +70,7 @@ def _lesson(site: Site) -> schema.Lesson:
 
 
 def _judgements(site: Site) -> Judgements:
-    with _refusals():
-        return read_judgements(site.ratings.path)
+    return Judgements.of(tally(site.ratings.stream()))
 
 
 def _learn(site: Site) -> schema.Learned:
