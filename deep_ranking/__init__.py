@@ -66,6 +66,7 @@ _NAMES = names_by_module(
         "learning.metric": "MahalanobisMetric",
         "learning.settings": "LessonSettings",
         "learning.learn": "Lesson teach forget learn_map",
+        "ratings.questions": "telling",
         # search
         "search.index": "Index",
         "search.options": "Options Hit Results",

@@ -93,6 +93,7 @@ from deep_ranking.learning.learn import Lesson as Lesson
 from deep_ranking.learning.learn import teach as teach
 from deep_ranking.learning.learn import forget as forget
 from deep_ranking.learning.learn import learn_map as learn_map
+from deep_ranking.ratings.questions import telling as telling
 from deep_ranking.search.index import Index as Index
 from deep_ranking.search.options import Options as Options
 from deep_ranking.search.options import Hit as Hit
@@ -169,10 +170,10 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "RunOptions", "build_training_model", "CachedActivations", "choose_head", "Blend", "BlendSettings",
 "Descriptions", "Learned", "learn", "ranked_right", "text_query_groups", "LearnSettings",
 "GoldenFeature", "independent_groups", "group_folds", "MahalanobisMetric", "LessonSettings",
-"Lesson", "teach", "forget", "learn_map", "Index", "Options", "Hit", "Results", "update_index",
-"IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage", "find_duplicates", "Group",
-"page_image_id", "Metric", "register_metric", "Measurement", "Estimate", "bootstrap",
-"nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
+"Lesson", "teach", "forget", "learn_map", "telling", "Index", "Options", "Hit", "Results",
+"update_index", "IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage",
+"find_duplicates", "Group", "page_image_id", "Metric", "register_metric", "Measurement", "Estimate",
+"bootstrap", "nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",
 "similarity_precision", "score_at_top", "Evaluation", "evaluate", "TripletTask", "RetrievalTask",
 "sample_classes", "results_table", "checked_triplets", "Embeddings", "read_embeddings",
 "write_embeddings", "RatingStore", "choose_question", "tally_ratings", "read_judgements", "show",

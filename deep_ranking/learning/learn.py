@@ -1,6 +1,8 @@
 """Learning the map that an index is searched under: from ratings, in seconds, no image opened."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 DECAYS = (20.0, 2.0, 0.2, 0.02)
 """How strongly the map is pulled back to the start, over the number of triplets: as a prior is, it counts for
 less the more there are. Cross-validation chooses; the start, which nothing is learned in, is a choice too."""
+
+_WEAKEST = 1e-6  # decay: a million judgements hold a map by themselves, and less would only take longer
 
 FEWEST = 10
 """Judgements that anything is learned from; `FIRST_MODEL` are said to be worth it."""
@@ -132,44 +136,47 @@ def learn_map(
     settings = settings or LessonSettings()
     weights = np.ones(len(triplets)) if weights is None else np.asarray(weights, np.float64)
     groups = _groups(triplets, labels, settings.folds)
-    # A thread: the products are too small for more, which would wait for one another.
-    with threadpool_limits(1, "blas"):
+    decays = [*dict.fromkeys(max(decay / len(triplets), _WEAKEST) for decay in DECAYS)]
+    with _one_thread():
         compared = Comparisons(vectors, triplets, settings.directions)
-
-        def fit(weights: NDArray[np.float64], then: Callable[[int, Stretch], None]) -> None:
-            change = None
-            for number, decay in enumerate(DECAYS):
-                metric = MahalanobisMetric(decay=decay / len(triplets))
-                change = metric.change(compared, weights, change)
-                then(number, _stretch(compared, change / metric.confidence))
-
         before = similarity_precision(triplet_distances(vectors, triplets)).astype(np.float64)
-        right = np.zeros((len(DECAYS), len(triplets)))
+        right = np.zeros((len(decays), len(triplets)))
         for training, held_out in folds(groups, settings.folds):
             own = np.zeros(len(triplets))
             own[training] = weights[training]
             images, rows = np.unique(triplets[held_out], return_inverse=True)
             some, rows = vectors[images], rows.reshape(-1, 3)
-
-            def judge(
-                number: int, found: Stretch, held_out: Any = held_out, some: Any = some, rows: Any = rows
-            ) -> None:
+            for number, found in enumerate(_maps(compared, own, decays)):
                 right[number, held_out] = similarity_precision(triplet_distances(found(some), rows))
-
-            fit(own, judge)
-        scores = {"before": before, **{str(n): row for n, row in enumerate(right)}}
-        scores |= {f"gain {n}": row - before for n, row in enumerate(right)}
-        found = bootstrap(scores, groups, seed=settings.seed)
-        best = max(range(len(DECAYS)), key=lambda number: found[str(number)].value)
-        count = int(groups.max()) + 1
-        nothing, gain = Estimate(0.0, 0.0, 0.0), found[f"gain {best}"]
+        best = int(np.argmax(right.mean(axis=1)))
+        scores = {"before": before, "after": right[best], "gain": right[best] - before}
+        found_to_be = bootstrap(scores, groups, seed=settings.seed)
+        lesson = Lesson(None, **found_to_be, triplets=len(triplets), groups=int(groups.max()) + 1)
+        gain = lesson.gain
         # By less than its standard error it may as well be worse; and it is the best of several.
         if gain.value <= 0 or gain.value < (gain.high - gain.low) / (2 * 1.96):
-            return Lesson(None, found["before"], found["before"], nothing, len(triplets), count)
-        maps: dict[int, Stretch] = {}
-        fit(weights, maps.__setitem__)
-    lesson = Lesson(maps[best], found["before"], found[str(best)], gain, len(triplets), count)
-    return replace(lesson, map=replace(maps[best], told=lesson.told))
+            return replace(lesson, after=lesson.before, gain=Estimate(0.0, 0.0, 0.0))
+        *_, last = _maps(compared, weights, decays[: best + 1])
+    return replace(lesson, map=replace(last, told=lesson.told))
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Let products run in one thread: they are too small for more, which would wait for one another.
+
+    Not in a thread of a server's, which is limited as a whole: libraries are looked through under a lock of
+    the loader, for which another thread that imports something would wait for ever.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    return threadpool_limits(1, "blas") if in_main else nullcontext()
+
+
+def _maps(compared: Comparisons, weights: NDArray[np.float64], decays: Sequence[float]) -> Iterator[Stretch]:
+    """Yield the map that is learned with each decay, from the strongest to the weakest."""
+    change = None
+    for decay in decays:
+        metric = MahalanobisMetric(decay=decay)
+        change = metric.change(compared, weights, change)
+        yield _stretch(compared, change / metric.confidence)
 
 
 def _stretch(compared: Comparisons, change: NDArray[np.float64]) -> Stretch:

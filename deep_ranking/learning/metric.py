@@ -179,7 +179,7 @@ class MahalanobisMetric(Settings):
 
         first = np.zeros(width * width) if start is None else start.ravel()
         found = minimize(
-            loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8, "gtol": 1e-7}
+            loss, first, jac=True, method="L-BFGS-B", options={"maxiter": 100, "ftol": 1e-8, "gtol": 1e-7}
         )
         return np.asarray((found.x.reshape(width, width) + found.x.reshape(width, width).T) / 2)
 
