@@ -60,7 +60,13 @@ _NAMES = names_by_module(
         "blend.learn": "Blend BlendSettings",
         "blend.run": "Descriptions Learned learn ranked_right text_query_groups",
         "blend.settings": "LearnSettings",
-        "blend.golden": "GoldenFeature independent_groups folds:group_folds",
+        "blend.golden": "GoldenFeature",
+        # learning: a small map on top of an index's vectors, from ratings
+        "learning.folds": "independent_groups folds:group_folds",
+        "learning.metric": "MahalanobisMetric",
+        "learning.settings": "LessonSettings",
+        "learning.learn": "Lesson teach forget learn_map",
+        "ratings.questions": "telling",
         # search
         "search.index": "Index",
         "search.options": "Options Hit Results",

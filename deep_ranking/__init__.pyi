@@ -85,8 +85,15 @@ from deep_ranking.blend.run import ranked_right as ranked_right
 from deep_ranking.blend.run import text_query_groups as text_query_groups
 from deep_ranking.blend.settings import LearnSettings as LearnSettings
 from deep_ranking.blend.golden import GoldenFeature as GoldenFeature
-from deep_ranking.blend.golden import independent_groups as independent_groups
-from deep_ranking.blend.golden import folds as group_folds
+from deep_ranking.learning.folds import independent_groups as independent_groups
+from deep_ranking.learning.folds import folds as group_folds
+from deep_ranking.learning.metric import MahalanobisMetric as MahalanobisMetric
+from deep_ranking.learning.settings import LessonSettings as LessonSettings
+from deep_ranking.learning.learn import Lesson as Lesson
+from deep_ranking.learning.learn import teach as teach
+from deep_ranking.learning.learn import forget as forget
+from deep_ranking.learning.learn import learn_map as learn_map
+from deep_ranking.ratings.questions import telling as telling
 from deep_ranking.search.index import Index as Index
 from deep_ranking.search.options import Options as Options
 from deep_ranking.search.options import Hit as Hit
@@ -162,7 +169,8 @@ __all__ = ["load", "Model", "make_engine", "resolve_engine", "has_accelerator", 
 "register_distance", "ranking_metrics", "mining_metrics", "train", "Trained", "TrainingSettings",
 "RunOptions", "build_training_model", "CachedActivations", "choose_head", "Blend", "BlendSettings",
 "Descriptions", "Learned", "learn", "ranked_right", "text_query_groups", "LearnSettings",
-"GoldenFeature", "independent_groups", "group_folds", "Index", "Options", "Hit", "Results",
+"GoldenFeature", "independent_groups", "group_folds", "MahalanobisMetric", "LessonSettings",
+"Lesson", "teach", "forget", "learn_map", "telling", "Index", "Options", "Hit", "Results",
 "update_index", "IndexUpdate", "Store", "Embedder", "register_store", "IndexedImage",
 "find_duplicates", "Group", "page_image_id", "Metric", "register_metric", "Measurement", "Estimate",
 "bootstrap", "nearest_neighbours", "measure_retrieval", "measure_triplets", "triplet_distances",

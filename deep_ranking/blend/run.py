@@ -14,8 +14,7 @@ import keras
 import numpy as np
 
 from deep_ranking import __version__
-from deep_ranking.blend.golden import folds, independent_groups
-from deep_ranking.blend.learn import Blend, BlendSettings, Components, MahalanobisMetric
+from deep_ranking.blend.learn import Blend, BlendSettings, Components
 from deep_ranking.blend.network import Affine, build_blend, describe, frozen_backbone
 from deep_ranking.blend.settings import READINGS, LearnSettings, Reading
 from deep_ranking.embedding import Model
@@ -24,6 +23,8 @@ from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics import Estimate, bootstrap, similarity_precision, triplet_distances
 from deep_ranking.files import check_writable
 from deep_ranking.images.loader import load_batches
+from deep_ranking.learning.folds import folds, independent_groups
+from deep_ranking.learning.metric import MahalanobisMetric
 from deep_ranking.network.file import check_ending, save_network
 from deep_ranking.progress import progress, quietly
 from deep_ranking.triplets.table import Triplets

@@ -35,6 +35,7 @@ COMMANDS = {
     "ratings": "write what people rated on the page as triplets",
     "sample": "write a triplet file from a folder of classes",
     "train": "learn a network from triplets",
+    "learn": "learn how an index is searched from what people rated",
     "blend": "make a network from rated triplets, its backbone frozen",
     "evaluate": "measure how well images are ranked, beside baselines",
     "report": "write a page with pictures on a model, to open offline",
@@ -47,7 +48,7 @@ COMMANDS = {
 GROUPS = {
     "find": ("index", "search", "duplicates", "similarity"),
     "look and rate": ("serve", "ratings"),
-    "learn": ("sample", "train", "blend"),
+    "learn": ("learn", "sample", "train", "blend"),
     "measure": ("evaluate", "report"),
     "data, and other programs": ("prepare", "features", "golden", "export"),
 }

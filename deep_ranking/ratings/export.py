@@ -178,6 +178,13 @@ class Judgements(NamedTuple):
     triplets: NDArray[np.object_]
     weights: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, counted: Tally, policy: Policy = "majority", min_raters: int = 1) -> "Judgements":
+        """Return what answers come to; as of `Tally.agreed`."""
+        found = [*counted.agreed(policy, min_raters)]
+        triplets = np.array([triplet for triplet, _ in found], object).reshape(-1, 3)
+        return cls(triplets, np.array([weight for _, weight in found]))
+
 
 def read_judgements(
     path: str | os.PathLike[str], policy: Policy = "majority", min_raters: int = 1
@@ -219,9 +226,7 @@ def read_judgements(
     else:
         votes = (triplet for triplet in read_triplets(path) if len({*triplet}) == 3)
         counted = tally(Rating(0, "", query, p, n, "a", 0.0) for query, p, n in votes)
-    found = [*counted.agreed(policy, min_raters)]
-    triplets = np.array([triplet for triplet, _ in found], object).reshape(-1, 3)
-    return Judgements(triplets, np.array([weight for _, weight in found]))
+    return Judgements.of(counted, policy, min_raters)
 
 
 def write_csv(path: str | os.PathLike[str], ratings: Iterable[Rating]) -> int:

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from operator import itemgetter
 
 import numpy as np
@@ -23,6 +23,11 @@ ROUNDS = 2
 
 NEAR = 10
 """Candidates are of so many images nearest to the query."""
+
+COMPARED = 8
+"""Questions of which the one that would teach most is asked."""
+
+_REMEMBERED = 256  # queries asked last, that a new one is to be unlike
 
 Rows = tuple[int, int, int]  # of a query and its two candidates
 
@@ -51,8 +56,9 @@ def choose(
     1. Questions that others have answered and that can still become unanimous (all of them prefer the
        same candidate, and fewer than `RATERS` have been asked), those with the most raters first, then the
        oldest: so that triplets are finished before new ones are begun.
-    2. Otherwise a new question. Queries are all images in an order drawn by the seed, so that no class and no
-       folder comes first. Each is asked about twice, in two rounds; its candidates are of its `NEAR` nearest
+    2. Otherwise a new question, of the next `COMPARED` the one that would teach most (`telling`). Queries are
+       all images in an order drawn by the seed, so that no class and no folder comes first. Each is asked
+       about twice, in two rounds; its candidates are of its `NEAR` nearest
        images, copies left out. A **near** question compares the two nearest. A **disputed** question compares
        two whose order is in doubt: first those where the labels speak against the distances (the nearer
        has another label than the query, the farther has the same), and of these, or else of all, the two
@@ -121,22 +127,55 @@ def _open(snapshot: Snapshot, asked: dict[Key, _Asked]) -> Iterator[tuple[int, R
 
 
 def _new(snapshot: Snapshot, known: Container[Key], asked: Counter[str], seed: int) -> Iterator[Rows]:
-    images, tries = snapshot.images, 0
+    images, tries, found = snapshot.images, 0, list[Rows]()
     order = np.random.default_rng(seed).permutation(len(images)).tolist()
     for number in range(ROUNDS):
-        for place, query in enumerate(order):
+        for query in order:
             path = images[query].path
             if asked[path] != number:
                 continue
             near, disputed = candidate_pairs(snapshot, query)
-            pairs = [*disputed, *near] if (place + number) % 2 else [*near, *disputed]
-            for a, b in pairs:
-                if key(path, images[a].path, images[b].path) not in known:
-                    yield query, a, b
-                    break
+            pairs = [*disputed, *near] if asked.total() % 2 else [*near, *disputed]
+            new = (pair for pair in pairs if key(path, *(images[row].path for row in pair)) not in known)
+            found += [(query, *pair) for pair in islice(new, 1)]
             tries += 1
-            if tries == _TRIES:
-                return
+            if len(found) == COMPARED or tries == _TRIES:
+                break
+        if found or tries == _TRIES:
+            break
+    if found:
+        before = [row for path in asked if (row := snapshot.row(path)) is not None][-_REMEMBERED:]
+        yield found[int(np.argmax(telling(snapshot.matrix, np.array(found), before)))]
+
+
+def telling(vectors: np.ndarray, questions: np.ndarray, asked: Sequence[int]) -> np.ndarray:
+    """Return how much the answer to each question would teach, (m,): how unsure it is, times how new.
+
+    Unsure is 1 - |a - b| / max(a, b), of the query's distances a and b to its candidates: near 1 where the
+    vectors, which are those of what was learned so far, leave open which is nearer. New is how far the query
+    is from the nearest one that was asked about.
+
+    Args:
+        vectors: (n, d).
+        questions: (m, 3), rows of a query and its candidates.
+        asked: rows of the queries that were asked about.
+
+    Source: uncertainty sampling, Lewis and Gale 1994; the farthest-first traversal, Gonzalez 1985.
+
+    Example:
+        >>> vectors = np.array([[0.0], [1.0], [1.2], [9.0], [8.0], [3.0]])
+        >>> telling(vectors, np.array([[0, 1, 2], [3, 4, 5]]), [0]).round(2).tolist()
+        [0.0, 1.5]
+    """
+    query, a, b = (np.asarray(vectors[rows], np.float64) for rows in np.asarray(questions).T)
+    one, other = np.linalg.norm(query - a, axis=1), np.linalg.norm(query - b, axis=1)
+    unsure = 1 - np.abs(one - other) / np.maximum(np.maximum(one, other), 1e-12)
+    if not len(asked):
+        return unsure
+    new = np.linalg.norm(query[:, None] - np.asarray(vectors[list(asked)], np.float64)[None], axis=2).min(
+        axis=1
+    )
+    return np.asarray(unsure * new)
 
 
 def candidate_pairs(snapshot: Snapshot, query: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:

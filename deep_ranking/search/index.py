@@ -273,7 +273,10 @@ class Index:
         return Results(hits, self.metadata.get("images", ""), named)
 
     def vectors(self, queries: Query) -> np.ndarray:
-        """Return the vectors of one query or of several, as `search` takes them, (n, dimension) float32.
+        """Return the vectors of one query or of several, (n, dimension) float32.
+
+        Queries are as `search` takes them, their vectors as they are compared: where the index has learned
+        from ratings, what was given as a vector, and is as the model gives it, is moved as all others are.
 
         Raises:
             DeepRankingError: as by `search`.
@@ -300,7 +303,9 @@ class Index:
         """
         expect("k", k is not None, "how many to look for", k)
         options = chosen(k, options, filters)
-        found = self.snapshot.search(checked_vectors(queries, self.dimension), k, options)
+        found = self.snapshot.search(
+            self.snapshot.moved(checked_vectors(queries, self.dimension)), k, options
+        )
         return [Results(hits, self.metadata.get("images", "")) for hits in found]
 
     def duplicates(self, within: float | None = None, quiet: bool = False) -> "list[Group]":
@@ -330,14 +335,16 @@ class Index:
         """Return a query's vector, and the content hash of an image."""
         found = read_query(query, self.dimension)
         if isinstance(found, np.ndarray):
-            return found, None
+            return self.snapshot.moved(found[None])[0], None
         name, image, content = found
         if content is None:
             content = self.snapshot.content(name) or self.snapshot.content(self.snapshot.spelled(name))
         if content is None:
             raise DeepRankingError(f"{name}: expected an image file or a path in the index, found neither")
         vector = self.snapshot.vector(content)
-        return (self._embed(name, image) if vector is None else vector), content
+        if vector is None:
+            vector = self.snapshot.moved(self._embed(name, image)[None])[0]
+        return vector, content
 
     def _embed(self, name: str, image: str | bytes) -> np.ndarray:
         if self.embedder is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,10 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import composed, path_key
 from deep_ranking.search.approximate import KINDS, Approximate, Kind, warn_of_recall
+from deep_ranking.search.cache import load_matrix, save_matrix
 from deep_ranking.search.exact import Exact, Rows, count, distances
 from deep_ranking.search.image import Image, first_row, folder_keys
+from deep_ranking.search.learned import Stretch
 from deep_ranking.search.options import Hit, Options
 
 if TYPE_CHECKING:
@@ -51,10 +53,29 @@ class Snapshot:
         """Every image, in order of the path's bytes."""
         return self.contents.images
 
-    @property
+    @cached_property
+    def learned(self) -> Stretch | None:
+        """The map learned from ratings that vectors are searched under; None where nothing was learned."""
+        return None if self.remote else Stretch.from_text(self.contents.learned, self.store.dimension)
+
+    def moved(self, vectors: np.ndarray) -> np.ndarray:
+        """Return vectors (m, dimension), as the model gives them, as they are compared here."""
+        return vectors if self.learned is None else self.learned(vectors)
+
+    @cached_property
     def matrix(self) -> np.ndarray:
-        """(n, dimension) float32, in memory or mapped; row i is the vector of `images[i]`."""
-        return self.contents.matrix
+        """(n, dimension) float32, in memory or mapped; row i is the vector of `images[i]`, as compared."""
+        start = self.contents.matrix
+        if self.learned is None or not len(start):
+            return start
+        caches = self.store.caches(self.version)
+        if caches is None:
+            return self.moved(start)
+        return caches.get(
+            "learned.npy",
+            lambda p: save_matrix(p, self.moved(start)),
+            partial(load_matrix, shape=start.shape),
+        )
 
     def __len__(self) -> int:
         return len(self.images) if "contents" in vars(self) else self.store.count()

@@ -30,12 +30,14 @@ class Contents(NamedTuple):
     Attributes:
         version: the store's, of that moment.
         images: every image, in order of the path's bytes.
-        matrix: (n, dimension) float32; row i is the vector of `images[i]`.
+        matrix: (n, dimension) float32; row i is the vector of `images[i]`, as its model gave it.
+        learned: the text of the map that the vectors are searched under; see `learned.Stretch`.
     """
 
     version: str
     images: list[Image]
     matrix: np.ndarray
+    learned: str = ""
 
 
 class Store(ABC):

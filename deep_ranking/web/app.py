@@ -15,7 +15,7 @@ from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
 from deep_ranking.web.connections import LONGEST_HEADER, MOST_SENT, give_back_what_is_freed, limited
 from deep_ranking.web.public import WithoutPath
-from deep_ranking.web.routes import images, pages, ratings, search
+from deep_ranking.web.routes import images, lessons, pages, ratings, search
 from deep_ranking.web.safety import Guard
 from deep_ranking.web.site import ImageEmbedder, Settings, Site
 
@@ -53,7 +53,14 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
     )
     app.state.site = site
     problems.install(app)
-    for router in (pages.router, images.router, images.uploads, search.router, ratings.router):
+    for router in (
+        pages.router,
+        images.router,
+        images.uploads,
+        search.router,
+        ratings.router,
+        lessons.router,
+    ):
         app.include_router(router, prefix="/api")
     app.include_router(pages.pages)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static"), check_dir=False))

@@ -155,6 +155,12 @@ class CurrentGallery:
                 threading.Thread(target=self._load, name="load index", daemon=True).start()
         return self._gallery
 
+    def reload(self) -> None:
+        """Load what was changed, and come back when it is served."""
+        self._loading.acquire()
+        self._seen = self._state()
+        self._load()
+
     def _load(self) -> None:
         try:
             if self._key() != self._gallery.key:

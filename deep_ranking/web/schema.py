@@ -230,3 +230,33 @@ class RatingSummary(BaseModel):
     ratings: Count
     raters: list[RaterCount]
     triplets: TripletCounts
+
+
+class Gain(BaseModel):
+    """What learning gained: shares of answers held out that are ranked right, with the 95% interval."""
+
+    triplets: Count
+    before: float
+    after: float
+    gain: float
+    gain_low: float
+    gain_high: float
+
+
+class Lesson(BaseModel):
+    """How much there is to learn from, and what was learned; null where the index is as it was made."""
+
+    answers: Count = Field(description="Questions whose raters agree on an order.")
+    fewest: Count
+    first_model: Count
+    possible: bool = Field(description="False where a server searches the index.")
+    learned: Gain | None
+
+
+class Learned(Lesson):
+    """What was learned now, and a search before and after it; null and empty where none is another."""
+
+    better: bool
+    query: Image | None = None
+    before: list[Image] = []
+    after: list[Image] = []

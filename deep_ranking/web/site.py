@@ -162,6 +162,10 @@ class Site:
         """The newest version of the index."""
         return self._gallery()
 
+    def reload(self) -> None:
+        """See at once what this server has changed of the index."""
+        self._gallery.reload()
+
     def image(self, gallery: Gallery, row: int) -> schema.Image:
         """Describe an image by its row."""
         number, image = gallery.ids[row], gallery.snapshot.images[row]

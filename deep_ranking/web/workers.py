@@ -16,7 +16,7 @@ from deep_ranking.web.problems import Problem, busy
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", "clusters"]
+Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", "clusters", "learn"]
 
 _STEP = 5
 """By how much a thread steps back that works for longer than a search does, as `nice` counts."""
@@ -46,7 +46,7 @@ class Workers:
         self._seconds, self._stopped = seconds, False
         self._running: set[anyio.CancelScope] = set()
         threads = {"search": cores, "decode": cores, "original": 2, "embed": 1, "disk": 4}
-        threads |= {"map": 1, "pairs": 1, "clusters": 1}
+        threads |= {"map": 1, "pairs": 1, "clusters": 1, "learn": 1}
         at_once = "search", "embed", "disk"  # what somebody waits for, and does not take long
         self._pools = {
             kind: ThreadPoolExecutor(number, kind, None if kind in at_once else _step_back)

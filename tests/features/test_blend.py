@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from deep_ranking.blend.learn import Blend, BlendSettings, Components, MahalanobisMetric
+from deep_ranking.blend.learn import Blend, BlendSettings, Components
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
+from deep_ranking.learning.metric import MahalanobisMetric
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deep_ranking.blend.golden import folds, independent_groups
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.learning.folds import folds, independent_groups
 
 IMAGES = 12
 

@@ -13,7 +13,7 @@ from rated import make_index, paths
 
 from deep_ranking.ratings import ANSWERS, Rating, choose
 from deep_ranking.ratings.export import key
-from deep_ranking.ratings.questions import NEAR, RATERS, candidate_pairs
+from deep_ranking.ratings.questions import COMPARED, NEAR, RATERS, candidate_pairs, telling
 from deep_ranking.search import Index
 
 numbers = itertools.count(1)
@@ -186,3 +186,37 @@ def test_the_seed_and_the_rater_decide_the_order_and_the_sides(snapshot):
         sides[question.a] += 1
     assert len(sides) == 2
     assert min(sides.values()) > 15
+
+
+def test_the_next_question_is_unsure_and_about_something_new(snapshot):
+    """Against a plain loop; and queries spread: no copy of one that was asked about comes before others."""
+    rng = np.random.default_rng(0)
+    questions = np.array([rng.choice(40, 3, replace=False) for _ in range(20)])
+    asked = [1, 2, 3]
+
+    def length(one, other):
+        return np.linalg.norm(snapshot.matrix[one].astype(float) - snapshot.matrix[other])
+
+    expected = []
+    for query, a, b in questions:
+        near, far = sorted((length(query, a), length(query, b)))
+        expected.append(near / far * min(length(query, other) for other in asked))
+    np.testing.assert_allclose(telling(snapshot.matrix, questions, asked), expected, rtol=1e-6)
+    assert COMPARED < 40
+
+
+def test_queries_asked_about_first_are_farther_apart_than_drawn_ones(tmp_path):
+    """In three tight groups of which one is large, each is asked about soon."""
+    rng = np.random.default_rng(1)
+    vectors = np.concatenate([rng.normal(c, 0.05, (n, 3)) for c, n in ((0, 80), (5, 10), (-5, 10))])
+    first = []
+    for seed in range(10):
+        with Index.create(tmp_path / str(seed), 3, "x") as index:
+            index.add([f"{i}.jpg" for i in range(100)], vectors)
+            ratings, groups = [], set()
+            for _ in range(6):
+                question = choose(index.snapshot, ratings, "Ann", seed)
+                groups.add(round(float(index.snapshot.matrix[question.query].mean()) / 5))
+                ratings.append(answered(index.snapshot, question, "Ann", "a"))
+            first.append(len(groups))
+    assert np.mean(first) > 2.6  # of six drawn at random, 1.9 on average

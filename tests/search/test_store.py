@@ -114,7 +114,7 @@ def test_a_damaged_cache_is_made_again(folder, kind, damage):
 
 def test_a_mapped_matrix_answers_as_one_in_memory_does(folder, monkeypatch):
     right = searched(folder)
-    monkeypatch.setattr("deep_ranking.search.stores.local.MAPPED_BYTES", 0)
+    monkeypatch.setattr("deep_ranking.search.cache.MAPPED_BYTES", 0)
     assert searched(folder) == right
     with Index.open(folder) as index:
         assert not index.snapshot.matrix.flags.owndata

@@ -30,10 +30,11 @@ def run(args: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from deep_ranking.blend.golden import GoldenFeature, folds, independent_groups
+    from deep_ranking.blend.golden import GoldenFeature
     from deep_ranking.cli.shared import tell
     from deep_ranking.errors import DeepRankingError
     from deep_ranking.evaluation.metrics import bootstrap, similarity_precision, triplet_distances
+    from deep_ranking.learning.folds import folds, independent_groups
     from deep_ranking.triplets import read_triplets
     from deep_ranking.vectors import read_embeddings
 

@@ -13,8 +13,9 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import path_key, take_room
 from deep_ranking.location import STORE
-from deep_ranking.search.cache import Caches
+from deep_ranking.search.cache import Caches, load_matrix
 from deep_ranking.search.image import Image
+from deep_ranking.search.learned import KEY
 from deep_ranking.search.store import Contents, IndexExistsError, Store, new_mark
 from deep_ranking.sqlite import (
     StoreError,
@@ -28,10 +29,6 @@ from deep_ranking.sqlite import (
 
 SCHEMA = 1
 """The layout's number, in SQLite's `user_version`; 0 is a file that was never finished."""
-
-MAPPED_BYTES = 128 << 20
-"""A larger matrix is mapped. A smaller one is read: in huge pages a product takes a quarter less time, which
-is lost once the matrix is so large that the memory, not the page table, sets the pace."""
 
 _BEGIN_ANEW = (  # a log is of the very file that it was written for; ratings are in other files of the folder
     f"delete {STORE} with any {STORE}-* beside it, then put it back from a backup or index again"
@@ -180,14 +177,16 @@ class LocalStore(Store):
         """Return version, images and vectors of one moment, whatever other processes write meanwhile."""
         with self._transaction("BEGIN"):
             version, images = self.version(), self.images()
+            rows = self._rows("SELECT CAST(value AS TEXT) FROM meta WHERE key = ?", KEY)
+            learned = rows[0][0] if rows else ""
             if not images:
-                return Contents(version, images, np.zeros((0, self.dimension), np.float32))
+                return Contents(version, images, np.zeros((0, self.dimension), np.float32), learned)
             matrix = self.caches(version).get(
                 "vectors.npy",
                 lambda path: self._write_matrix(path, images),
-                lambda path: _load(path, (len(images), self.dimension)),
+                lambda path: load_matrix(path, (len(images), self.dimension)),
             )
-            return Contents(version, images, matrix)
+            return Contents(version, images, matrix, learned)
 
     def images(self) -> list[Image]:
         """Return every image, in order of the path's bytes."""
@@ -228,7 +227,7 @@ class LocalStore(Store):
                 ((path_key(i.path), i.hash, i.size, i.mtime, path_key(i.label)) for i in images),
             ).rowcount
             _put_metadata(database, metadata or {})
-            if removed > 0 or put > 0 or vectors:
+            if removed > 0 or put > 0 or vectors or KEY in (metadata or {}):
                 database.execute("UPDATE meta SET value = value + 1 WHERE key = 'version'")
                 _put_metadata(database, {"state": new_mark()})
         self.metadata.update(metadata or {})
@@ -283,10 +282,3 @@ class LocalStore(Store):
 def _put_metadata(database: sqlite3.Connection, values: Mapping[str, str]) -> None:
     put = "INSERT OR REPLACE INTO meta VALUES (?, CAST(? AS TEXT))"  # a value may be the path of a folder
     database.executemany(put, ((name, path_key(value)) for name, value in values.items()))
-
-
-def _load(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    mapped = np.lib.format.open_memmap(path, mode="r")
-    if mapped.shape != shape or mapped.dtype != np.float32:
-        return None
-    return np.asarray(mapped if mapped.nbytes > MAPPED_BYTES else np.array(mapped))

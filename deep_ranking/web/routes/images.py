@@ -101,7 +101,7 @@ async def upload(site: At, request: Request) -> schema.Uploaded:
     gallery = site.gallery
     row = gallery.rows_of_content.get(content)
     if row is not None:
-        vector = gallery.snapshot.matrix[row].copy()
+        vector = gallery.snapshot.contents.matrix[row].copy()  # as the model gives it, as of others
     elif site.embedder is not None:
         vector = await site.workers("embed", _embed, site.embedder, data)
     else:

@@ -73,7 +73,7 @@ def _query(
         vector = site.uploads.get(upload).vector
         if len(vector) != gallery.snapshot.matrix.shape[1]:
             raise Problem(404, "The index has changed its model; start the server again.", "upload-forgotten")
-        return _Query(vector, upload=upload)
+        return _Query(gallery.snapshot.moved(vector[None])[0], upload=upload)
     row = row_of(gallery, image) if image is not None else gallery.snapshot.row(path or "")
     if row is None:
         raise Problem(404, "No image in the index has this path; paths are relative to the folder of images.")

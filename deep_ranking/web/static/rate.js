@@ -1,12 +1,15 @@
-/** The page that rates: a query, two candidates, four answers. Keys 1 to 4 answer, U takes back. */
+/** The page that rates: a query, two candidates, four answers. Keys 1 to 4, arrows and clicks answer, U takes back. */
 
 import { address, ask, Problem, send } from "./parts/api.js";
 import { facts } from "./parts/bar.js";
 import { at, count, counted, say } from "./parts/dom.js";
+import { lesson } from "./parts/lesson.js";
 import { emptyIndex, noNotice, notice, problem } from "./parts/notice.js";
 import { picture, thumbnail } from "./parts/picture.js";
 
 const ANSWERS = ["both_similar", "both_dissimilar", "a", "b"];
+const ARROWS = { ArrowUp: "both_similar", ArrowDown: "both_dissimilar", ArrowLeft: "a", ArrowRight: "b" };
+const FIRST_MODEL = 50; // answers; those that are left to ask are far more, and nobody need give them all
 const NAME = "deep-ranking-rater";
 const SIZES = "(min-width: 1800px) 520px, (min-width: 1152px) 352px, 45vw";
 
@@ -44,9 +47,9 @@ function show(wanted, given = null) {
 }
 
 function progress(answered, remaining) {
-  at("progress").hidden = remaining === null;
-  if (remaining !== null) Object.assign(at("progress"), { max: Math.max(answered + remaining, 1), value: answered });
-  at("progress-text").textContent = `${count(answered)} rated` + (remaining === null ? "" : `, ${count(remaining)} to go`);
+  const enough = remaining === null ? FIRST_MODEL : Math.min(FIRST_MODEL, answered + remaining) || 1;
+  Object.assign(at("progress"), { max: enough, value: Math.min(answered, enough) });
+  at("progress-text").textContent = `${count(answered)} rated` + (answered < enough ? `; ${enough} answers make a first model` : "");
   at("undo").disabled = answered === 0;
 }
 
@@ -57,6 +60,7 @@ async function finished() {
 }
 
 async function summary() {
+  lesson().catch(failed);
   const { triplets, raters } = await ask("api/ratings/summary");
   at("export").hidden = !triplets.unanimous;
   at("summary").textContent = !triplets.rated ? "" : `${counted(raters.length, "rater")}, ${counted(triplets.rated, "triplet")}: ${count(triplets.unanimous)} unanimous, ${count(triplets.disputed)} disputed`;
@@ -144,10 +148,14 @@ at("rater-form").addEventListener("submit", (event) => {
 at("rename").addEventListener("click", askName);
 at("undo").addEventListener("click", undo);
 for (const button of document.querySelectorAll("[data-answer]")) button.addEventListener("click", () => answer(button.dataset.answer));
+for (const place of ["a", "b"]) at(`picture-${place}`).addEventListener("click", () => answer(place));
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.matches("input, select, textarea")) return;
-  const given = ANSWERS[Number(event.key) - 1];
-  if (given) answer(given);
+  const given = ANSWERS[Number(event.key) - 1] ?? ARROWS[event.key];
+  if (given && question) {
+    event.preventDefault();
+    answer(given);
+  }
   else if (event.key.toLowerCase() === "u") undo();
 });
 

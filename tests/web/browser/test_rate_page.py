@@ -3,8 +3,12 @@
 import re
 import sqlite3
 
+import numpy as np
 import pytest
 from playwright.sync_api import expect
+
+from deep_ranking.ratings import RatingStore
+from deep_ranking.search import Index
 
 ANSWERS = ["3", "4", "3", "1", "4", "2", "3", "4", "4", "3"]  # eight of ten prefer one
 
@@ -117,3 +121,65 @@ def test_when_all_is_answered_the_page_says_what_comes_next(open_page, watch):
     expect(page.locator("#notice")).to_contain_text("All questions are answered")
     expect(page.locator("#question")).to_be_hidden()
     expect(page.get_by_role("link", name="Download the triplets")).to_be_hidden()  # nobody has rated
+
+
+def test_what_is_rated_is_learned_from_and_taken_back(open_page, served, run):
+    """The loop without a reload: four answers, then many of others, and a search before and after."""
+    page = open_page("/rate")
+    page.get_by_label("Your name").fill("Ada")
+    page.keyboard.press("Enter")
+    rated(page, 0)
+    for number in range(1, 4):  # a click, an arrow, a key
+        {
+            1: page.locator("#picture-a").click,
+            2: lambda: page.keyboard.press("ArrowRight"),
+            3: lambda: page.keyboard.press("3"),
+        }[number]()
+        rated(page, number)
+    button = page.locator("#learn")
+    expect(button).to_have_text("Learn from 3 answers")
+    expect(button).to_be_disabled()
+    expect(page.locator("#lesson-text")).to_contain_text("From 10 answers")
+    images = page.request.get("/api/images?limit=500").json()["items"]
+    by_colour(served, images, 60)
+    page.keyboard.press("ArrowLeft")
+    rated(page, 4)
+    expect(button).to_be_enabled()
+    query = images[0]["id"]
+
+    def order():
+        found = page.request.get(f"/api/search?image={query}&top=60").json()["results"]
+        return [result["image"]["id"] for result in found]
+
+    before = order()
+    try:
+        button.click()
+        expect(page.locator("#lesson-text")).to_contain_text("ranked right before")
+        expect(page.locator("#lesson-search ol")).to_have_count(2)
+        expect(page.locator("#lesson-search ol").first.locator("img")).to_have_count(8)
+        assert order() != before
+        page.get_by_role("button", name="Take back").click()
+        expect(page.locator("#lesson-text")).to_contain_text("Search can learn")
+        expect(page.locator("#lesson-search")).to_be_hidden()
+        assert order() == before
+    finally:
+        run("learn", served.index, "--undo")
+
+
+def by_colour(served, images, count):
+    """Answer as somebody to whom one number of the vectors is all that counts."""
+    rng = np.random.default_rng(0)
+    with Index.open(served.index) as index, RatingStore(served.index / "ratings.sqlite") as store:
+        snapshot = index.snapshot
+        axis = snapshot.matrix.std(axis=0).argmin()
+        for number in range(count):
+            rows = rng.choice(len(snapshot), 3, replace=False)
+            q, a, b = (snapshot.images[row].path for row in rows)
+            value = snapshot.matrix[rows][:, axis]
+            store.add(
+                f"Other {number}",
+                q,
+                a,
+                b,
+                "a" if abs(value[0] - value[1]) < abs(value[0] - value[2]) else "b",
+            )

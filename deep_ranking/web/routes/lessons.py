@@ -1,0 +1,100 @@
+"""Learning from the ratings: how the index is searched, before and after, and taken back."""
+
+from fastapi import APIRouter
+
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.learning.learn import FEWEST, FIRST_MODEL, forget, teach
+from deep_ranking.ratings.export import Judgements, tally
+from deep_ranking.search import Index
+from deep_ranking.search.stores.registry import folder_of
+from deep_ranking.web import schema
+from deep_ranking.web.gallery import Gallery
+from deep_ranking.web.problems import Problem
+from deep_ranking.web.site import At, Site
+
+router = APIRouter(prefix="/lesson", tags=["ratings"])
+
+_SHOWN = 8
+"""Nearest images that a search is shown by, before and after."""
+
+_LOOKED_AT = 20  # queries that were rated last, of which the one whose search changed most is shown
+
+
+@router.get("")
+async def lesson(site: At) -> schema.Lesson:
+    """Tell how many answers there are to learn from, and what was learned."""
+    return await site.workers("disk", _lesson, site)
+
+
+@router.post("")
+async def learn(site: At) -> schema.Learned:
+    """Learn from all ratings how the index is searched; nothing changes if no answer is ranked better so."""
+    return await site.workers("learn", _learn, site)
+
+
+@router.delete("")
+async def take_back(site: At) -> schema.Lesson:
+    """Search the index as it was made."""
+
+    def work() -> schema.Lesson:
+        with _refusals(), Index.open(site.settings.index) as index:
+            forget(index)
+        site.reload()
+        return _lesson(site)
+
+    return await site.workers("learn", work)
+
+
+class _refusals:  # noqa: N801 - used as a function is
+    """Turns what cannot be learned into an answer in words."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DeepRankingError):
+            raise Problem(409, f"{error}.", "nothing-learned") from None
+
+
+def _lesson(site: Site) -> schema.Lesson:
+    answers = len(_judgements(site).triplets)
+    learned = site.gallery.snapshot.learned
+    possible = folder_of(site.settings.index) is not None
+    return schema.Lesson(
+        answers=answers,
+        fewest=FEWEST,
+        first_model=FIRST_MODEL,
+        possible=possible,
+        learned=None if learned is None else schema.Gain.model_validate(learned.told),
+    )
+
+
+def _judgements(site: Site) -> Judgements:
+    return Judgements.of(tally(site.ratings.stream()))
+
+
+def _learn(site: Site) -> schema.Learned:
+    earlier, judged = site.gallery, _judgements(site)
+    with _refusals(), Index.open(site.settings.index) as index:
+        found = teach(index, judged)
+    site.reload()
+    told = schema.Learned(**dict(_lesson(site)), better=found.map is not None)
+    queries = list(dict.fromkeys(reversed(judged.triplets[:, 0].tolist())))[:_LOOKED_AT]
+    shown = [(path, _nearest(earlier, path), _nearest(site.gallery, path)) for path in queries]
+    changed = [sum(a != b for a, b in zip(one, other, strict=False)) for _, one, other in shown]
+    if max(changed, default=0):
+        path, before, after = shown[changed.index(max(changed))]
+        told.query = site.image_at(site.gallery, path)
+        told.before, told.after = (
+            [image for hit in hits if (image := site.image_at(site.gallery, hit)) is not None]
+            for hits in (before, after)
+        )
+    return told
+
+
+def _nearest(gallery: Gallery, path: str) -> list[str]:
+    row = gallery.snapshot.row(path)
+    if row is None:
+        return []
+    hits, _ = gallery.search(gallery.snapshot.matrix[row], _SHOWN, (), (row,), exact=True)
+    return [hit.path for hit in hits]
