@@ -150,8 +150,9 @@ def learn_map(
                 right[number, held_out] = similarity_precision(triplet_distances(found(some), rows))
         best = int(np.argmax(right.mean(axis=1)))
         scores = {"before": before, "after": right[best], "gain": right[best] - before}
-        found_to_be = bootstrap(scores, groups, seed=settings.seed)
-        lesson = Lesson(None, **found_to_be, triplets=len(triplets), groups=int(groups.max()) + 1)
+        measured = bootstrap(scores, groups, seed=settings.seed)
+        about = {"triplets": len(triplets), "groups": int(groups.max()) + 1}
+        lesson = Lesson(None, measured["before"], measured["after"], measured["gain"], **about)
         gain = lesson.gain
         # By less than its standard error it may as well be worse; and it is the best of several.
         if gain.value <= 0 or gain.value < (gain.high - gain.low) / (2 * 1.96):
