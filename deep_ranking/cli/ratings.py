@@ -138,11 +138,10 @@ def _tell_export(args: argparse.Namespace, result: dict[str, Any], agreement: An
         )
     if "output" in result:
         what = "ratings" if result["output"].endswith(".csv") else "triplets"
-        train = "" if what == "ratings" else "; train on them with:"
-        print(f"{result['written']:,} {what} in {result['output']}{train}")
-        if train:
-            dataset = result["dataset"] or "FOLDER"
-            print(f"  deep-ranking train --dataset {dataset} --triplets {result['output']}")
+        learn = "" if what == "ratings" else "; learn from them with:"
+        print(f"{result['written']:,} {what} in {result['output']}{learn}")
+        if learn:
+            print(f"  deep-ranking learn {args.place or 'PLACE'} --triplets {places.typed(result['output'])}")
 
 
 def _kept_at(place: str | None, ratings: str | None) -> tuple[Path, list[str] | None, str | None]:

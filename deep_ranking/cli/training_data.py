@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     data = parser.add_argument_group("data")
     add = data.add_argument
-    add("--dataset", default="dataset", help="root of the images (default: dataset)")
+    add("folder", nargs="?", metavar="FOLDER", help="of the images, one sub-folder a class")
+    add("--dataset", metavar="DIR", help="the same by a flag, the root of the images (default: dataset)")
     add("--triplets", metavar="FILE", help="what to learn from (default: triplets.txt)")
     add("--validation_triplets", metavar="FILE", help="triplets of their own, ranked each epoch")
     add("--validation_dataset", metavar="DIR", help="root of their images (default: --dataset)")

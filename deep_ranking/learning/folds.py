@@ -56,6 +56,6 @@ def folds(groups: NDArray[np.integer], count: int) -> list[tuple[NDArray[np.intp
     if not 2 <= count <= found:
         raise DeepRankingError(
             f"expected 2 folds or more, and as many independent groups of triplets; found {count} folds "
-            f"and {found} groups"
+            f"and {found} groups; rate images of more folders, or learn by: deep-ranking learn PLACE"
         )
     return list(GroupKFold(count).split(groups, groups=groups))

@@ -38,6 +38,7 @@ REFUSED = {  # by what is wrong, and for each command: 1 failed, 2 usage
         "evaluate photos --triplets none.txt",
         "train --triplets none.txt",
         "train --weights none.h5",
+        "learn none",
         "blend --triplets none.txt",
         "golden --triplets none.txt --features a=b.npz",
         "export --format onnx --output x.onnx",

@@ -23,7 +23,7 @@ TRIPLETS = np.array(
 )
 LEARNERS = [
     kind
-    for kind in [*parts.classes("blend"), LinearEmbedding, Oasis]
+    for kind in [*parts.classes("blend"), *parts.classes("learning"), LinearEmbedding, Oasis]
     if "triplets" in inspect.signature(getattr(kind, "fit", len)).parameters
 ]
 

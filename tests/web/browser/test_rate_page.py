@@ -141,7 +141,7 @@ def test_what_is_rated_is_learned_from_and_taken_back(open_page, served, run):
     expect(button).to_be_disabled()
     expect(page.locator("#lesson-text")).to_contain_text("From 10 answers")
     images = page.request.get("/api/images?limit=500").json()["items"]
-    by_colour(served, images, 60)
+    answers_of_others(served, 120)
     page.keyboard.press("ArrowLeft")
     rated(page, 4)
     expect(button).to_be_enabled()
@@ -166,12 +166,12 @@ def test_what_is_rated_is_learned_from_and_taken_back(open_page, served, run):
         run("learn", served.index, "--undo")
 
 
-def by_colour(served, images, count):
+def answers_of_others(served, count):
     """Answer as somebody to whom one number of the vectors is all that counts."""
     rng = np.random.default_rng(0)
     with Index.open(served.index) as index, RatingStore(served.index / "ratings.sqlite") as store:
         snapshot = index.snapshot
-        axis = snapshot.matrix.std(axis=0).argmin()
+        axis = snapshot.matrix.std(axis=0).argmax()
         for number in range(count):
             rows = rng.choice(len(snapshot), 3, replace=False)
             q, a, b = (snapshot.images[row].path for row in rows)
