@@ -84,8 +84,13 @@ def flatten(image: Image.Image, file: Image.Image) -> Image.Image:
         (nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else file.info.get("code_points")
     )
     means = meaning(file.info, code)
-    if image.mode.startswith("I") or image.mode == "F":
-        return to_srgb(scale_grey(image, getattr(file, "tag_v2", {})), means)
+    tags = getattr(file, "tag_v2", {})
+    if image.mode.startswith("I") or image.mode == "F" or (image.mode == "L" and tags.get(339) == (2,)):
+        clear = image.info.get("transparency")
+        grey = to_srgb(scale_grey(image, tags), means)
+        if isinstance(clear, int):  # the level that a PNG file of 16 bits calls transparent
+            grey.paste("white", None, Image.fromarray(np.asarray(image) == clear))
+        return grey
     if not image.has_transparency_data:
         return to_srgb(image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB"), means)
     if image.mode == "LA" or (image.mode == "L"):

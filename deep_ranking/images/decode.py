@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images import colour, forms
-from deep_ranking.images.depth import read_planes
+from deep_ranking.images.depth import read_planes, right_order, spread
 from deep_ranking.images.forms import FORMATS
 
 try:
@@ -30,11 +30,13 @@ below the size at which Pillow itself begins to warn."""
 MOST_SCALED = 3 * MAX_PIXELS
 """Of a JPEG that its decoder makes smaller, row by row, as of a telephone's 108 or 200 megapixels."""
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same file comes to give other pixels, so that images kept before are decoded again."""
 
 _SMALL = 65_536
 """Bytes; of larger files the decoding itself takes nearly all the time."""
+
+_UNKNOWN_TIFF = "a TIFF file whose samples no reader here knows; save it with 8 or 16 bits a colour, unsigned"
 
 _HEADER = 1 << 16
 """Bytes in which a PNG or AVIF file says what its colours are."""
@@ -202,6 +204,8 @@ def _opened(
         named = source if isinstance(source, str | os.PathLike) else getattr(source, "filename", "")
         name = os.fspath(named) or "the image"
 
+    found = None
+
     def check(width: int, height: int, most: int = MAX_PIXELS) -> None:
         if width * height > most:
             raise TooManyPixelsError(
@@ -251,15 +255,18 @@ def _opened(
     except Exception as error:  # on damaged files the decoders raise nearly anything, struct.error for one
         # For a format that it does not know, Pillow repeats the name, or says where in memory the bytes are.
         unknown = isinstance(error, UnidentifiedImageError)
-        why = "its format is unknown" if unknown else error
+        why = (_UNKNOWN_TIFF if found == "TIFF" else "its format is unknown") if unknown else error
         raise (UnknownFormatError if unknown else ImageError)(
             f"{name}: cannot be read as an image ({why}); expected one of {', '.join(FORMATS)}"
         ) from error
 
 
 def _pixels(image: Image.Image) -> Image.Image:
-    deep = ";16" in repr(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA")
-    planes = read_planes(image) if image.format == "TIFF" else None
+    deep = ";16" in repr(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA", "CMYK", "LA")
+    planes = None
+    if image.format == "TIFF":
+        right_order(image)
+        planes = read_planes(image)
     if planes is None:
         image.load()
         orientation = _orientation(image)
@@ -267,14 +274,13 @@ def _pixels(image: Image.Image) -> Image.Image:
     else:
         orientation, upright = image.tag_v2.get(ExifTags.Base.Orientation), planes  # type: ignore[attr-defined]
         upright.info = image.info
+    if deep or planes is not None:
+        upright = spread(upright)
     if orientation in _TRANSPOSE:
         upright = upright.transpose(_TRANSPOSE[orientation])
     if upright.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
         upright = ImageChops.invert(upright)  # Pillow takes all for Adobe's, whose ink is stored inverted
-    upright = colour.flatten(upright, image)
-    if deep and 0 < np.asarray(upright).max() < 16:
-        raise ValueError("colours of 12 bits or fewer in 16; scale them to 16")
-    return upright
+    return colour.flatten(upright, image)
 
 
 def _orientation(image: Image.Image) -> int | None:

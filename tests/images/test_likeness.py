@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from deep_ranking.images import hashes
+from deep_ranking.images.agreement import agreement
 from deep_ranking.images.hashes import (
     LOOK,
     differences,
@@ -16,7 +17,7 @@ from deep_ranking.images.hashes import (
     near_counts,
     turned,
 )
-from deep_ranking.images.likeness import Likeness, agreement
+from deep_ranking.images.likeness import Likeness
 from deep_ranking.search.cache import Caches
 
 
