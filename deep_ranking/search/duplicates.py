@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BLOCK = 512
-_NEAREST = 3  # vectors of others whose images are looked at
+_NEAREST, _NEAR_HASHES = (3, 10), (6, 24)
+"""Of an image, how many others are looked at, by vectors, and by hashes; and how many to verify."""
 _SAME = 1e-5
 """Of the median length of the vectors: those this near are one but for the rounding."""
 
@@ -38,6 +39,7 @@ def find_duplicates(
     within: float | None = None,
     quiet: bool = False,
     folder: str | os.PathLike[str] = "",
+    verify: bool = False,
 ) -> list[Group]:
     """Return the groups of near-duplicates, the largest first, then by path.
 
@@ -58,13 +60,16 @@ def find_duplicates(
         within: Euclidean distance, 0 or more; None: by the pixels.
         quiet: no progress.
         folder: of the images; "" where there are none.
+        verify: look at three times as many pairs, which takes three times as long and finds what is left:
+            crops among many, small photos in screenshots. What makes a copy is the same.
 
     Raises:
-        DeepRankingError: `within` is below 0.
+        DeepRankingError: `within` is below 0, or there is nothing to verify, as the vectors decide.
     """
     distance = within is None or (isinstance(within, Real) and math.isfinite(within) and within >= 0)
     expect("within", distance, "a distance of 0 or more", within)
-    found = _Duplicates(snapshot, os.fspath(folder), quiet)
+    expect("verify", not verify or within is None, "no `within`, where the vectors decide", within)
+    found = _Duplicates(snapshot, os.fspath(folder), quiet, verify)
     groups = found.by_vectors(within) if within is not None else found.by_pixels()
     return sorted(groups, key=lambda group: (-len(group.images), group.images[0].path))
 
@@ -72,8 +77,8 @@ def find_duplicates(
 class _Duplicates:
     """One look through an index. Images with one content are one, the first of them: a row of `matrix`."""
 
-    def __init__(self, snapshot: Snapshot, folder: str, quiet: bool):
-        self.images, self.folder, self.quiet = snapshot.images, folder, quiet
+    def __init__(self, snapshot: Snapshot, folder: str, quiet: bool, verify: bool):
+        self.images, self.folder, self.quiet, self.verify = snapshot.images, folder, quiet, verify
         self.caches = snapshot.store.caches(snapshot.version)
         places: dict[bytes, list[int]] = {}
         for place, image in enumerate(self.images):
@@ -95,7 +100,9 @@ class _Duplicates:
         self._read(everything, self.caches)
         there = self.likeness.there
         nearest = self._near_by_vectors(np.flatnonzero(there))
-        pairs = sorted({(a, b) for a, b in (*self.likeness.near(), *nearest) if a != b})
+        pairs = sorted(
+            {(a, b) for a, b in (*self.likeness.near(_NEAR_HASHES[self.verify]), *nearest) if a != b}
+        )
         fits = zip(pairs, self.likeness.fits(pairs, self.quiet), strict=True)
         self.known: dict[tuple[int, int], Fit | None] = dict(fits)
         joined = everything
@@ -167,7 +174,7 @@ class _Duplicates:
         rows = rows[first]
         matrix = self.matrix if len(rows) == len(self.matrix) else self.matrix[rows]
         search = NeighbourSearch(matrix, matrix, np.arange(len(rows)))
-        for some, found in search.blocks(min(_NEAREST, search.most)):
+        for some, found in search.blocks(min(_NEAREST[self.verify], search.most)):
             for row, others in zip(rows[some].tolist(), rows[found.indices].tolist(), strict=True):
                 yield from ((min(row, other), max(row, other)) for other in others)
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from deep_ranking.images import hashes
-from deep_ranking.images.agreement import agreement
+from deep_ranking.images.agreement import agreement, lit_as, registered
 from deep_ranking.images.hashes import (
     LOOK,
     differences,
@@ -159,6 +159,74 @@ def test_agreement_is_of_details_not_of_light():
     assert agreement(picture, picture * 0.5 + 40) > 0.99
     assert agreement(picture, rng.permutation(picture)) < 0.3
     assert agreement(np.zeros((80, 80), np.float32), np.ones((80, 80), np.float32)) == -1
+
+
+def grey_photo(seed, side=160):
+    return np.asarray(photo(seed).convert("L").resize((side, side)), np.float32)
+
+
+def test_agreement_is_of_what_was_brightened_until_it_is_white():
+    picture = grey_photo(3)
+    assert agreement(picture, np.minimum(255, picture * 2)) > 0.9
+    assert agreement(np.minimum(255, picture * 2), picture) > 0.9
+    assert agreement(255 - picture, picture) == -1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tones_are_those_of_the_rising_curve_that_fits_best(seed):
+    rng = np.random.default_rng(seed)
+    one = rng.integers(0, 64, (24, 24)).astype(np.float32) * 4  # levels that the curve tells apart
+    other = np.minimum(255, one * rng.uniform(0.5, 2) + rng.normal(0, 40, one.shape)).astype(np.float32)
+    pools = [[other[one == level].sum(), np.sum(one == level), 1] for level in np.unique(one)]
+    place = 0  # what violates the order is one pool, and so on until nothing does
+    while place < len(pools) - 1:
+        if pools[place][0] / pools[place][1] > pools[place + 1][0] / pools[place + 1][1]:
+            pools[place] = [a + b for a, b in zip(pools[place], pools.pop(place + 1), strict=True)]
+            place = max(0, place - 1)
+        else:
+            place += 1
+    curve = np.concatenate([[total / count] * levels for total, count, levels in pools])
+    expected = curve[np.searchsorted(np.unique(one), one)]
+    np.testing.assert_allclose(lit_as(one, other), expected, rtol=1e-4, atol=1e-3)
+
+
+def cut_from(picture, side):
+    image = Image.fromarray(picture)
+    return lambda box: np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, tuple(box)))
+
+
+@pytest.mark.parametrize("moved", [(1.3, -0.7, 1.3, -0.7), (-1, -1, 1, 1), (0.4, 2, -1.2, 0.5)])
+def test_a_box_is_moved_to_where_it_fits_by_fractions_of_a_pixel(moved):
+    cut, right = cut_from(grey_photo(5, 320), 120), np.array([60.5, 70.25, 220, 215])
+    wanted = np.minimum(255, cut(right) * 1.2 + 10)
+    found = registered(wanted, cut, right + moved)
+    assert np.abs(found - right).max() < 0.15
+    assert agreement(wanted, cut(found)) > 0.97 > agreement(wanted, cut(right + moved))
+
+
+def test_a_box_that_fits_nowhere_stays():
+    start = np.array([60.0, 70, 220, 215])
+    there = np.random.default_rng(0).normal(128, 40, (120, 120)).astype(np.float32)
+    found = registered(there, cut_from(grey_photo(5, 320), 120), start)
+    assert np.abs(found - start).max() < 16.1  # a tenth of its side
+
+
+def test_two_shots_from_one_place_are_no_parts_of_each_other(likeness):
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    rng = np.random.default_rng(0)
+    scene = np.asarray(photo(7, (320, 240)), float) + rng.normal(0, 25, (240, 320, 3))  # leaves
+    scene = gaussian_filter(scene, (1, 1, 0))
+    places = np.mgrid[:240, :320] + 1.8 * np.stack(
+        [12 * gaussian_filter(rng.normal(0, 1, (240, 320)), 6) for _ in "yx"]
+    )
+    other = np.stack([map_coordinates(scene[..., k], places, mode="nearest") for k in range(3)], axis=2)
+    shots = [Image.fromarray(np.clip(some, 0, 255).astype(np.uint8)) for some in (scene, other)]
+    crops = [shot.crop((25, 20, 300, 225)) for shot in shots]
+    made = likeness(*shots, *crops)
+    assert [made.fit(0, 2).why, made.fit(1, 3).why] == ["part of", "part of"]
+    assert made.fit(0, 3) is None
+    assert made.fit(1, 2) is None
 
 
 def test_what_was_read_is_kept_by_content(tmp_path, monkeypatch):

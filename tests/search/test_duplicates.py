@@ -131,6 +131,18 @@ def test_the_second_look_reads_no_file_again(index, monkeypatch):
     assert index.duplicates(quiet=True) == first
 
 
+def test_to_verify_looks_at_more_pairs_by_the_same_rule(index, monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        "deep_ranking.images.likeness.near_by_hash", lambda found, most: looked.append(most) or iter(())
+    )
+    monkeypatch.setattr("deep_ranking.search.duplicates._NEAREST", (1, 2))
+    assert index.duplicates(quiet=True, verify=True) == index.duplicates(quiet=True)
+    assert looked == [24, 6]
+    with pytest.raises(DeepRankingError, match="verify: expected no `within`"):
+        index.duplicates(0.5, verify=True)
+
+
 def test_a_mirrored_crop_is_with_its_photo_where_the_crop_is(tmp_path):
     photo = noise(0).resize((240, 180), Image.Resampling.BICUBIC)
     crop = photo.crop((15, 10, 235, 165))
