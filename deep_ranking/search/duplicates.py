@@ -99,15 +99,15 @@ class _Duplicates:
         everything = np.arange(len(self.places))
         self._read(everything, self.caches)
         there = self.likeness.there
-        nearest = self._near_by_vectors(np.flatnonzero(there))
-        pairs = sorted(
-            {(a, b) for a, b in (*self.likeness.near(_NEAR_HASHES[self.verify]), *nearest) if a != b}
-        )
-        fits = zip(pairs, self.likeness.fits(pairs, self.quiet), strict=True)
-        self.known: dict[tuple[int, int], Fit | None] = dict(fits)
+        self.known: dict[tuple[int, int], Fit | None] = {}
         joined = everything
-        if near := [pair for pair, fit in self.known.items() if fit]:
-            joined = _joined(everything, *np.array(near).T)
+        nearest = self._near_by_vectors(np.flatnonzero(there))
+        for pairs in (self.likeness.near(_NEAR_HASHES[self.verify]), nearest):
+            # Of what is joined already no pair needs a look: most are found by hashes, which is quick.
+            new = sorted({(a, b) for a, b in pairs if a != b and joined[a] != joined[b]})
+            self.known |= zip(new, self.likeness.fits(new, self.quiet), strict=True)
+            if near := [pair for pair in new if self.known[pair]]:
+                joined = _joined(joined, *np.array(near).T)
         for rows in self._parts(joined):
             if there[rows[0]]:
                 yield from self._stars(rows.tolist())
