@@ -244,6 +244,15 @@ def test_what_was_read_is_kept_by_content(tmp_path, monkeypatch):
     assert kept_looks(paths, contents, Caches(tmp_path / "cache", "id", "2-b"), quiet=True)[0] == first[0]
 
 
+def test_a_heic_photo_is_a_copy_too(likeness, tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra `photos` is not installed")
+    made = likeness(photo(0), photo(1))
+    pillow_heif.from_pillow(photo(0)).save(tmp_path / "1.png")
+    made = Likeness(made.paths, [b"a" * 32, b"b" * 32], quiet=True)
+    assert made.fit(0, 1).why == "re-saved"
+    assert made.about(1) == (240, 180, "HEIF")
+
+
 def test_a_file_that_cannot_be_read_is_no_copy(tmp_path, likeness):
     made = likeness(photo(0), photo(0).resize((200, 150)))
     (tmp_path / "1.png").unlink()
