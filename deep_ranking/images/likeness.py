@@ -89,6 +89,14 @@ class Likeness:
         width, height = self.found["size"][row].tolist()
         return width, height, self.found["format"][row].decode()
 
+    def frames(self, page: int, photo: int) -> bool:
+        """Tell whether a picture shows another on a plain ground, and no sharper, as a screenshot does."""
+        if not (self.found["framed"][page] and self.found["clear"][photo]):
+            return False
+        area = np.prod(_extent(tuple(self.found["box"][page])) * self.found["size"][page])
+        apart = differences(self.found["inner"][page], self.found["bits"][photo])
+        return bool(apart <= FRAMED and np.prod(self.found["size"][photo].astype(float)) >= 0.9 * area)
+
     def whole_copies(self, rows: Sequence[int]) -> list[int]:
         """Return for each of some pictures how many of the others have a hash near its own."""
         return near_counts(self.found[list(rows)]).tolist() if len(rows) > 2 else [0] * len(rows)

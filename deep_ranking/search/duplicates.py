@@ -53,15 +53,14 @@ def find_duplicates(
     A group is no chain: each of its images is near the image that stands in its middle, or a whole copy of
     one that is a part of it. In the middle is, with `within`, the image to keep; else the one with most
     whole copies. To keep is the image with the most pixels, then bytes, then the oldest; never a part of
-    another.
+    another, but for what stands on a plain ground: the photo and not its screenshot, unless that is sharper.
 
     Args:
         snapshot: `Index.snapshot`.
         within: Euclidean distance, 0 or more; None: by the pixels.
         quiet: no progress.
         folder: of the images; "" where there are none.
-        verify: look at three times as many pairs, which takes three times as long and finds what is left:
-            crops among many, small photos in screenshots. What makes a copy is the same.
+        verify: look at three times as many pairs, for what is left. What makes a copy is the same.
 
     Raises:
         DeepRankingError: `within` is below 0, or there is nothing to verify, as the vectors decide.
@@ -210,6 +209,8 @@ class _Duplicates:
         links = self._links(place for row in rows for place in self.places[row])
         own = {row: [place for place in self.places[row] if place not in links] for row in rows}
         best = sorted((row for row in rows if not ((fit := fits.get(row)) and fit.part)), key=self._worth)
+        framed = [row for row in rows if row != best[0] and self.likeness.frames(best[0], row)]
+        best = sorted(framed, key=self._worth) or best
         keep = min(own[best[0]], key=lambda place: (self.images[place].mtime, place))
         apart = distances(self.matrix, np.array(rows), self.matrix[best[0]]).tolist()
         found: dict[int, tuple[Hit, About]] = {}
@@ -230,7 +231,7 @@ class _Duplicates:
             about=abouts,
             links=frozenset(self.images[place].path for place in links),
             keep=self.images[keep].path,
-            reason=self._reason(best, len(own[best[0]])),
+            reason="without the frame" if framed else self._reason(best, len(own[best[0]])),
             won=sum(self.images[place].size for places in own.values() for place in places if place != keep),
         )
 
