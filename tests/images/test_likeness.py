@@ -139,6 +139,35 @@ def test_screens_of_one_program_with_other_text_are_no_copies(likeness):
     assert made.fit(0, 3).why == "re-saved"
 
 
+def page(seed, size=22):
+    """Draw a form: the same lines and head, other words and numbers."""
+    image, rng = Image.new("L", (800, 1120), 255), np.random.default_rng(seed)
+    draw = ImageDraw.Draw(image)
+    draw.text((60, 40), "INVOICE", fill=0, font_size=60)
+    for number in range(20):
+        y = 160 + 45 * number
+        draw.line((50, y, 750, y), fill=0, width=2)
+        draw.text((60, y + 8), "".join(rng.choice(list("aeilmnorstu  "), 14)), fill=0, font_size=size)
+        draw.text((600, y + 8), f"{rng.integers(10_000) / 100:.2f}", fill=0, font_size=size)
+    return image
+
+
+def test_one_form_with_other_numbers_is_no_copy(likeness, monkeypatch):
+    made = likeness(*(page(seed) for seed in range(4)), page(0).resize((700, 980)))
+    monkeypatch.setattr("deep_ranking.images.likeness.WHOLE", 255)  # however near their hashes are
+    assert not any(made.fit(one, other) for other in range(4) for one in range(other))
+    assert made.fit(0, 4).why == "re-saved"
+
+
+def test_a_large_photo_in_low_quality_is_still_a_copy(likeness, tmp_path):
+    large = photo(2).resize((900, 675))
+    noise = np.random.default_rng(0).normal(0, 6, (675, 900, 3))  # grain, which is gone at low quality
+    made = likeness(Image.fromarray(np.clip(np.asarray(large) + noise, 0, 255).astype(np.uint8)), photo(3))
+    Image.open(made.paths[0]).save(made.paths[1], "JPEG", quality=20)
+    made = Likeness(made.paths, [b"a" * 32, b"b" * 32], quiet=True)
+    assert made.fit(0, 1).why == "re-saved"
+
+
 def test_what_shows_too_little_is_no_copy(likeness):
     flags = []
     for colours in (("blue", "white", "red"), ("green", "white", "red"), ("navy", "white", "red")):
