@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TOOLS  := .venv-tools
 LOCKED := .venv-locked
 
-.PHONY: help demo browser servers test test-jax test-all lint format fuzz bench lock licenses sbom audit clean
+.PHONY: help demo browser servers test test-jax test-all lint format fuzz peers bench lock licenses sbom audit clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | column -t -s '|'
@@ -55,6 +55,10 @@ fuzz: $(VENV)/installed  ## bytes and requests from nowhere: some 300,000 in all
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/reliability/test_fuzz.py tests/reliability/test_fuzz_web.py --timeout 7200
 	$(BIN)/python tests/reliability/coverage_fuzz.py
 
+peers:  ## .venv-peers with other tools' hashes, which benchmarks/near_duplicates.py runs beside ours
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet imagededup imagehash pdqhash
+
 bench: $(VENV)/installed  ## the quick set of the benchmarks
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
 
@@ -90,4 +94,4 @@ audit:  ## known vulnerabilities of the locked packages; passed over where there
 	@$(PYTHON) .ci/audit.py
 
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) $(TOOLS) $(LOCKED) build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo/output
+	rm -rf $(VENV) $(TOOLS) $(LOCKED) .venv-peers build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo/output

@@ -19,6 +19,10 @@ The licences that ask for more than notices: MPL-2.0 (certifi, tqdm, hypothesis,
 changes to its own files stay open, and LGPL-3.0 (psycopg, which the extra `postgres` brings) that it can be
 replaced. Both are used unchanged, as packages of their own. There is no GPL or AGPL, which
 tests/test_supply_chain.py holds.
+
+For that reason the extra `photos` is in no lock: pillow-jxl-plugin (JPEG XL) is GPL-3.0-or-later,
+and the wheels of pillow-heif (HEIC; itself BSD-3-Clause) carry libx265, GPL-2.0, beside libheif and libde265,
+LGPL-3.0. Whoever passes on an environment with the extra passes on GPL software.
 """
 
 

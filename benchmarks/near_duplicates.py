@@ -8,14 +8,25 @@ of each of 24 kinds; all are embedded (MobileNetV2) and looked through at once. 
 in a group with its photo. What is found among the photos themselves is listed, to be looked at: people do
 put one photo on the web many times.
 
-Beside it imagehash's `phash` and PDQ, where they are installed, at the thresholds that their makers name
-(10 of 64 bits, 31 of 256).
+Each pair among the photos themselves is looked up by its content in `judged_pairs.csv`, where it is written
+what a person saw in them side by side: copies of one picture, or not. What is not written there yet is
+listed, and `--sheets FOLDER` lays the pairs out to be looked at.
+
+Beside it three hashes, at the thresholds that their makers name: imagehash's `phash` (10 of 64 bits), PDQ (31
+of 256) and imagededup's PHash (10 of 64). They run in a Python of their own, which `make peers` makes;
+imagededup brings Torch.
 """
 
+import csv
+import hashlib
+import json
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +38,18 @@ import deep_ranking as dr
 
 P3 = np.array([[0.8225, 0.1774, 0], [0.0332, 0.9669, 0], [0.0171, 0.0724, 0.9108]])
 LETTERS = "abcdefgh  ijklmnop"
+JUDGED = Path(__file__).with_name("judged_pairs.csv")
+PEERS = Path(__file__).parents[1] / ".venv-peers/bin/python"
+HASHES = {
+    "imagehash's phash": (10, "import imagehash", "imagehash.phash(Image.open(path)).hash"),
+    "PDQ": (31, "import pdqhash", "pdqhash.compute(np.asarray(Image.open(path).convert('RGB')))[0]"),
+    "imagededup's PHash": (
+        10,
+        "from imagededup.methods import PHash; hasher = PHash(verbose=False)",
+        "np.unpackbits(np.frombuffer(bytes.fromhex(hasher.encode_image(path)), np.uint8))",
+    ),
+}
+"""Of each, the bits of its hash in which copies differ at most, and how a path is hashed."""
 SURE = {"bytes", "png", "q85", "q50", "q20", "webp", "half", "quarter", "double", "cmyk", "p3", "grey"}
 SURE |= {"mirrored", "turned"}
 
@@ -175,29 +198,83 @@ def recall(found: set[tuple[str, str]], names: list[str]) -> dict[str, float]:
     return {kind: right[kind] / total[kind] for kind in total}
 
 
-def hash_pairs(kind: str, folder: Path, names: list[str]) -> set[tuple[str, str]] | None:
-    """Return the pairs of a photo and its copy that a library's hash tells; None where it is missing."""
-    try:
-        if kind == "phash":
-            import imagehash
-
-            made = [imagehash.phash(Image.open(folder / name)).hash.reshape(-1) for name in names]
-        else:
-            import pdqhash
-
-            pixels = (np.asarray(Image.open(folder / name).convert("RGB")) for name in names)
-            made = [pdqhash.compute(some)[0] for some in pixels]
-    except ImportError:
+def hashes_of(kind: str, folder: Path, names: list[str]) -> np.ndarray | None:
+    """Return the bits of a library's hash of each image, (n, bits); None, and why, where it is missing."""
+    _, start, made = HASHES[kind]
+    code = f"import sys, json; import numpy as np; from PIL import Image; {start}\n"
+    code += f"print(json.dumps([''.join('01'[int(bit)] for bit in np.ravel({made}))"
+    code += " for path in map(str.strip, sys.stdin)]))"
+    python = str(PEERS) if PEERS.exists() else sys.executable
+    paths = "\n".join(str(folder / name) for name in names)
+    run = subprocess.run([python, "-W", "ignore", "-c", code], input=paths, capture_output=True, text=True)
+    if run.returncode:
+        print(f"{kind}: {(run.stderr.strip() or 'failed').splitlines()[-1]} (`make peers` installs it)")
         return None
-    bits, place = np.array(made, bool), {name: row for row, name in enumerate(names)}
-    limit = {"phash": 10, "PDQ": 31}[kind]
+    return np.array([[bit == "1" for bit in bits] for bits in json.loads(run.stdout.splitlines()[-1])])
+
+
+def beside(kind: str, folder: Path, names: list[str], by_kind: dict[str, float], outcome: Outcome) -> None:
+    """Add what a library's hash finds, and by how much it finds less of the kind that it does best."""
+    if (bits := hashes_of(kind, folder, names)) is None:
+        return
+    place = {name: row for row, name in enumerate(names)}
     pairs = ((f"{name[:4]}.jpg", name) for name in names if "_" in name)
-    return {(a, b) for a, b in pairs if np.count_nonzero(bits[place[a]] != bits[place[b]]) <= limit}
+    near = {(a, b) for a, b in pairs if np.count_nonzero(bits[place[a]] != bits[place[b]]) <= HASHES[kind][0]}
+    theirs = recall(near, names)
+    outcome.add("all kinds", f"found by {kind}", float(np.mean(list(theirs.values()))))
+    least = min(by_kind[name] - share for name, share in theirs.items())
+    outcome.add("the kind it does best", f"1 + lead over {kind}", 1 + least, 1.0)
+
+
+def among_photos(members: list[list[str]]) -> list[tuple[str, str]]:
+    """Return the pairs of photos, and not of their copies, that stand in one group."""
+    pairs = (combinations(sorted({path[:4] for path in some}), 2) for some in members)
+    return sorted({pair for some in pairs for pair in some})
+
+
+def judge(folder: Path, pairs: list[tuple[str, str]]) -> Counter[str]:
+    """Count what was written down of the pairs, and print those of which nothing was."""
+    with JUDGED.open(encoding="utf-8", newline="") as file:
+        known = {frozenset((row["one"], row["other"])): row["verdict"] for row in csv.DictReader(file)}
+    verdicts: Counter[str] = Counter()
+    for pair in pairs:
+        contents = [hashlib.sha256((folder / f"{name}.jpg").read_bytes()).hexdigest()[:16] for name in pair]
+        verdict = known.get(frozenset(contents), "not judged")
+        verdicts[verdict] += 1
+        if verdict == "not judged":
+            print("look at:", *pair, *contents)
+    return verdicts
+
+
+def lay_out(folder: Path, pairs: list[tuple[str, str]], sheets: Path) -> None:
+    """Write sheets of 40 pairs, side by side, under their names."""
+    sheets.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(pairs), 40):
+        sheet = Image.new("RGB", (5 * 330, 8 * 180), "white")
+        for number, pair in enumerate(pairs[start : start + 40]):
+            x, y = number % 5 * 330, number // 5 * 180
+            ImageDraw.Draw(sheet).text((x, y), " ".join(pair), fill="black")
+            for side, name in enumerate(pair):
+                photo = Image.open(folder / f"{name}.jpg").convert("RGB")
+                photo.thumbnail((160, 164))
+                sheet.paste(photo, (x + 164 * side, y + 14))
+        sheet.save(sheets / f"pairs{start // 40}.png")
+
+
+def found_in(
+    folder: Path, names: list[str], index: dr.Index, verify: bool
+) -> tuple[dict[str, float], list[tuple[str, str]]]:
+    """Return the share of each kind that is found, and the pairs that are found among the photos."""
+    groups = index.duplicates(verify=verify)
+    members = [[image.path for image in group.images] for group in groups]
+    return recall({(a, b) for some in members for a in some for b in some}, names), among_photos(members)
 
 
 def main() -> None:
     flags = parser(__doc__, "300 photos, copies of 10")
     flags.add_argument("photos", type=Path, nargs="?", help="a folder of folders of photos")
+    flags.add_argument("--model", help="the network; left out: the pretrained one")
+    flags.add_argument("--sheets", type=Path, help="where to lay out the pairs among the photos")
     given = flags.parse_args()
     count, copied = {"full": (1650, 150), "quick": (300, 10), "tiny": (12, 1)}[given.scale]
     outcome = Outcome("near_duplicates")
@@ -205,24 +282,27 @@ def main() -> None:
         folder = Path(temporary, "photos")
         folder.mkdir()
         gather(given.photos or drawn(Path(temporary, "drawn"), count), folder, count, copied)
-        with dr.Index.from_folder(folder, dr.load() if given.photos else Colours()) as index:
-            groups = index.duplicates()
         names = sorted(path.name for path in folder.iterdir())
-        members = [[image.path for image in group.images] for group in groups]
-        found = {(a, b) for some in members for a in some for b in some}
-        by_kind = recall(found, names)
+        with dr.Index.from_folder(folder, dr.load(given.model) if given.photos else Colours()) as index:
+            by_kind, pairs = found_in(folder, names, index, verify=False)
+            verified, more = found_in(folder, names, index, verify=True)
         for kind, share in by_kind.items():
             outcome.add(kind, "found", share, 1.0 if kind in SURE else None)
         outcome.add("all kinds", "found", float(np.mean(list(by_kind.values()))), 0.95)
-        strangers = [sorted({path[:4] for path in some}) for some in members]
-        for some in (some for some in strangers if len(some) > 1):
-            print("look at:", *some)
-        for kind in ("phash", "PDQ"):
-            if (pairs := hash_pairs(kind, folder, names)) is not None:
-                theirs = recall(pairs, names)
-                outcome.add("all kinds", f"found by {kind}", float(np.mean(list(theirs.values()))))
-                least = min(by_kind[name] - share for name, share in theirs.items())
-                outcome.add("the kind it does best", f"1 + lead over {kind}", 1 + least, 1.0)
+        for kind in (kind for kind, share in verified.items() if share < 1):
+            outcome.add(kind, "found with verify", verified[kind])
+        outcome.add("all kinds", "found with verify", float(np.mean(list(verified.values()))), 0.99)
+        if given.photos:
+            for case, some in (("pairs among photos", pairs), ("the same with verify", more)):
+                for verdict, count in sorted(judge(folder, some).items()):
+                    outcome.add(case, verdict, count)
+                outcome.add(
+                    case, "1 - share that is false", 1 - judge(folder, some)["false"] / max(1, len(some)), 1.0
+                )
+            if given.sheets:
+                lay_out(folder, more, given.sheets)
+        for kind in HASHES:
+            beside(kind, folder, names, by_kind, outcome)
         outcome.show()
 
 

@@ -112,6 +112,15 @@ def test_there_is_no_copyleft_that_the_page_does_not_speak_of():
         assert not re.search(r"MPL|Mozilla|EPL|CDDL|EUPL", licence) or name in weak, name
 
 
+def test_the_extra_with_copyleft_is_in_no_lock_and_the_page_says_so():
+    photos = {requirement.name for requirement in wanted({"photos"})} - {one.name for one in wanted(set())}
+    assert len(photos) == 2
+    page = (ROOT / "docs" / "licenses.md").read_text()
+    for name in photos:
+        assert name in page
+        assert not any(canonicalize_name(name) in pins(lock)[0] for lock in LOCKS)
+
+
 def test_an_audit_that_asked_about_nothing_is_no_all_clear():
     spec = importlib.util.spec_from_file_location("audit", ROOT / ".ci" / "audit.py")
     audit = importlib.util.module_from_spec(spec)

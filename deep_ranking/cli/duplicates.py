@@ -1,8 +1,9 @@
 """List groups of images that are copies of one picture, and which one of each to keep.
 
 By default the pixels decide: copies byte for byte, and images that were saved again, resized, recoloured,
-cropped, framed, mirrored or turned, or that stand in a screenshot. With --within, the distances of the
-vectors decide. A group is no chain: all of it is near one image. Nothing is deleted.
+cropped, framed, mirrored or turned, or that stand in a screenshot. With --verify, more pairs are looked at.
+With --within 0.2, say, the distances of the vectors decide. A group is no chain: all of it is near one image.
+Nothing is deleted.
 """
 
 import argparse
@@ -19,16 +20,19 @@ if TYPE_CHECKING:
 EXAMPLES = {
     "photos": "what is twice in the folder photos, or nearly",
     "photos --open": "the same as pictures, in the browser",
-    "photos --within 0.2": "less alike than that, too",
+    "photos --verify": "look at more pairs: small crops, screenshots",
 }
-MAIN = ("within", "open", "html", "json")
+MAIN = ("within", "verify", "open", "html", "json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `duplicates`."""
     places.add_place(parser, "what is looked through")
     about = "images whose vectors are this near to the one to keep (default: copies by their pixels)"
-    parser.add_argument("--within", type=float, metavar="D", help=about)
+    decides = parser.add_mutually_exclusive_group()
+    decides.add_argument("--within", type=float, metavar="D", help=about)
+    more = "look at more pairs, for what is left: small crops, screenshots; takes three times as long"
+    decides.add_argument("--verify", action="store_true", help=more)
     parser.add_argument("--open", action="store_true", help="show the groups as pictures, in the browser")
     output = parser.add_mutually_exclusive_group()
     shared.add_json(output, "the groups as JSON")
@@ -45,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.search.index import Index
 
     with Index.open(place) as index:
-        groups = index.duplicates(args.within)
+        groups = index.duplicates(args.within, verify=args.verify)
         folder = index.metadata.get("images", "")
     if args.json:
         print(json.dumps({"images": folder, "within": args.within} | _as_dicts(groups)))

@@ -43,12 +43,9 @@ class Upright:
         source: the decoded image.
         orientation: EXIF's; None, or what is no orientation: it is upright.
         colours: turns a part into RGB; None: it is RGB.
-        deep: it had 16 bits a sample, and has been cut to 8.
 
     Attributes:
         size: (width, height) of the upright image.
-
-    Its methods raise ValueError for a deep image of fewer than 16 levels.
     """
 
     def __init__(
@@ -56,13 +53,11 @@ class Upright:
         source: Image.Image,
         orientation: int | None = None,
         colours: Colours | None = None,
-        deep: bool = False,
     ):
-        self._source, self._orientation, self._colours, self._deep = source, orientation, colours, deep
-        self._most = 0
+        self._source, self._orientation, self._colours = source, orientation, colours
         on_its_side = orientation in ON_ITS_SIDE
         self.size = source.size[::-1] if on_its_side else source.size
-        self._plain = colours is None and not deep and orientation not in TRANSPOSE
+        self._plain = colours is None and orientation not in TRANSPOSE
         self._small = source.width * source.height <= PART
 
     def _rows(self, first: int, last: int) -> Image.Image:
@@ -76,13 +71,7 @@ class Upright:
             part = part.crop(box)
         if self._orientation in TRANSPOSE:
             part = part.transpose(TRANSPOSE[self._orientation])
-        if self._colours is not None:
-            part = self._colours(part)
-        if self._deep:
-            self._most = max(self._most, *(most for _, most in part.getextrema()))  # type: ignore[misc]
-            if last == self.size[1] and 0 < self._most < 16:
-                raise ValueError("colours of 12 bits or fewer in 16; scale them to 16")
-        return part
+        return part if self._colours is None else self._colours(part)
 
     def _bands(self) -> Iterator[tuple[int, Image.Image]]:
         """Yield parts, and with each the row that it begins at."""

@@ -94,10 +94,19 @@ def flattener(image: Image.Image, file: Image.Image) -> Colours | None:
         (nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else file.info.get("code_points")
     )
     means = meaning(file.info, code)
-    if image.mode.startswith("I") or image.mode == "F":
-        scale = grey_scaler(image, getattr(file, "tag_v2", {}))
+    tags = getattr(file, "tag_v2", {})
+    if image.mode.startswith("I") or image.mode == "F" or (image.mode == "L" and tags.get(339) == (2,)):
+        scale = grey_scaler(image, tags)
         shown = to_srgb("L", means, map(scale, strips(image)))
-        return lambda part: shown(scale(part))
+        clear = image.info.get("transparency")  # the level that a PNG file of 16 bits calls so
+
+        def grey(part: Image.Image) -> Image.Image:
+            found = shown(scale(part))
+            if isinstance(clear, int):
+                found.paste("white", None, Image.fromarray(np.asarray(part) == clear))
+            return found
+
+        return grey
     if not image.has_transparency_data:
         mode = image.mode if image.mode in ("L", "RGB", "CMYK") else "RGB"
         shown = to_srgb(mode, means, strips(image))

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images import colour, forms, memory
 from deep_ranking.images.bands import ON_ITS_SIDE, Upright
-from deep_ranking.images.depth import read_planes
+from deep_ranking.images.depth import read_planes, right_order, spreader
 from deep_ranking.images.forms import FORMATS
 
 try:
@@ -31,11 +31,13 @@ below the size at which Pillow itself begins to warn."""
 MOST_SCALED = 3 * MAX_PIXELS
 """Of a JPEG that its decoder makes smaller, row by row, as of a telephone's 108 or 200 megapixels."""
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same file comes to give other pixels, so that images kept before are decoded again."""
 
 _SMALL = 65_536
 """Bytes; of larger files the decoding itself takes nearly all the time."""
+
+_UNKNOWN_TIFF = "a TIFF file whose samples no reader here knows; save it with 8 or 16 bits a colour, unsigned"
 
 _HEADER = 1 << 16
 """Bytes in which a PNG or AVIF file says what its colours are."""
@@ -185,6 +187,8 @@ def _opened(
         named = source if isinstance(source, str | os.PathLike) else getattr(source, "filename", "")
         name = os.fspath(named) or "the image"
 
+    found = None
+
     def check(width: int, height: int, most: int = MAX_PIXELS) -> None:
         if width * height > most:
             raise TooManyPixelsError(
@@ -237,15 +241,19 @@ def _opened(
     except Exception as error:  # on damaged files the decoders raise nearly anything, struct.error for one
         # For a format that it does not know, Pillow repeats the name, or says where in memory the bytes are.
         unknown = isinstance(error, UnidentifiedImageError)
-        why = "its format is unknown" if unknown else error
+        why = (_UNKNOWN_TIFF if found == "TIFF" else "its format is unknown") if unknown else error
         raise (UnknownFormatError if unknown else ImageError)(
             f"{name}: cannot be read as an image ({why}); expected one of {', '.join(FORMATS)}"
         ) from error
 
 
 def _pixels(image: Image.Image) -> Upright:
-    deep = ";16" in repr(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA")
-    source = read_planes(image) if image.format == "TIFF" else None
+    deep = ";16" in repr(getattr(image, "tile", "")) and image.mode in ("RGB", "RGBA", "CMYK", "LA")
+    source = None
+    if image.format == "TIFF":
+        right_order(image)
+        source = read_planes(image)
+    deep = deep or source is not None
     if source is None:
         source = memory.load(image)
         orientation = _orientation(image)
@@ -260,7 +268,13 @@ def _pixels(image: Image.Image) -> Upright:
         def colours(part: Image.Image) -> Image.Image:
             return straight(ImageChops.invert(part))
 
-    return Upright(source, orientation, colours, deep)
+    if deep and (spread := spreader(source)):
+        flat = colours or (lambda part: part.convert("RGB"))
+
+        def colours(part: Image.Image) -> Image.Image:
+            return flat(spread(part))
+
+    return Upright(source, orientation, colours)
 
 
 def _orientation(image: Image.Image) -> int | None:

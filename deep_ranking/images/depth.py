@@ -14,6 +14,7 @@ FEWEST_LEVELS = 32
 
 _BLOCK = 1 << 22  # bytes at a time
 _TOPS = (255, 1023, 4095, 16383, 65535)
+_NATIVE = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 _SMALLEST, _LARGEST = (340, 280), (341, 281)  # SMinSampleValue, MinSampleValue, and the largest (TIFF 6.0)
 
 
@@ -33,11 +34,13 @@ def grey_scaler(image: Image.Image, tags: Any) -> Colours:
         a function from a part of the image to one of mode L.
     """
 
+    stored = tags.get(258), tags.get(339, (1,))[0]
+
     def values_of(part: Image.Image) -> np.ndarray:
         values = np.asarray(part)
-        if values.dtype == np.int32 and tags.get(258) == (32,) and tags.get(339, (1,))[0] == 1:
-            values = values.view(np.uint32)  # as Pillow has no such mode
-        return values
+        if values.dtype == np.int32 and stored == ((32,), 1):
+            return values.view(np.uint32)  # as Pillow has no such mode
+        return values.view(np.int8) if stored == ((8,), 2) else values
 
     low, high, kind = _extent(values_of(part) for part in strips(image))
     bottom, top = _range(kind, low, high, tags)
@@ -75,14 +78,16 @@ def _range(kind: np.dtype, low: float, high: float, tags: Any) -> tuple[float, f
         and (high - low) * 255 >= FEWEST_LEVELS * (largest - smallest) > 0
     ):
         return smallest, largest
-    if kind.kind == "f" and low >= 0 and high <= 1:
-        top: float = 1
-    else:
+    tops: tuple[int, ...] = (1,)
+    top: float = 1
+    if kind.kind != "f" or low < 0 or high > 1:
         most = tags.get(258, (16,))[0]  # 12 bits stay 12, however dark
-        tops = [2**most - 1] if 8 < most < 16 else _TOPS
+        tops = (2**most - 1,) if 8 < most < 16 else _TOPS
+        if tags.get(339, (1,))[0] == 2 and most <= 16:
+            tops = (*(top for top in tops if top < 2 ** (most - 1)), 2 ** (most - 1) - 1)
         top = next((top for top in tops if high <= top), 0)
     if low == high or (low >= 0 and top and (high - low) * 255 >= FEWEST_LEVELS * top):
-        if top not in (1, 255, 65535):
+        if top not in (1, tops[-1], 255):
             notice("grey of more than 8 bits, scaled by the bits that its values take")
         return 0, top or max(high, 1)
     notice("grey of more than 8 bits, scaled by the range of its own values")
@@ -92,6 +97,41 @@ def _range(kind: np.dtype, low: float, high: float, tags: Any) -> tuple[float, f
 def _declared(tags: Any, names: tuple[int, int]) -> float | None:
     found = next((tags[name] for name in names if name in tags), None)
     return found if found is None else float(found[0] if isinstance(found, tuple) else found)
+
+
+def spreader(image: Image.Image) -> Colours | None:
+    """Return what scales colours that were stored as 16 bits and are fewer; Pillow gives the upper 8 of them.
+
+    Raises:
+        ValueError: they are 12 or fewer, of which next to nothing is left.
+    """
+    tops: list[int] = [high for _, high in image.getextrema()]  # type: ignore[misc, union-attr]
+    colours = len(tops) - (image.mode in ("LA", "RGBA", "RGBX"))
+    levels: list[int] = []
+    for some in (tops[:colours], tops[colours:]):  # transparency by itself, which may be all of 16
+        top = max(some, default=0)
+        if 0 < top < 16:
+            raise ValueError("colours of 12 bits or fewer in 16; scale them to 16")
+        most = 63 if 0 < top < 64 else 255
+        levels += [min(255, round(level * 255 / most)) for level in range(256)] * len(some)
+    if levels == [*range(256)] * len(tops):
+        return None
+    notice("colours of 14 bits in 16, scaled")
+    return lambda part: part.point(levels)
+
+
+def right_order(image: Image.Image) -> None:
+    """Mend, before it is decoded, the order of the bytes in compressed big-endian TIFF files of 32 bits.
+
+    What decompresses gives numbers in this machine's order already; Pillow would turn them once more.
+    """
+    tiles: Any = getattr(image, "tile", [])
+    tiles[:] = [
+        tile._replace(args=(_NATIVE[tile.args[0]], *tile.args[1:]))
+        if tile.codec_name == "libtiff" and tile.args[0] in _NATIVE
+        else tile
+        for tile in tiles
+    ]
 
 
 def read_planes(image: Image.Image) -> Image.Image | None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deep_ranking.files import read_array
-from deep_ranking.images import decode
-from deep_ranking.images.decode import FORMATS, ImageError, read_image, read_size
+from deep_ranking.images import decode, forms
+from deep_ranking.images.decode import ImageError, read_image, read_size
 from deep_ranking.progress import progress
 from deep_ranking.search.cache import Caches
 
@@ -70,7 +70,7 @@ def look(path: str | os.PathLike[str]) -> NDArray[Any]:
         data = Path(path).read_bytes()
         grey = grey_of(read_image(data, (_READ, _READ)))
         width, height = read_size(data)
-        found["format"] = _format(path)
+        found["format"] = forms.kind(data[:64]) or ""
     except (ImageError, OSError):
         return found
     found["size"] = width, height
@@ -266,8 +266,3 @@ def _on_plain_ground(grey: NDArray[np.uint8]) -> tuple[int, int, int, int] | Non
     if min(height, width) < 16 or height * width > 0.95 * grey.size:
         return None
     return columns.start, rows.start, columns.stop, rows.stop
-
-
-def _format(path: str | os.PathLike[str]) -> str:
-    with Image.open(path, formats=FORMATS) as image:
-        return image.format or ""

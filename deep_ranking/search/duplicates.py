@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BLOCK = 512
-_NEAREST = 3  # vectors of others whose images are looked at
+_NEAREST, _NEAR_HASHES = (3, 10), (6, 24)
+"""Of an image, how many others are looked at, by vectors, and by hashes; and how many to verify."""
 _SAME = 1e-5
 """Of the median length of the vectors: those this near are one but for the rounding."""
 
@@ -38,6 +39,7 @@ def find_duplicates(
     within: float | None = None,
     quiet: bool = False,
     folder: str | os.PathLike[str] = "",
+    verify: bool = False,
 ) -> list[Group]:
     """Return the groups of near-duplicates, the largest first, then by path.
 
@@ -51,20 +53,22 @@ def find_duplicates(
     A group is no chain: each of its images is near the image that stands in its middle, or a whole copy of
     one that is a part of it. In the middle is, with `within`, the image to keep; else the one with most
     whole copies. To keep is the image with the most pixels, then bytes, then the oldest; never a part of
-    another.
+    another, but for what stands on a plain ground: the photo and not its screenshot, unless that is sharper.
 
     Args:
         snapshot: `Index.snapshot`.
         within: Euclidean distance, 0 or more; None: by the pixels.
         quiet: no progress.
         folder: of the images; "" where there are none.
+        verify: look at three times as many pairs, for what is left. What makes a copy is the same.
 
     Raises:
-        DeepRankingError: `within` is below 0.
+        DeepRankingError: `within` is below 0, or there is nothing to verify, as the vectors decide.
     """
     distance = within is None or (isinstance(within, Real) and math.isfinite(within) and within >= 0)
     expect("within", distance, "a distance of 0 or more", within)
-    found = _Duplicates(snapshot, os.fspath(folder), quiet)
+    expect("verify", not verify or within is None, "no `within`, where the vectors decide", within)
+    found = _Duplicates(snapshot, os.fspath(folder), quiet, verify)
     groups = found.by_vectors(within) if within is not None else found.by_pixels()
     return sorted(groups, key=lambda group: (-len(group.images), group.images[0].path))
 
@@ -72,8 +76,8 @@ def find_duplicates(
 class _Duplicates:
     """One look through an index. Images with one content are one, the first of them: a row of `matrix`."""
 
-    def __init__(self, snapshot: Snapshot, folder: str, quiet: bool):
-        self.images, self.folder, self.quiet = snapshot.images, folder, quiet
+    def __init__(self, snapshot: Snapshot, folder: str, quiet: bool, verify: bool):
+        self.images, self.folder, self.quiet, self.verify = snapshot.images, folder, quiet, verify
         self.caches = snapshot.store.caches(snapshot.version)
         places: dict[bytes, list[int]] = {}
         for place, image in enumerate(self.images):
@@ -94,13 +98,15 @@ class _Duplicates:
         everything = np.arange(len(self.places))
         self._read(everything, self.caches)
         there = self.likeness.there
-        nearest = self._near_by_vectors(np.flatnonzero(there))
-        pairs = sorted({(a, b) for a, b in (*self.likeness.near(), *nearest) if a != b})
-        fits = zip(pairs, self.likeness.fits(pairs, self.quiet), strict=True)
-        self.known: dict[tuple[int, int], Fit | None] = dict(fits)
+        self.known: dict[tuple[int, int], Fit | None] = {}
         joined = everything
-        if near := [pair for pair, fit in self.known.items() if fit]:
-            joined = _joined(everything, *np.array(near).T)
+        nearest = self._near_by_vectors(np.flatnonzero(there))
+        for pairs in (self.likeness.near(_NEAR_HASHES[self.verify]), nearest):
+            # Of what is joined already no pair needs a look: most are found by hashes, which is quick.
+            new = sorted({(a, b) for a, b in pairs if a != b and joined[a] != joined[b]})
+            self.known |= zip(new, self.likeness.fits(new, self.quiet), strict=True)
+            if near := [pair for pair in new if self.known[pair]]:
+                joined = _joined(joined, *np.array(near).T)
         for rows in self._parts(joined):
             if there[rows[0]]:
                 yield from self._stars(rows.tolist())
@@ -167,7 +173,7 @@ class _Duplicates:
         rows = rows[first]
         matrix = self.matrix if len(rows) == len(self.matrix) else self.matrix[rows]
         search = NeighbourSearch(matrix, matrix, np.arange(len(rows)))
-        for some, found in search.blocks(min(_NEAREST, search.most)):
+        for some, found in search.blocks(min(_NEAREST[self.verify], search.most)):
             for row, others in zip(rows[some].tolist(), rows[found.indices].tolist(), strict=True):
                 yield from ((min(row, other), max(row, other)) for other in others)
 
@@ -203,6 +209,8 @@ class _Duplicates:
         links = self._links(place for row in rows for place in self.places[row])
         own = {row: [place for place in self.places[row] if place not in links] for row in rows}
         best = sorted((row for row in rows if not ((fit := fits.get(row)) and fit.part)), key=self._worth)
+        framed = [row for row in rows if row != best[0] and self.likeness.frames(best[0], row)]
+        best = sorted(framed, key=self._worth) or best
         keep = min(own[best[0]], key=lambda place: (self.images[place].mtime, place))
         apart = distances(self.matrix, np.array(rows), self.matrix[best[0]]).tolist()
         found: dict[int, tuple[Hit, About]] = {}
@@ -223,7 +231,7 @@ class _Duplicates:
             about=abouts,
             links=frozenset(self.images[place].path for place in links),
             keep=self.images[keep].path,
-            reason=self._reason(best, len(own[best[0]])),
+            reason="without the frame" if framed else self._reason(best, len(own[best[0]])),
             won=sum(self.images[place].size for places in own.values() for place in places if place != keep),
         )
 

@@ -308,11 +308,13 @@ class Index:
         )
         return [Results(hits, self.metadata.get("images", "")) for hits in found]
 
-    def duplicates(self, within: float | None = None, quiet: bool = False) -> "list[Group]":
+    def duplicates(
+        self, within: float | None = None, quiet: bool = False, verify: bool = False
+    ) -> "list[Group]":
         """Return the groups of images that are copies of one picture; see `find_duplicates`."""
         from deep_ranking.search.duplicates import find_duplicates
 
-        return find_duplicates(self.snapshot, within, quiet, self.metadata.get("images", ""))
+        return find_duplicates(self.snapshot, within, quiet, self.metadata.get("images", ""), verify)
 
     def check_model(self, fingerprint: str, dimension: int) -> None:
         """Raise DeepRankingError unless the index was made with the model of this fingerprint."""

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from deep_ranking.images import hashes
+from deep_ranking.images.agreement import agreement, lit_as, registered
 from deep_ranking.images.hashes import (
     LOOK,
     differences,
@@ -16,7 +17,7 @@ from deep_ranking.images.hashes import (
     near_counts,
     turned,
 )
-from deep_ranking.images.likeness import Likeness, agreement
+from deep_ranking.images.likeness import Likeness
 from deep_ranking.search.cache import Caches
 
 
@@ -138,6 +139,35 @@ def test_screens_of_one_program_with_other_text_are_no_copies(likeness):
     assert made.fit(0, 3).why == "re-saved"
 
 
+def page(seed, size=22):
+    """Draw a form: the same lines and head, other words and numbers."""
+    image, rng = Image.new("L", (800, 1120), 255), np.random.default_rng(seed)
+    draw = ImageDraw.Draw(image)
+    draw.text((60, 40), "INVOICE", fill=0, font_size=60)
+    for number in range(20):
+        y = 160 + 45 * number
+        draw.line((50, y, 750, y), fill=0, width=2)
+        draw.text((60, y + 8), "".join(rng.choice(list("aeilmnorstu  "), 14)), fill=0, font_size=size)
+        draw.text((600, y + 8), f"{rng.integers(10_000) / 100:.2f}", fill=0, font_size=size)
+    return image
+
+
+def test_one_form_with_other_numbers_is_no_copy(likeness, monkeypatch):
+    made = likeness(*(page(seed) for seed in range(4)), page(0).resize((700, 980)))
+    monkeypatch.setattr("deep_ranking.images.likeness.WHOLE", 255)  # however near their hashes are
+    assert not any(made.fit(one, other) for other in range(4) for one in range(other))
+    assert made.fit(0, 4).why == "re-saved"
+
+
+def test_a_large_photo_in_low_quality_is_still_a_copy(likeness, tmp_path):
+    large = photo(2).resize((900, 675))
+    noise = np.random.default_rng(0).normal(0, 6, (675, 900, 3))  # grain, which is gone at low quality
+    made = likeness(Image.fromarray(np.clip(np.asarray(large) + noise, 0, 255).astype(np.uint8)), photo(3))
+    Image.open(made.paths[0]).save(made.paths[1], "JPEG", quality=20)
+    made = Likeness(made.paths, [b"a" * 32, b"b" * 32], quiet=True)
+    assert made.fit(0, 1).why == "re-saved"
+
+
 def test_what_shows_too_little_is_no_copy(likeness):
     flags = []
     for colours in (("blue", "white", "red"), ("green", "white", "red"), ("navy", "white", "red")):
@@ -160,6 +190,74 @@ def test_agreement_is_of_details_not_of_light():
     assert agreement(np.zeros((80, 80), np.float32), np.ones((80, 80), np.float32)) == -1
 
 
+def grey_photo(seed, side=160):
+    return np.asarray(photo(seed).convert("L").resize((side, side)), np.float32)
+
+
+def test_agreement_is_of_what_was_brightened_until_it_is_white():
+    picture = grey_photo(3)
+    assert agreement(picture, np.minimum(255, picture * 2)) > 0.9
+    assert agreement(np.minimum(255, picture * 2), picture) > 0.9
+    assert agreement(255 - picture, picture) == -1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tones_are_those_of_the_rising_curve_that_fits_best(seed):
+    rng = np.random.default_rng(seed)
+    one = rng.integers(0, 64, (24, 24)).astype(np.float32) * 4  # levels that the curve tells apart
+    other = np.minimum(255, one * rng.uniform(0.5, 2) + rng.normal(0, 40, one.shape)).astype(np.float32)
+    pools = [[other[one == level].sum(), np.sum(one == level), 1] for level in np.unique(one)]
+    place = 0  # what violates the order is one pool, and so on until nothing does
+    while place < len(pools) - 1:
+        if pools[place][0] / pools[place][1] > pools[place + 1][0] / pools[place + 1][1]:
+            pools[place] = [a + b for a, b in zip(pools[place], pools.pop(place + 1), strict=True)]
+            place = max(0, place - 1)
+        else:
+            place += 1
+    curve = np.concatenate([[total / count] * levels for total, count, levels in pools])
+    expected = curve[np.searchsorted(np.unique(one), one)]
+    np.testing.assert_allclose(lit_as(one, other), expected, rtol=1e-4, atol=1e-3)
+
+
+def cut_from(picture, side):
+    image = Image.fromarray(picture)
+    return lambda box: np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, tuple(box)))
+
+
+@pytest.mark.parametrize("moved", [(1.3, -0.7, 1.3, -0.7), (-1, -1, 1, 1), (0.4, 2, -1.2, 0.5)])
+def test_a_box_is_moved_to_where_it_fits_by_fractions_of_a_pixel(moved):
+    cut, right = cut_from(grey_photo(5, 320), 120), np.array([60.5, 70.25, 220, 215])
+    wanted = np.minimum(255, cut(right) * 1.2 + 10)
+    found = registered(wanted, cut, right + moved)
+    assert np.abs(found - right).max() < 0.15
+    assert agreement(wanted, cut(found)) > 0.97 > agreement(wanted, cut(right + moved))
+
+
+def test_a_box_that_fits_nowhere_stays():
+    start = np.array([60.0, 70, 220, 215])
+    there = np.random.default_rng(0).normal(128, 40, (120, 120)).astype(np.float32)
+    found = registered(there, cut_from(grey_photo(5, 320), 120), start)
+    assert np.abs(found - start).max() < 16.1  # a tenth of its side
+
+
+def test_two_shots_from_one_place_are_no_parts_of_each_other(likeness):
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    rng = np.random.default_rng(0)
+    scene = np.asarray(photo(7, (320, 240)), float) + rng.normal(0, 25, (240, 320, 3))  # leaves
+    scene = gaussian_filter(scene, (1, 1, 0))
+    places = np.mgrid[:240, :320] + 1.8 * np.stack(
+        [12 * gaussian_filter(rng.normal(0, 1, (240, 320)), 6) for _ in "yx"]
+    )
+    other = np.stack([map_coordinates(scene[..., k], places, mode="nearest") for k in range(3)], axis=2)
+    shots = [Image.fromarray(np.clip(some, 0, 255).astype(np.uint8)) for some in (scene, other)]
+    crops = [shot.crop((25, 20, 300, 225)) for shot in shots]
+    made = likeness(*shots, *crops)
+    assert [made.fit(0, 2).why, made.fit(1, 3).why] == ["part of", "part of"]
+    assert made.fit(0, 3) is None
+    assert made.fit(1, 2) is None
+
+
 def test_what_was_read_is_kept_by_content(tmp_path, monkeypatch):
     photo(0).save(tmp_path / "a.png")
     paths, contents = [str(tmp_path / "a.png"), ""], [b"a" * 31 + b"\0", b"b" * 32]
@@ -173,6 +271,15 @@ def test_what_was_read_is_kept_by_content(tmp_path, monkeypatch):
     file.write_bytes(file.read_bytes()[:-9] + b"*" * 9)
     monkeypatch.undo()
     assert kept_looks(paths, contents, Caches(tmp_path / "cache", "id", "2-b"), quiet=True)[0] == first[0]
+
+
+def test_a_heic_photo_is_a_copy_too(likeness, tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra `photos` is not installed")
+    made = likeness(photo(0), photo(1))
+    pillow_heif.from_pillow(photo(0)).save(tmp_path / "1.png")
+    made = Likeness(made.paths, [b"a" * 32, b"b" * 32], quiet=True)
+    assert made.fit(0, 1).why == "re-saved"
+    assert made.about(1) == (240, 180, "HEIF")
 
 
 def test_a_file_that_cannot_be_read_is_no_copy(tmp_path, likeness):

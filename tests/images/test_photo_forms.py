@@ -5,6 +5,7 @@ import io
 import logging
 import struct
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +269,111 @@ def test_colours_of_12_bits_in_16_and_planes_in_tiles_are_refused_with_the_reaso
     )
     with pytest.raises(ImageError):
         read_image(odd)
+
+
+def deep(made, samples, kind, order="<", photometric=1, zipped=False, extra=None):
+    """Store samples as a TIFF file of numbers of a kind: u2, i4, f4 ..., as the standard says."""
+    height, width = samples.shape[:2]
+    count = 1 if samples.ndim == 2 else samples.shape[2]
+    tags = {256: ("I", [width]), 257: ("I", [height]), 258: ("H", [int(kind[1]) * 8] * count)}
+    tags |= {259: ("H", [8 if zipped else 1]), 262: ("H", [photometric]), 277: ("H", [count])}
+    tags |= {278: ("I", [height]), 339: ("H", [{"u": 1, "i": 2, "f": 3}[kind[0]]] * count)} | (extra or {})
+    data = samples.astype(order + kind).tobytes()
+    return made.tiff(tags, [zlib.compress(data) if zipped else data], order)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        *[("i1", -128, 127), ("i2", -32768, 32767), ("i2", 0, 32767), ("i2", 0, 4095), ("u2", 0, 1023)],
+        *[("u2", 0, 65535), ("i4", -(2**31), 2**31 - 1), ("f4", 0, 1), ("f4", -5, 5)],
+    ],
+)
+def test_deep_grey_comes_back_in_any_order_and_sign(made, kind, low, high, order, zipped):
+    samples = GREY.astype(float) / 255 * (high - low) + low
+    read = read_image(deep(made, samples if kind == "f4" else samples.round(), kind, order, zipped=zipped))
+    np.testing.assert_allclose(read[..., 0], GREY, atol=0.6 if np.ptp(GREY) == 255 else 6)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_floats_that_a_predictor_was_applied_to_come_back(made, order):
+    bits = (GREY / 255).astype(">f4").view("u1").reshape(*GREY.shape, 4).transpose(0, 2, 1)
+    bits = bits.reshape(len(GREY), -1)  # all first bytes of a row, all second ones ... and their differences
+    bits = np.concatenate([bits[:, :1], np.diff(bits, axis=1)], axis=1)
+    tags = {256: ("I", [GREY.shape[1]]), 257: ("I", [len(GREY)]), 258: ("H", [32]), 259: ("H", [8])}
+    tags |= {262: ("H", [1]), 277: ("H", [1]), 278: ("I", [len(GREY)]), 317: ("H", [3]), 339: ("H", [3])}
+    read = read_image(made.tiff(tags, [zlib.compress(bits.tobytes())], order))
+    np.testing.assert_allclose(read[..., 0], GREY, atol=0.6)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_grey_of_12_bits_packed_comes_back_or_is_refused(made, order):
+    values = np.rint(GREY / 255 * 4095).astype("u2")
+    one, other = values[:, 0::2], values[:, 1::2]
+    packed = np.stack([one >> 4, (one & 15) << 4 | other >> 8, other & 255], axis=2).astype("u1")
+    tags = {256: ("I", [GREY.shape[1]]), 257: ("I", [len(GREY)]), 258: ("H", [12]), 259: ("H", [1])}
+    tags |= {262: ("H", [1]), 277: ("H", [1]), 278: ("I", [len(GREY)])}
+    data = made.tiff(tags, [packed.tobytes()], order)
+    if order == "<":
+        np.testing.assert_allclose(read_image(data)[..., 0], GREY, atol=0.6)
+    else:
+        with pytest.raises(ImageError, match="samples no reader here knows"):
+            read_image(data)
+
+
+FEW = ["RGB", "RGBA", "CMYK", "planes", "PNG, RGBA", "PNG, LA"]
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("form", FEW)
+def test_colours_of_few_bits_in_16_are_scaled_or_refused(made, noticed, form, bits):
+    most = 2**bits - 1
+    colours = np.rint(PHOTO / 255 * most).astype("u2")
+    with_alpha = np.concatenate([colours, np.full_like(colours[..., :1], most)], axis=2)
+    data = {
+        "RGB": lambda: deep(made, colours, "u2", photometric=2, zipped=True),
+        "RGBA": lambda: deep(made, with_alpha, "u2", photometric=2, extra={338: ("H", [2])}),
+        "CMYK": lambda: deep(made, most - with_alpha, "u2", photometric=5),
+        "planes": lambda: made.deep_tiff(colours, 2, planar=2),
+        "PNG, RGBA": lambda: png16(made, with_alpha, 6),
+        "PNG, LA": lambda: png16(made, with_alpha[..., [0, 3]], 4),
+    }[form]()
+    if bits <= 12:
+        with pytest.raises(ImageError, match="12 bits or fewer in 16"):
+            read_image(data)
+        return
+    expected = PHOTO[..., :1] if form == "PNG, LA" else PHOTO
+    np.testing.assert_allclose(read_image(data), np.broadcast_to(expected, PHOTO.shape), atol=4)
+    assert noticed() == ["1 image: colours of 14 bits in 16, scaled"] * (bits == 14)
+
+
+def png16(made, samples: np.ndarray, colours: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    rows = samples.astype(">u2").reshape(len(samples), -1).view("u1")
+    rows = np.pad(rows, ((0, 0), (1, 0)))  # no filter
+    head = struct.pack(">IIBBBBB", samples.shape[1], len(samples), 16, colours, 0, 0, 0)
+    parts = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(made.chunk(*part) for part in parts)
+
+
+def test_the_one_level_that_a_deep_png_calls_transparent_is_laid_on_white(made):
+    grey = GREY * 257
+    key = int(grey[0, 30])
+    read = read_image(png16(made, grey, 0, (b"tRNS", struct.pack(">H", key))))
+    expected = np.where(grey == key, 255, GREY)
+    np.testing.assert_array_equal(read, np.repeat(expected[..., None], 3, axis=2))
+    colours = PHOTO.astype(int) * 257
+    red, green, blue = colours[0, 30].tolist()
+    read = read_image(png16(made, colours, 2, (b"tRNS", struct.pack(">HHH", red, green, blue))))
+    clear = (colours == colours[0, 30]).all(axis=2, keepdims=True)
+    np.testing.assert_array_equal(read, np.where(clear, 255, PHOTO))
+
+
+@pytest.mark.parametrize(("kind", "photometric"), [("f4", 2), ("i2", 2), ("u4", 2)])
+def test_colours_that_no_reader_knows_are_refused_with_the_reason(made, kind, photometric):
+    with pytest.raises(ImageError, match="a TIFF file whose samples no reader here knows"):
+        read_image(deep(made, PHOTO, kind, photometric=photometric))
 
 
 def test_a_jpeg_of_108_megapixels_is_read_at_an_eighth(monkeypatch, made):

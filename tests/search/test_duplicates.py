@@ -131,28 +131,60 @@ def test_the_second_look_reads_no_file_again(index, monkeypatch):
     assert index.duplicates(quiet=True) == first
 
 
-def test_a_mirrored_crop_is_with_its_photo_where_the_crop_is(tmp_path):
-    photo = noise(0).resize((240, 180), Image.Resampling.BICUBIC)
-    crop = photo.crop((15, 10, 235, 165))
-    images = {
-        "a.png": photo,
-        "b.png": photo.resize((200, 150)),
-        "c.png": crop,
-        "d.png": ImageOps.mirror(crop),
-    }
+def test_to_verify_looks_at_more_pairs_by_the_same_rule(index, monkeypatch):
+    looked = []
+    monkeypatch.setattr(
+        "deep_ranking.images.likeness.near_by_hash", lambda found, most: looked.append(most) or iter(())
+    )
+    monkeypatch.setattr("deep_ranking.search.duplicates._NEAREST", (1, 2))
+    assert index.duplicates(quiet=True, verify=True) == index.duplicates(quiet=True)
+    assert looked == [24, 6]
+    with pytest.raises(DeepRankingError, match="verify: expected no `within`"):
+        index.duplicates(0.5, verify=True)
+
+
+def groups_of(tmp_path, images):
+    """Find the groups of some images, whose vectors tell nothing."""
     for name, image in images.items():
         image.save(tmp_path / name)
     stats = [(tmp_path / name).stat() for name in images]
     contents = [file_hash(tmp_path / name) for name in images]
-    with Index.create(tmp_path / "index", 4, "test", {"images": str(tmp_path)}) as index:
+    with Index.create(tmp_path / "index", 8, "test", {"images": str(tmp_path)}) as index:
         rows = zip(images, contents, stats, strict=True)
         made = [IndexedImage(name, content, stat.st_size, stat.st_mtime_ns) for name, content, stat in rows]
-        index.write(made, dict(zip(contents, np.eye(4, dtype=np.float32), strict=True)))
-        (group,) = index.duplicates(quiet=True)
+        index.write(made, dict(zip(contents, np.eye(8, dtype=np.float32), strict=False)))
+        return index.duplicates(quiet=True)
+
+
+def test_a_mirrored_crop_is_with_its_photo_where_the_crop_is(tmp_path):
+    photo = noise(0).resize((240, 180), Image.Resampling.BICUBIC)
+    crop = photo.crop((15, 10, 235, 165))
+    (group,) = groups_of(
+        tmp_path,
+        {
+            "a.png": photo,
+            "b.png": photo.resize((200, 150)),
+            "c.png": crop,
+            "d.png": ImageOps.mirror(crop),
+        },
+    )
     assert (group.keep, [about.why for about in group.about]) == (
         "a.png",
         ["", "re-saved", "part of", "part of"],
     )
+
+
+def test_the_photo_is_kept_and_not_its_screenshot_unless_that_shows_more_of_it(tmp_path):
+    photo = noise(0).resize((240, 180), Image.Resampling.BICUBIC)
+    page = Image.new("RGB", (640, 480), "white")
+    page.paste(photo, (200, 100))
+    page.paste("navy", (0, 0, 640, 30))
+    (group,) = groups_of(tmp_path, {"page.png": page, "photo.png": photo})
+    assert (group.keep, group.reason) == ("photo.png", "without the frame")
+    assert [about.why for about in group.about] == ["part of", ""]
+    (tmp_path / "small").mkdir()
+    (group,) = groups_of(tmp_path / "small", {"page.png": page, "photo.png": photo.resize((120, 90))})
+    assert (group.keep, group.reason) == ("page.png", "the whole")
 
 
 def test_a_thousand_equal_images_are_one_group_at_once(make_index):
