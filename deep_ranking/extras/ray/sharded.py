@@ -128,7 +128,7 @@ class ShardedStore(Store):
 
     def contents(self) -> Contents:
         """Gather the images and vectors of all shards."""
-        versions, images, matrices = zip(*self.ask("contents"), strict=True)
+        versions, images, matrices, _ = zip(*self.ask("contents"), strict=True)
         every = list(chain(*images))
         order = sorted(range(len(every)), key=lambda row: path_key(every[row].path))
         return Contents(" ".join(versions), [every[row] for row in order], np.concatenate(matrices)[order])
