@@ -79,7 +79,7 @@ class Upright:
         if self._colours is not None:
             part = self._colours(part)
         if self._deep:
-            self._most = max(self._most, *(most for _, most in part.getextrema()))
+            self._most = max(self._most, *(most for _, most in part.getextrema()))  # type: ignore[misc]
             if last == self.size[1] and 0 < self._most < 16:
                 raise ValueError("colours of 12 bits or fewer in 16; scale them to 16")
         return part
@@ -100,7 +100,7 @@ class Upright:
             return np.asarray(self._rows(0, height))
         pixels = np.empty((height, width, 3), np.uint8)
         for first, part in self._bands():
-            pixels[first : first + part.height] = part
+            pixels[first : first + part.height] = np.asarray(part)
         return pixels
 
     def _resized(self, width: int, height: int) -> Image.Image:

@@ -132,4 +132,4 @@ def read_planes(image: Image.Image) -> Image.Image | None:
         if filled != height * width:
             raise ValueError("image file is truncated")
     mode = "RGBX" if mode == "RGB" else mode
-    return Image.frombuffer(mode, (width, height), pixels.data, "raw", mode, 0, 1)
+    return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)

@@ -41,8 +41,8 @@ def in_scans(image: Image.Image) -> bool:
         return True
     parts = len(image.layer)  # type: ignore[attr-defined]
     # Pillow has just read the header of the first scan, which says how many of the colours are in it.
-    image.fp.seek(-(4 + 2 * parts), 1)  # type: ignore[union-attr]
-    found = image.fp.read(4 + 2 * parts)[0]  # type: ignore[union-attr]
+    image.fp.seek(-(4 + 2 * parts), 1)  # type: ignore[attr-defined]
+    found = image.fp.read(4 + 2 * parts)[0]  # type: ignore[attr-defined]
     return found != parts
 
 
