@@ -172,4 +172,4 @@ def read_planes(image: Image.Image) -> Image.Image | None:
         if filled != height * width:
             raise ValueError("image file is truncated")
     mode = "RGBX" if mode == "RGB" else mode
-    return Image.frombuffer(mode, (width, height), pixels.data, "raw", mode, 0, 1)  # type: ignore[arg-type]
+    return Image.frombuffer(mode, (width, height), pixels, "raw", mode, 0, 1)

@@ -47,6 +47,8 @@ class Workers:
         self._running: set[anyio.CancelScope] = set()
         threads = {"search": cores, "decode": cores, "original": 2, "embed": 1, "disk": 4}
         threads |= {"map": 1, "pairs": 1, "clusters": 1, "learn": 1}
+        # Where the event loop is late, files that were read would wait for it, each of up to a gigabyte.
+        self._files = asyncio.Semaphore(threads["original"])
         at_once = "search", "embed", "disk"  # what somebody waits for, and does not take long
         self._pools = {
             kind: ThreadPoolExecutor(number, kind, None if kind in at_once else _step_back)
@@ -62,7 +64,8 @@ class Workers:
                 self._running.add(scope)
                 try:
                     loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(self._pools[kind], lambda: waiting.pop()())
+                    async with self._files if kind == "original" else contextlib.nullcontext():
+                        return await loop.run_in_executor(self._pools[kind], lambda: waiting.pop()())
                 finally:
                     self._running.discard(scope)
                     waiting.clear()

@@ -398,6 +398,24 @@ def test_what_takes_long_leaves_the_processors_to_searches():
     assert asyncio.run(main()) == lower | dict.fromkeys(["search", "embed", "disk"], own)
 
 
+def test_no_more_files_are_read_than_are_taken():
+    """Of an event loop that is late; else what was read, and is not counted yet, piles up before it."""
+    read = []
+
+    async def main():
+        workers = Workers(PATIENCE)
+        asked = [asyncio.create_task(workers("original", lambda: read.append(1))) for _ in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(0.2)
+        assert 0 < len(read) <= workers._pools["original"]._max_workers
+        await asyncio.gather(*asked)
+        workers.stop()
+
+    asyncio.run(main())
+    assert len(read) == 20
+
+
 def test_a_place_among_the_workers_is_free_only_when_its_thread_has_ended(embedder):
     """Also of work that was given up, and what had not begun by then never does."""
     lock, end, now, peak, begun = threading.Lock(), threading.Event(), 0, 0, 0
