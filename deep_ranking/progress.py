@@ -4,9 +4,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
 
@@ -25,8 +27,11 @@ def progress(
         >>> list(progress([1, 2], "counting", "numbers", quiet=True))
         [1, 2]
     """
+    from tqdm import tqdm  # here, so that commands refuse at once
+
     terminal = sys.stderr.isatty()
-    return (tqdm if terminal else _Lines)(
+    kind: Any = tqdm if terminal else _lines()
+    bar: tqdm[T] = kind(
         items,
         desc=description,
         unit=f" {unit}",
@@ -37,6 +42,7 @@ def progress(
         miniters=None if terminal else 1,  # else a thread of tqdm's looks every ten seconds
         dynamic_ncols=terminal,
     )
+    return bar
 
 
 @contextmanager
@@ -66,13 +72,19 @@ class _Log:
         sys.stderr.flush()
 
 
-class _Lines(tqdm):
-    """Says nothing before anything is done, and nothing twice."""
+@cache
+def _lines() -> "type[tqdm[Any]]":
+    from tqdm import tqdm
 
-    told: tuple[float, str | None] = 0, None
+    class Lines(tqdm):
+        """Says nothing before anything is done, and nothing twice."""
 
-    def display(self, *args: Any, **kwargs: Any) -> None:
-        now = self.n, self.postfix
-        if self.n and now != self.told:
-            self.told = now
-            super().display(*args, **kwargs)
+        told: tuple[float, str | None] = 0, None
+
+        def display(self, *args: Any, **kwargs: Any) -> None:
+            now = self.n, self.postfix
+            if self.n and now != self.told:
+                self.told = now
+                super().display(*args, **kwargs)
+
+    return Lines

@@ -141,7 +141,8 @@ def _tell_export(args: argparse.Namespace, result: dict[str, Any], agreement: An
         learn = "" if what == "ratings" else "; learn from them with:"
         print(f"{result['written']:,} {what} in {result['output']}{learn}")
         if learn:
-            print(f"  deep-ranking learn {args.place or 'PLACE'} --triplets {places.typed(result['output'])}")
+            place = places.typed(args.index or args.place or "PLACE")
+            print(f"  deep-ranking learn {place} --triplets {places.typed(result['output'])}")
 
 
 def _kept_at(place: str | None, ratings: str | None) -> tuple[Path, list[str] | None, str | None]:

@@ -21,7 +21,7 @@ from dataclasses import asdict, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import INTERRUPTED, checks, image_folders, shared, training_data
+from deep_ranking.cli import INTERRUPTED, checks, shared, training_data
 from deep_ranking.errors import DeepRankingError
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train and print what came of it."""
-    args.dataset = image_folders.one_folder(args.folder, args.dataset, "--dataset")
     if args.processes is None:
         for name in ("coordinator", "process"):
             if getattr(args, name) is not None:

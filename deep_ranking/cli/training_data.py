@@ -198,6 +198,7 @@ def read(args: argparse.Namespace) -> "tuple[TripletSource | LabelledImages, Tri
     Raises:
         DeepRankingError: flags that exclude each other; data that is missing or does not fit.
     """
+    args.dataset = image_folders.one_folder(args.folder, args.dataset, "--dataset")
     from deep_ranking.triplets.table import LabelledImages, Triplets
 
     asked, args.preset = args.preset, preset(args)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.settings import Check, Settings, at_least, setting, up_to
+from deep_ranking.settings import POSITIVE, Check, Settings, at_least, setting, up_to
 
 if TYPE_CHECKING:
     from deep_ranking.images.batches import TripletBatches
@@ -89,7 +89,7 @@ class ImageDataGenerator(Settings):
     shear_range: float = setting(0.0, check=at_least(0))
     zoom_range: float | tuple[float, float] = setting(0.0, check=_ZOOM)
     fill_mode: str = setting("nearest", choices=("nearest", "reflect", "wrap", "constant"))
-    cval: float = 0.0
+    cval: float = setting(0.0, check=up_to(255))
     channel_shift_range: float = setting(0.0, check=at_least(0))
     horizontal_flip: bool = False
     vertical_flip: bool = False
@@ -97,7 +97,7 @@ class ImageDataGenerator(Settings):
     contrast_range: tuple[float, float] | None = setting(None, check=_RANGE)
     pixel_shift: int = setting(0, check=up_to(10_000))
     preprocessing_function: Callable[[Array], Array] | None = None
-    rescale: float | None = None
+    rescale: float | None = setting(None, check=POSITIVE)
     samplewise_center: bool = False
     samplewise_std_normalization: bool = False
     data_format: str = setting("channels_last", choices=("channels_last", "channels_first"))

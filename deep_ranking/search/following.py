@@ -1,6 +1,7 @@
 """The folders that an index follows: several of them, some not there now, others in their place."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -228,14 +229,25 @@ def changed_since(index: "Index", most: int = 5_000) -> tuple[int, int]:
     there = any(map(os.path.isdir, _remembered(index.metadata)[1]))
     if not isinstance(store, LocalStore) or len(index) > most or not there:
         return 0, 0
-    following = Following([], store.images, index.metadata)
-    listed, held = set(following.found.images), {image.path for image in store.images()}
     log = store.path.with_name(f"{STORE}-wal")  # SQLite makes an empty one for each reader
     files = [store.path, *([log] if log.exists() and log.stat().st_size else [])]
     written = max(path.stat().st_mtime for path in files)
+    held, base = {image.path for image in store.images()}, Path(index.metadata["images"])
+    folders = {above for path in held for above in _folders_above(path)}
+    if not any(_written(base / folder) > written for folder in folders):
+        return 0, 0
+    following = Following([], store.images, index.metadata)
+    listed = set(following.found.images)
     new = [Path(following.base) / path for path in listed - held]
     gone = [path for path in held - listed if not (Path(following.base) / path).exists()]
     return sum(path.stat().st_ctime > written for path in new), len(gone)
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def told(report: Report, found: Found) -> Report:

@@ -207,7 +207,7 @@ def test_pretrained_that_cannot_be_downloaded_says_what_to_do(monkeypatch):
         keras.applications, "MobileNetV2", lambda **how: unreachable() if how["weights"] else made(**how)
     )
     with pytest.raises(
-        DeepRankingError, match=r"not be downloaded; name a file .* DEEP_RANKING_WEIGHTS, or load"
+        DeepRankingError, match=r"not be downloaded; name a file .* DEEP_RANKING_WEIGHTS; or use a model"
     ):
         dr.load()
 

@@ -290,9 +290,7 @@ def test_a_search_tells_what_came_to_the_folder_and_what_went(typed, tmp_path):
     (tmp_path / "photos/00.png").unlink()
     (tmp_path / "photos/01.png").rename(tmp_path / "photos/other.png")
     told = typed("search photos new.png").err
-    line = (
-        "2 new and 2 gone or renamed in the folder since it was indexed; to follow: deep-ranking index photos"
-    )
+    line = "2 new and 2 gone or renamed in the folder since it was indexed; to follow: deep-ranking index"
     assert f"{line} photos\n" in told
     assert "since" not in typed("search photos new.png --json").err
     typed("index photos")

@@ -394,7 +394,7 @@ def test_what_takes_long_leaves_the_processors_to_searches():
         return found
 
     own = priority()
-    lower = dict.fromkeys(["decode", "original", "map", "pairs", "clusters"], min(own + 5, 19))
+    lower = dict.fromkeys(["decode", "original", "map", "pairs", "clusters", "learn"], min(own + 5, 19))
     assert asyncio.run(main()) == lower | dict.fromkeys(["search", "embed", "disk"], own)
 
 

@@ -164,7 +164,7 @@ def test_rating_on_the_page_ends_as_a_triplet_file(server, place, tmp_path, caps
     assert len(Triplets.load(output, result["dataset"])) == 4
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert f"--dataset {place / 'images'} --triplets {output}" in printed
+    assert f"deep-ranking learn {place / 'index'} --triplets {output}" in printed
     assert main([*arguments, "--min_raters", "3"]) == 1
     assert "none has 3 or more raters" in capsys.readouterr().err
     with urllib.request.urlopen(f"{address}/api/ratings/export?min_raters=2") as exported:
