@@ -15,6 +15,7 @@ import numpy as np
 
 from deep_ranking.errors import expect
 from deep_ranking.progress import progress
+from deep_ranking.search.copies import first_of_equal
 from deep_ranking.search.exact import Exact, distances, pair_distances
 from deep_ranking.search.groups import About, Fit, Group
 from deep_ranking.search.image import Image
@@ -165,8 +166,7 @@ class _Duplicates:
 
     def _near_by_vectors(self, rows: np.ndarray) -> Iterator[tuple[int, int]]:
         """Yield the pairs of each row and the nearest others; of equal vectors, of each and the first."""
-        same = _equal_rows(self.matrix[rows])
-        first = np.unique(same, return_index=True)[1]
+        first, same = np.unique(first_of_equal(self.matrix[rows]), return_inverse=True)
         yield from zip(rows[first[same]].tolist(), rows.tolist(), strict=True)
         if len(first) < 2:
             return
@@ -275,8 +275,7 @@ def _joined_within(matrix: np.ndarray, within: float, quiet: bool) -> np.ndarray
     Equal rows are one first: a thousand blank pages are a row, and not half a million pairs. All others are
     compared exactly, in blocks: the time grows with the square of their number, the memory does not.
     """
-    same = _equal_rows(matrix)
-    first = np.unique(same, return_index=True)[1]
+    first, same = np.unique(first_of_equal(matrix), return_inverse=True)
     matrix = matrix if len(first) == len(matrix) else matrix[first]
     joined, exact = np.arange(len(matrix)), Exact(matrix)
     for start in progress(range(0, len(matrix), _BLOCK), "comparing", "blocks", quiet=quiet):
@@ -286,12 +285,6 @@ def _joined_within(matrix: np.ndarray, within: float, quiet: bool) -> np.ndarray
             near = pair_distances(matrix, one, other) <= within
             joined = _joined(joined, one[near], other[near])
     return joined[same]
-
-
-def _equal_rows(matrix: np.ndarray) -> np.ndarray:
-    """Return for each row the number of its vector: 0 for the first, 1 for the next that is another."""
-    seen: dict[bytes, int] = {}
-    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in matrix], np.intp)
 
 
 def _joined(group: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

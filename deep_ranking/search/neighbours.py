@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.bounds import Block, CentredBounds, in_threads
+from deep_ranking.search.copies import first_of_equal
 from deep_ranking.search.exact import Differences, squared_distances
 from deep_ranking.vectors import checked_vectors
 
@@ -121,9 +122,7 @@ class NeighbourSearch:
 
     @cached_property
     def _first_copy(self) -> NDArray[np.intp]:
-        """For each gallery row the first row with the same bytes."""
-        seen: dict[bytes, int] = {}
-        return np.array([seen.setdefault(row.tobytes(), i) for i, row in enumerate(self.gallery)], np.intp)
+        return first_of_equal(self.gallery)
 
     def _checked(self, leave_out: NDArray[np.integer] | None) -> NDArray[np.intp]:
         if leave_out is None:
