@@ -1,7 +1,6 @@
 """The folders that an index follows: several of them, some not there now, others in their place."""
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -232,22 +231,15 @@ def changed_since(index: "Index", most: int = 5_000) -> tuple[int, int]:
     log = store.path.with_name(f"{STORE}-wal")  # SQLite makes an empty one for each reader
     files = [store.path, *([log] if log.exists() and log.stat().st_size else [])]
     written = max(path.stat().st_mtime for path in files)
-    held, base = {image.path for image in store.images()}, Path(index.metadata["images"])
-    folders = {above for path in held for above in _folders_above(path)}
-    if not any(_written(base / folder) > written for folder in folders):
+    held, base = {image.path for image in index.snapshot.images}, Path(index.metadata["images"])
+    folders = [base / above for above in {above for path in held for above in _folders_above(path)}]
+    if all(folder.is_dir() and folder.stat().st_mtime <= written for folder in folders):
         return 0, 0
     following = Following([], store.images, index.metadata)
     listed = set(following.found.images)
     new = [Path(following.base) / path for path in listed - held]
     gone = [path for path in held - listed if not (Path(following.base) / path).exists()]
     return sum(path.stat().st_ctime > written for path in new), len(gone)
-
-
-def _written(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return math.inf
 
 
 def told(report: Report, found: Found) -> Report:
