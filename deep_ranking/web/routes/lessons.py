@@ -1,5 +1,8 @@
 """Learning from the ratings: how the index is searched, before and after, and taken back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fastapi import APIRouter
 
 from deep_ranking.errors import DeepRankingError
@@ -45,15 +48,13 @@ async def take_back(site: At) -> schema.Lesson:
     return await site.workers("learn", work)
 
 
-class _refusals:  # noqa: N801 - used as a function is
-    """Turns what cannot be learned into an answer in words."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DeepRankingError):
-            raise Problem(409, f"{error}.", "nothing-learned") from None
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what cannot be learned into an answer in words."""
+    try:
+        yield
+    except DeepRankingError as error:
+        raise Problem(409, f"{error}.", "nothing-learned") from None
 
 
 def _lesson(site: Site) -> schema.Lesson:
