@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.search.index import Index
 
     settings = LessonSettings().changed(vars(args))
-    asked = places.typed(args.index or args.place)
+    asked = places.typed(place)
     with Index.open(place) as index:
         if args.undo:
             learned = forget(index)

@@ -18,6 +18,7 @@ from typing import Any
 from deep_ranking.cli import checks, places, shared
 from deep_ranking.cli.parser import UsageError, nearest
 from deep_ranking.errors import DeepRankingError, expect, one_line
+from deep_ranking.location import index_of
 
 EXAMPLES = {
     "summary photos": "how much was rated of the folder photos",
@@ -148,14 +149,14 @@ def _tell_export(args: argparse.Namespace, result: dict[str, Any], agreement: An
 def _kept_at(place: str | None, ratings: str | None) -> tuple[Path, list[str] | None, str | None]:
     """Return the file of the ratings; the names in the index, None without one; the folder of its images."""
     if place is None:
-        place = checks.index_of(str(ratings))
+        place = index_of(str(ratings))
         if place is None:
             return Path(str(ratings)), None, None
     checks.index(place)
     from deep_ranking.ratings.store import ratings_file
     from deep_ranking.search.index import Index
 
-    its_own = ratings and checks.index_of(ratings)
+    its_own = ratings and index_of(ratings)
     path = ratings_file(its_own, None) if its_own else ratings_file(place, ratings)
     with Index.open(place) as index:
         return path, [image.path for image in index.store.images()], index.metadata.get("images")
@@ -172,7 +173,7 @@ def _import(args: argparse.Namespace) -> None:
         raise UsageError(f"expected --source: ratings import {args.place} --source FILE --images DIR")
     reading = Reading().changed(vars(args))
     images = args.images or (args.source if args.place == "bapps" else None)
-    place = args.index or (images and args.ratings is None and checks.index_of(images)) or None
+    place = args.index or (images and args.ratings is None and index_of(images)) or None
     if place is None and args.ratings is None:
         raise UsageError(
             "expected --ratings: a file to keep them in, or a folder of images with an index; or --index"
@@ -181,7 +182,7 @@ def _import(args: argparse.Namespace) -> None:
     if images is None and folder is None:
         raise UsageError("expected --images: the folder of the images that are judged")
     from deep_ranking.ratings.formats import read_format
-    from deep_ranking.ratings.gather import Images, import_judgements, rater_name
+    from deep_ranking.ratings.gather import NOT_THERE, Images, import_judgements, rater_name
     from deep_ranking.ratings.store import RatingStore
 
     source = Path(args.source).absolute()
@@ -202,7 +203,7 @@ def _import(args: argparse.Namespace) -> None:
         f"{counts.repeats:,} repeats, {counts.contradictions:,} contradictions"
     )
     for why, count in counts.left_out.most_common():
-        which = ", ".join(map(repr, result["missing"])) if why == "an image is not there" else ""
+        which = ", ".join(map(repr, result["missing"])) if why == NOT_THERE else ""
         print(f"left out: {count:,}, {why}{which and f' ({which})'}")
     if finder.several:
         name, number = next(iter(finder.several.items()))
