@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from judged import judged_by_two
 from scipy.optimize import minimize
 
 from deep_ranking.blend.learn import Blend, BlendSettings, Components
@@ -13,12 +14,7 @@ from deep_ranking.learning.metric import MahalanobisMetric
 @pytest.fixture
 def data():
     """Vectors of six numbers of which the first two matter, and triplets by those two."""
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(150, 6))
-    triplets = np.array([rng.choice(150, 3, replace=False) for _ in range(300)])
-    wrong = ~similarity_precision(triplet_distances(vectors[:, :2], triplets))
-    triplets[wrong] = triplets[wrong][:, [0, 2, 1]]
-    return vectors, triplets
+    return judged_by_two(150, 6, 300)
 
 
 def precision(vectors, triplets):

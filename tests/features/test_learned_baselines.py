@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from judged import judged_by_two
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
@@ -12,12 +13,7 @@ from recipes.oasis import Oasis, similarity
 @pytest.fixture
 def data():
     """Vectors of six numbers of which two matter, and triplets by those two."""
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(200, 6))
-    triplets = np.array([rng.choice(200, 3, replace=False) for _ in range(700)])
-    wrong = ~similarity_precision(triplet_distances(vectors[:, :2], triplets))
-    triplets[wrong] = triplets[wrong][:, [0, 2, 1]]
-    return vectors, triplets
+    return judged_by_two(200, 6, 700)
 
 
 @pytest.mark.parametrize("aggressiveness", [0.003, 0.1, 10.0])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from judged import judged_by_two
 
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
 from deep_ranking.learning.metric import Comparisons, MahalanobisMetric
@@ -42,13 +43,7 @@ def by_kernel(vectors, triplets, decay, confidence):
 @pytest.fixture
 def data():
     """Vectors of eight numbers of which the first two matter, and triplets by those two, one in ten wrong."""
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(150, 8))
-    triplets = np.array([rng.choice(150, 3, replace=False) for _ in range(400)])
-    swapped = ~similarity_precision(triplet_distances(vectors[:, :2], triplets))
-    swapped ^= rng.random(400) < 0.1
-    triplets[swapped] = triplets[swapped][:, [0, 2, 1]]
-    return vectors, triplets
+    return judged_by_two(150, 8, 400, wrong=0.1)
 
 
 @pytest.mark.parametrize("decay", [1e-1, 1e-2, 1e-3])
