@@ -65,8 +65,9 @@ def tell_left_out(found: "Found") -> None:
     Hidden files are counted there, but are no reason for a table: they are meant to be passed over.
     """
     from deep_ranking.images.find import HIDDEN
+    from deep_ranking.progress import is_quiet
 
-    if found.labels:
+    if found.labels and not is_quiet():
         print(f"{names_of([found.folder])}: in tar and Parquet files {found.in_words()}", file=sys.stderr)
     by_reason = found.by_reason()
     if by_reason.keys() <= {HIDDEN}:

@@ -121,7 +121,7 @@ def read_fiftyone(source: Path, options: Options) -> Iterator[Row]:
             yield Row(f"{path.name}: {stem}", why="several labels")
             continue
         held: list[Path | None] = [*files.pop(stem, [])]
-        for file in held or [None]:
-            yield file_row(f"{path.name}: {stem}", file, label=label)
-    for others in files.values():
-        yield from (file_row(f"data/{file.relative_to(root)}", file) for file in others)
+        for one in held or [None]:
+            yield file_row(f"{path.name}: {stem}", one, label=label)
+    for rest in files.values():
+        yield from (file_row(f"data/{file.relative_to(root)}", file) for file in rest)
