@@ -4,6 +4,7 @@ A path may lead into one, as `photos.tar/cats/1.jpg`; who opens images asks `con
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,6 @@ from deep_ranking.containers.member import (
 )
 from deep_ranking.containers.table import read_table, table_of
 from deep_ranking.containers.tar import read_tar
-from deep_ranking.errors import DeepRankingError
 
 __all__ = ["CONTAINERS", "Columns", "ContainerError", "Listing", "Member", "free_name", "is_named_as_image"]
 
@@ -35,8 +35,8 @@ def listing(path: str | os.PathLike[str], columns: Columns = USUAL) -> Listing:
         OSError: it cannot be read.
     """
     path = os.fspath(path)
-    status = os.stat(path)  # noqa: PTH116
-    return _listing(path, columns, status.st_size, status.st_mtime_ns)
+    found = os.stat(path)  # noqa: PTH116
+    return _listing(path, columns, found.st_size, found.st_mtime_ns)
 
 
 def stream(
@@ -63,27 +63,18 @@ def contained(path: Any) -> Any:
     Raises:
         OSError: its container cannot be read.
     """
-    inside = _split(path)
-    member = None if inside is None else _member(*inside)
-    return path if member is None else read_member(inside[0], member)  # type: ignore[index]
+    inside = _inside(path)
+    return path if inside is None else _read(*inside, USUAL)
 
 
 def is_contained(path: str | os.PathLike[str]) -> bool:
     """Tell whether a path leads to an image in a container."""
-    inside = _split(path)
-    return inside is not None and _member(*inside) is not None
+    return _inside(path) is not None
 
 
 def read_member(path: str, member: Member, columns: Columns = USUAL) -> bytes:
     """Return the bytes of an image of a container; empty where there are none."""
-    if member.file:
-        return _file(member.file, str(Path(path).parent)) or b""
-    if path.endswith(".tar"):
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - called for each image
-            file.seek(member.place[0])
-            return file.read(member.place[1])
-    status = os.stat(path)  # noqa: PTH116
-    return table_of(path, columns, status.st_size, status.st_mtime_ns).read(*member.place)
+    return _read(path, member, os.stat(path), columns)  # noqa: PTH116
 
 
 def status(path: str | os.PathLike[str]) -> os.stat_result:
@@ -92,17 +83,15 @@ def status(path: str | os.PathLike[str]) -> os.stat_result:
     Raises:
         OSError: there is none.
     """
-    try:
-        return os.stat(path)  # noqa: PTH116
-    except NotADirectoryError:
-        inside = _split(path)
-        if inside is None or _member(*inside) is None:
-            raise
-        return os.stat(inside[0])  # noqa: PTH116
+    inside = _inside(path)
+    return os.stat(path) if inside is None else inside[2]  # noqa: PTH116
 
 
-def _split(path: Any) -> tuple[str, str] | None:
-    """Return the container that a path leads into and the rest of it; None: it leads into none."""
+def _inside(path: Any) -> tuple[str, Member, os.stat_result] | None:
+    """Return the container that a path leads into, the image there and the container's status; None: none.
+
+    Called for each image several times, so what costs is kept, and strings are cut without `pathlib`.
+    """
     if not isinstance(path, str | os.PathLike):
         return None
     text = os.fsdecode(path)
@@ -112,17 +101,26 @@ def _split(path: Any) -> tuple[str, str] | None:
         end = text.find(f"{ending}/")
         while end >= 0:
             container = text[: end + len(ending)]
-            if Path(container).is_file():
-                return container, text[len(container) + 1 :]
+            try:
+                found = os.stat(container)  # noqa: PTH116
+                if stat.S_ISREG(found.st_mode):
+                    held = _listing(container, USUAL, found.st_size, found.st_mtime_ns).members
+                    member = held.get(text[end + len(ending) + 1 :])
+                    return None if member is None else (container, member, found)
+            except (OSError, ValueError):  # also of a file that is no container: DeepRankingError is one
+                return None
             end = text.find(f"{ending}/", end + 1)
     return None
 
 
-def _member(path: str, name: str) -> Member | None:
-    try:
-        return listing(path).members.get(name)
-    except DeepRankingError:
-        return None
+def _read(path: str, member: Member, found: os.stat_result, columns: Columns) -> bytes:
+    if member.file:
+        return _file(member.file, str(Path(path).parent)) or b""
+    if path.endswith(".tar"):
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            file.seek(member.place[0])
+            return file.read(member.place[1])
+    return table_of(path, columns, found.st_size, found.st_mtime_ns).read(*member.place)
 
 
 @lru_cache(64)
@@ -140,6 +138,8 @@ def _reader(path: str) -> Callable[..., Iterator[tuple[Member, bytes]]]:
 
 def _file(name: str, folder: str | None) -> bytes | None:
     try:
-        return None if folder is None else (Path(folder) / name).read_bytes()
+        if folder is None or not Path(folder, name).is_file():  # which waits for no pipe or device
+            return None
+        return Path(folder, name).read_bytes()
     except (OSError, ValueError):
         return None

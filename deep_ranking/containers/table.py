@@ -18,7 +18,7 @@ from deep_ranking.containers.member import (
 )
 from deep_ranking.errors import MissingExtraError, reason
 
-_ROWS, _WINDOW_BYTES, _WINDOWS = 64, 16 << 20, 8  # of a table, kept at a time
+_ROWS, _WINDOW_BYTES, _WINDOWS = 64, 8 << 20, 8  # of a table, kept at a time
 
 
 class _Layout(NamedTuple):
@@ -195,7 +195,7 @@ class _Table:
         self._next += len(images)
 
 
-@lru_cache(16)
+@lru_cache(4)
 def table_of(path: str, columns: Columns, size: int, changed: int) -> _Table:
     """Return what reads the images of a Parquet file by their places, while the file is as it was."""
     return _Table(path, columns)

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--ray",
         metavar="ADDRESS|local",
-        help="embed by the workers of a Ray cluster, or of one that is started here; --images may then be a URL",
+        help="embed by the workers of a Ray cluster, or of one that is started here; --images may then be a "
+        "URL",
     )
     add("--ray_workers", type=int, metavar="N", help="(default: one a GPU, or one for every 4 cores)")
     add("--shards", metavar="DIR|URL", help="where the workers write vectors (default: INDEX/shards)")
