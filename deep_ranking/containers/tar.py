@@ -38,7 +38,7 @@ def read_tar(
                 name = clean(info.name)
                 if info.isdir():
                     continue
-                if name.rpartition("/")[2].startswith("."):  # as macOS puts ._NAME between a sample's members
+                if name.startswith(".") or "/." in name:  # as macOS puts ._NAME between a sample's members
                     left_out[name] = HIDDEN
                     continue
                 if not info.isreg():

@@ -49,7 +49,9 @@ def _coco_of(path: Path, options: Options) -> Iterator[Row]:
                 yield Row(place, why="image without boxes")
             else:
                 yield from _cut_out(file, place, image, held, categories, split)
-    except (KeyError, TypeError, AttributeError) as error:
+    except DeepRankingError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise DeepRankingError(
             f"{path}: expected COCO's images, annotations and categories, found one without, or with an "
             f"unknown {reason(error)}"
@@ -108,14 +110,14 @@ def read_fiftyone(source: Path, options: Options) -> Iterator[Row]:
         raise DeepRankingError(
             f"{path}: expected 'labels' in it and a folder {root} beside it, found no such"
         )
-    classes, files = about.get("classes") or [], dict[str, list[Path]]()
+    classes, files = about.get("classes"), dict[str, list[Path]]()
     for file in sorted(root.rglob("*")):
         if file.is_file() and file.name[0] != ".":
             files.setdefault(file.relative_to(root).as_posix().rpartition(".")[0], []).append(file)
     for stem, value in about["labels"].items():
         value = value.get("label") if isinstance(value, dict) else value  # with confidences
         label = "" if value is None else str(value)
-        if isinstance(value, int) and 0 <= value < len(classes):
+        if isinstance(value, int) and isinstance(classes, list) and 0 <= value < len(classes):
             label = str(classes[value])
         if isinstance(value, list):
             yield Row(f"{path.name}: {stem}", why="several labels")

@@ -98,7 +98,11 @@ def write_rows(
                 f"{source}: expected images, found {count:,} rows without one: {why or 'none'}"
             )
         labelled = [image for image in written if image.folder]
-        if division and labelled:
+        if division and not labelled:
+            raise DeepRankingError(
+                f"--split_by: expected images with classes, found none in {source}; leave it out"
+            )
+        if division:
             moved = _moved(labelled, division)
             for image in moved:
                 (folder / "val" / image.folder).mkdir(parents=True, exist_ok=True)

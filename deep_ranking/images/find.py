@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deep_ranking.containers import CONTAINERS, is_named_as_image, listing
+from deep_ranking.containers.member import NO_IMAGE_BESIDE
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.files import as_on_disk
 from deep_ranking.images.content import BROKEN_LINK, EMPTY, NO_IMAGE, NO_PERMISSION
@@ -46,7 +47,8 @@ class Found:
         return {
             path: why
             for path, why in self.left_out.items()
-            if not why.startswith(BY_DESIGN) and (why != NO_IMAGE or is_named_as_image(path))
+            if not why.startswith(BY_DESIGN)
+            and (why not in (NO_IMAGE, NO_IMAGE_BESIDE) or is_named_as_image(path))
         }
 
     def passes_over(self, path: str) -> bool:

@@ -19,6 +19,7 @@ from deep_ranking.images.decode import ImageError, read_image, read_size
 from deep_ranking.images.find import find_classes, look_into
 from deep_ranking.search import Index
 from deep_ranking.triplets import read_triplets
+from deep_ranking.triplets.table import Triplets
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'data'")
 pyarrow = pytest.importorskip("pyarrow")
@@ -53,7 +54,13 @@ def write_table(path, numbers, labels, names=("cat", "dog"), **columns):
 def data(tmp_path):
     """A folder of a tar file, a Parquet file and a plain image."""
     folder = tmp_path / "data"
-    members = [("cat/1.png", png(1)), ("cat/1.png", png(2)), ("._cat.png", b"mac"), ("x/v1.5_0.png", png(3))]
+    members = [
+        ("cat/1.png", png(1)),
+        ("cat/1.png", png(2)),
+        ("._cat.png", b"mac"),
+        (".hid/4.png", png(4)),
+        ("x/v1.5_0.png", png(3)),
+    ]
     write_tar(folder / "a.tar", [*members, ("x/v1.5_0.cls", b"dog"), ("notes.txt", b"text")])
     write_table(folder / "sub/b.parquet", range(10, 30), [n % 2 if n % 5 else -1 for n in range(20)])
     write_image(folder / "z.png", "z")
@@ -129,6 +136,7 @@ def test_classes_of_containers_are_their_labels_and_parts_are_a_question(data, t
     names = {name for triplet in read_triplets(tmp_path / "triplets.txt") for name in triplet}
     assert "a.tar/cat/1~2.png" in names
     assert all(is_contained(data / name) for name in names)
+    assert len(Triplets.load(tmp_path / "triplets.txt", data).images) == len(names)
     for split in ("train", "test"):
         write_table(tmp_path / f"parts/{split}-00000-of-00001.parquet", range(4), [0, 1, 0, 1])
     told = "found tar or Parquet files of test and train; leave some out, as --exclude 'test-00000"
