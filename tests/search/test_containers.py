@@ -193,3 +193,31 @@ def test_names_that_lead_out_of_a_tar_stay_in_it(tmp_path):
     held = listing(tmp_path / "a.tar").members
     assert list(held) == ["up.png", "root.png", "a/b.png", "c.png", "a\nb.png", "\udcff.png"]
     assert [contained(tmp_path / "a.tar" / name) for name in held] == [png(n) for n in range(6)]
+
+
+@pytest.mark.long
+def test_ten_thousand_images_give_the_same_index_in_a_folder_a_table_and_tar_files(tmp_path):
+    count, found = 10_000, {}
+    pictures = [png(number) for number in range(count)]
+    for number, content in enumerate(pictures):
+        place = tmp_path / f"folder/{'cat' if number % 2 == 0 else 'dog'}/{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    write_table(tmp_path / "table/a.parquet", range(count), [number % 2 for number in range(count)])
+    for shard in range(4):
+        members = []
+        for number in range(shard, count, 4):
+            members += [
+                (f"{number:05}.png", pictures[number]),
+                (f"{number:05}.cls", b"cat" if number % 2 == 0 else b"dog"),
+            ]
+        write_tar(tmp_path / f"tar/{shard}.tar", members)
+    for kind in ("folder", "table", "tar"):
+        place = tmp_path / f"{kind}.index"
+        with Index.from_folder(
+            tmp_path / kind, PixelEmbedder(), place, quiet=True, labels="folders"
+        ) as index:
+            rows = zip(index.snapshot.images, index.snapshot.matrix, strict=True)
+            found[kind] = sorted((image.hash, image.label, row.tobytes()) for image, row in rows)
+    assert len(found["folder"]) == count
+    assert found["folder"] == found["table"] == found["tar"]
