@@ -52,7 +52,9 @@ def read_tar(
                 sample.names.add(name)
                 sample.key = _key(name)
                 if name.endswith(ending):
-                    sample.labels[name.removesuffix(ending)] = as_label(_content(archive, info))
+                    sample.labels[stem := name.removesuffix(ending)] = as_label(_content(archive, info))
+                    if stem in sample.gone:
+                        left_out[name] = NO_IMAGE_BESIDE
                 elif is_named_as_image(name) and (
                     columns.image is None or name.endswith(f".{columns.image}")
                 ):
@@ -76,6 +78,7 @@ class _Sample:
         self.key, self.names, self.labels = "", set[str](), dict[str, str]()
         self.images: list[tuple[str, tuple[int, int], bytes]] = []
         self.others: list[str] = []
+        self.gone: set[str] = set()  # images that went before their label came
 
     def goes_on_with(self, name: str) -> bool:
         return not self.names or (self.key == _key(name) and name not in self.names)
@@ -92,6 +95,7 @@ class _Sample:
         for count in range(len(parts) - 1, 0, -1):
             if (stem := folder + slash + ".".join(parts[:count])) in self.labels:
                 return self.labels[stem]
+        self.gone.add(name.rpartition(".")[0])
         return folder.partition("/")[0]
 
     def ended(self, taken: dict[str, int], left_out: dict[str, str]) -> Iterator[tuple[Member, bytes]]:

@@ -155,6 +155,8 @@ def test_a_folder_of_containers_alone_says_what_is_in_them(tmp_path, capsys):
     assert "cut short, or no tar file (it does not end with zeros) (a.tar)" in error
     assert "expected a column named bytes or image, found text (b.parquet)" in error
     assert "tar file without images (c.tar)" in error
+    assert main(["index", str(tmp_path / "bare/c.tar"), "--quiet"]) == 1
+    assert "found a file; give the folder that holds it" in capsys.readouterr().err
 
 
 def test_an_image_in_a_container_is_served_while_it_is_what_was_indexed(data, tmp_path):
@@ -185,6 +187,15 @@ def test_a_million_of_one_name_take_no_longer_each():
     names = [free_name("a/image.jpg", taken) for _ in range(50_000)]
     assert len(set(names)) == 50_000
     assert (names[0], names[-1]) == ("a/image.jpg", "a/image~50000.jpg")
+
+
+def test_a_label_far_behind_its_image_is_told(tmp_path):
+    names = [f"v1.5_{number}" for number in range(70)]
+    labels = [(f"{name}.cls", b"cat") for name in names]
+    write_tar(tmp_path / "a.tar", [*((f"{name}.png", png(0)) for name in names), *labels])
+    held, left_out = listing(tmp_path / "a.tar")
+    unlabelled = {f"{name.removesuffix('.png')}.cls" for name, member in held.items() if not member.label}
+    assert set(left_out) == unlabelled != set()
 
 
 def test_names_that_lead_out_of_a_tar_stay_in_it(tmp_path):
