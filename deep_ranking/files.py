@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from deep_ranking.containers import contained, status
 from deep_ranking.errors import DeepRankingError, reason
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
@@ -276,6 +277,8 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
 
 def file_hash(path: str | os.PathLike[str]) -> bytes:
     """Return the SHA-256 of a file's bytes, which tells whether two images are the same file."""
+    if isinstance(content := contained(path), bytes):
+        return hashlib.sha256(content).digest()
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
@@ -319,7 +322,9 @@ def first_of_same_content(paths: Sequence[str | os.PathLike[str]]) -> list[int]:
 
 def _file_and_size(path: str | os.PathLike[str]) -> tuple[Any, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - there may be millions
+        found = status(path)
+        if isinstance(content := contained(path), bytes):
+            return os.fspath(path), len(content)
     except OSError:
         return None
     # Some file systems number no file: each path is then one of its own.

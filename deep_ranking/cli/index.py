@@ -200,7 +200,6 @@ def _prepare(
 ) -> "tuple[Encoder, Callable[[Index], Report], dict[str, str]]":
     """Return the embedder, what updates an index once the folders are looked into, and what it remembers."""
     from deep_ranking.search.folder import follow
-    from deep_ranking.search.image import CONTAINERS
     from deep_ranking.search.index import Index
 
     exclude = args.exclude or None  # as remembered
@@ -211,14 +210,7 @@ def _prepare(
     image_folders.tell_left_out(following.found)
     embedder, metadata = _embedder(args, remembered, following.paths)
 
-    def update(index: "Index") -> "Report":
-        for path in following.found.left_out:
-            if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
-                held = f"{index.store.name}: holds images of {path}"
-                raise DeepRankingError(f"{held}, which --ray reads; add --ray local, or an address")
-        return following.update(index, embedder)
-
-    return embedder, update, metadata
+    return embedder, lambda index: following.update(index, embedder), metadata
 
 
 def _embedder(

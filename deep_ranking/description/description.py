@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from deep_ranking.containers import contained
 from deep_ranking.description.components import LOOKS, Map
 from deep_ranking.description.reader import PARTS, SIDE, VERSION, Reader, open_reader
 from deep_ranking.embedding.encoder import Encoder
@@ -232,6 +233,8 @@ def _key(source: Source) -> Any:
     if isinstance(source, bytes):
         return hashlib.sha256(source).digest()
     try:
+        if isinstance(content := contained(source), bytes):
+            return hashlib.sha256(content).digest()
         found = Path(source).stat()  # type: ignore[arg-type] # what is no path is told below
     except (OSError, TypeError, ValueError):
         return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deep_ranking.containers import status
 from deep_ranking.errors import expect
 from deep_ranking.progress import progress
 from deep_ranking.search.copies import first_of_equal
@@ -193,10 +194,10 @@ class _Duplicates:
         if not self.folder:
             return False
         try:
-            status = Path(self.folder, image.path).stat()
+            found = status(Path(self.folder, image.path))
         except (OSError, ValueError):
             return False
-        return (status.st_size, status.st_mtime_ns) == (image.size, image.mtime)
+        return (found.st_size, found.st_mtime_ns) == (image.size, image.mtime)
 
     def _worth(self, row: int) -> tuple[int, ...]:
         """Return what sorts rows: the one to keep first."""
