@@ -44,7 +44,7 @@ def test_copies_are_those_that_a_dictionary_finds(rows, most, data):
         return
     found = copies.rows(np.array(order), most, among)
     assert found.tolist() == [row for row in every if row in allowed][:most]
-    there = copies.places(among)
+    there = copies.places_of(among)
     places = range(copies.count) if there is None else np.arange(copies.count)[there]
     assert {tuple(distinct[place].tolist()) for place in places} == {tuple(rows[row]) for row in allowed}
 

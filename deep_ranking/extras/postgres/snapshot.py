@@ -7,9 +7,10 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_text, path_key
-from deep_ranking.search.approximate import NEIGHBOURS, Kind, recall_curve, warn_of_recall
+from deep_ranking.search.approximate import Kind
 from deep_ranking.search.image import folder_keys
 from deep_ranking.search.options import Hit, Options
+from deep_ranking.search.promise import NEIGHBOURS, recall_curve, warn_of_recall
 from deep_ranking.search.snapshot import Snapshot
 
 if TYPE_CHECKING:
