@@ -212,7 +212,8 @@ def main() -> None:
     heard = Heard()
     logging.getLogger("deep_ranking").addHandler(heard)
     print(
-        f"{'gallery, order, store':<52}{'search':<10}{'filter':<16}{'probe':>6}{'same':>7}{'near':>7}{'told':>7}  warned     s"
+        f"{'gallery, order, store':<52}{'search':<10}{'filter':<16}"
+        f"{'probe':>6}{'same':>7}{'near':>7}{'told':>7}  warned     s"
     )
     for name, own, classes in galleries(gallery, np.random.default_rng(0), min(args.size, 10 * count)):
         if args.only not in name:
@@ -241,7 +242,8 @@ def show(row: tuple, outcome: Outcome) -> None:
     """Print a row, and keep what has a goal."""
     name, kind, case, probe, same, near, said, warned, seconds = row
     print(
-        f"{name:<52}{kind:<10}{case:<16}{probe:>6}{same:>7.3f}{near:>7.3f}{said:>7.3f}  {'yes' if warned else '':<6}{seconds:>6.1f}",
+        f"{name:<52}{kind:<10}{case:<16}{probe:>6}{same:>7.3f}{near:>7.3f}{said:>7.3f}"
+        f"  {'yes' if warned else '':<6}{seconds:>6.1f}",
         flush=True,
     )
     outcome.add(f"{name}, {kind}, {case}", "recall@10", round(near, 4), None if warned else PROMISED)

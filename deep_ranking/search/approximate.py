@@ -24,7 +24,15 @@ from deep_ranking.errors import MissingExtraError
 from deep_ranking.search.cache import TRAILER
 from deep_ranking.search.copies import Copies
 from deep_ranking.search.exact import Exact, Rows, count, distances
-from deep_ranking.search.promise import NEIGHBOURS, Curve, HeldOut, chosen, recall_curve
+from deep_ranking.search.promise import (
+    NEIGHBOURS,
+    Curve,
+    HeldOut,
+    chosen,
+    grown_probe,
+    recall_curve,
+    worthwhile,
+)
 
 Kind = Literal["clustered", "hnsw"]
 KINDS: tuple[Kind, ...] = ("clustered", "hnsw")
@@ -201,21 +209,16 @@ class Approximate:
         return self._copies.rows(places[np.argsort(length, kind="stable")], k, rows)
 
     def suits(self, k: int, rows: Rows) -> bool:
-        """Tell whether this is worth while: below some share of the rows an exact search is faster.
-
-        Measured: a filter that lets 1 of n rows through wants n times the probe. What is passed over costs a
-        fifth (HNSW) or a twentieth (clusters) of what an exact search takes for a row that it looks at.
-        """
-        total = self._structure.ntotal
+        """Tell whether this is worth while: below some share of the rows an exact search is faster."""
+        total = len(self._matrix)
         share = count(rows, total) / max(1, total)
         if self._is_clustered:
-            return share * share > self.probe / self._structure.nlist / 20
-        return share * share > 5 * self.probe / total and self._grown(k, rows) <= self.largest_probe
+            return worthwhile(share, self.probe / self._structure.nlist / 20)
+        return worthwhile(share, 5 * self.probe / total) and self._grown(k, rows) <= self.largest_probe
 
     def _grown(self, k: int, rows: Rows) -> int:
-        """Return the probe for `k` of some rows: a filter scatters what is sought among what is not."""
-        share = max(1, count(rows, len(self._matrix))) / max(1, len(self._matrix))
-        return int(np.ceil(self.probe * max(1.0, k / NEIGHBOURS) ** 0.5 / share))
+        total = len(self._matrix)
+        return grown_probe(self.probe, k, count(rows, total) / max(1, total))
 
     def _measured(self, drawn: HeldOut) -> Curve:
         """Return the recall of growing probes, by vectors that are held out."""

@@ -4,9 +4,10 @@
     PYTHONPATH=. python tests/peers/metrics.py    # exits 1 where a cell or a version is another now
     PYTHONPATH=. python tests/peers/metrics.py --write
 
-One ranking of eight images, hits 1 0 0 1 0 0 0 1, all R = 3 relevant images among them, as distances 1 to 8 and
-as scores 0.8 to 0.1; the same with all images equally far; with a second query that has no relevant image; and
-K beyond the images. A cell is what a library answers, "-" where it has no such figure, "error" where it refuses.
+One ranking of eight images, hits 1 0 0 1 0 0 0 1, all R = 3 relevant images among them, as distances 1 to 8
+and as scores 0.8 to 0.1; the same with all images equally far; with a second query that has no relevant
+image; and K beyond the images. A cell is what a library answers, "-" where it has no such figure, "error"
+where it refuses.
 """
 
 import re
@@ -26,6 +27,7 @@ SCORES = np.linspace(0.8, 0.1, 8)
 FIGURES = (
     "precision@5", "precision@20", "recall@5", "AP", "AP@5", "AP@3", "NDCG@5", "NDCG@3", "reciprocal rank",
     "AP, all tied", "AP, scores negated distances", "mean AP with a lonely query",
+    "mean precision@5 with a lonely query",
 )  # fmt: skip
 
 Cells = dict[str, Callable[[], float]]
@@ -55,19 +57,20 @@ def ours() -> Cells:
         "AP, all tied": lambda: found("average_precision", tied=True),
         "AP, scores negated distances": lambda: found("average_precision"),
         "mean AP with a lonely query": lambda: found("average_precision", lonely=True),
+        "mean precision@5 with a lonely query": lambda: found("precision@5", lonely=True),
     }
 
 
 def torchmetrics() -> Cells:
     import torch
     from torchmetrics.functional import retrieval
-    from torchmetrics.retrieval import RetrievalMAP
+    from torchmetrics.retrieval import RetrievalMAP, RetrievalPrecision
 
     hits, scores = torch.tensor(HITS), torch.tensor(SCORES)
 
-    def two() -> float:
+    def two(metric: Callable) -> float:
         targets, indexes = torch.cat([hits, torch.zeros(8, dtype=int)]), torch.arange(16) // 8
-        return float(RetrievalMAP()(torch.cat([scores, scores]), targets, indexes=indexes))
+        return float(metric(torch.cat([scores, scores]), targets, indexes=indexes))
 
     return {
         "precision@5": lambda: retrieval.retrieval_precision(scores, hits, top_k=5),
@@ -81,7 +84,8 @@ def torchmetrics() -> Cells:
         "reciprocal rank": lambda: retrieval.retrieval_reciprocal_rank(scores, hits),
         "AP, all tied": lambda: retrieval.retrieval_average_precision(torch.full((8,), 0.5), hits),
         "AP, scores negated distances": lambda: retrieval.retrieval_average_precision(scores - 1, hits),
-        "mean AP with a lonely query": two,
+        "mean AP with a lonely query": lambda: two(RetrievalMAP()),
+        "mean precision@5 with a lonely query": lambda: two(RetrievalPrecision(top_k=5)),
     }
 
 
@@ -133,6 +137,9 @@ def open_metric_learning() -> Cells:
         "AP@3": lambda: of(calc_map, 3),
         "AP, scores negated distances": lambda: of(calc_map, 8),
         "mean AP with a lonely query": lambda: float(calc_map((hits, lonely), [3, 0], (8,))[0].mean()),
+        "mean precision@5 with a lonely query": lambda: float(
+            calc_precision((hits, lonely), [3, 0], (5,))[0].mean()
+        ),
     }
 
 
@@ -199,6 +206,7 @@ def information_retrieval(
         "AP, all tied": lambda: found(whole, tied=True),
         "AP, scores negated distances": lambda: found(whole, negative=True),
         "mean AP with a lonely query": lambda: found(whole, lonely=True),
+        "mean precision@5 with a lonely query": lambda: found(precision.format(5), lonely=True),
     }
 
 
@@ -230,7 +238,7 @@ PEERS: dict[str, Callable[[], Cells]] = {
 
 def cell(figure: Callable[[], float] | None) -> str:
     if figure is None:
-        return "–"
+        return "-"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
