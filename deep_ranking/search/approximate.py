@@ -14,6 +14,7 @@ is a worse one.
 """
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -42,6 +43,7 @@ HIERARCHICAL = 1_000_000
 
 _MORE = 4  # candidates beyond those asked for, since 16 bits may put near ones in another order
 _LINKS = 32  # HNSW's M
+_LARGEST = 4096  # candidates of HNSW
 _TRAINING_VECTORS = 64  # for each centre; k-means gains little from more
 _BLOCK = 1 << 15  # vectors added at once
 _LENGTH = 8  # bytes that say how long what stands behind FAISS's part is
@@ -74,14 +76,22 @@ class Approximate:
         space: that they lie in there.
         copies: at which place in the structure each row's vector is.
         curve: the recall@10 of growing probes, measured by vectors that were not in it yet.
+
+    Attributes:
+        probe: clusters looked into (clustered), or candidates kept (HNSW), as it was chosen.
+        largest_probe: the one that looks at everything; for HNSW, one that is hardly worth exceeding.
+        recall: what was found with the probe.
     """
 
     def __init__(
         self, matrix: NDArray[np.float32], structure: Any, space: Space, copies: Copies, curve: Curve
     ):
         self._matrix, self._structure, self._space, self._copies = matrix, structure, space, copies
-        self.curve = curve
+        self.curve, self._faiss = curve, _faiss()
         self._is_clustered = hasattr(structure, "nprobe")
+        self.largest_probe = int(
+            structure.nlist if self._is_clustered else min(_LARGEST, max(16, structure.ntotal))
+        )
         self.probe, self.recall = chosen(curve)
 
     @classmethod
@@ -116,7 +126,7 @@ class Approximate:
             space, structure = Space.of(distinct), _clusters(distinct, order, Space.of(distinct), seed)
         for start in range(0, len(order), _BLOCK):
             structure.add(space(distinct[order[start : start + _BLOCK]]))
-        built = cls(distinct, structure, space, Copies.at(order), [(_smallest(structure), 1.0)])
+        built = cls(distinct, structure, space, Copies.at(order), [(1, 1.0)])
         curve = built._measured(drawn) if len(drawn.rows) else [(built.largest_probe, 1.0)]
         late = np.flatnonzero(drawn.held)
         if len(late):
@@ -151,7 +161,7 @@ class Approximate:
                 space = Space(found["centre"], np.float32(found["scale"]))
                 curve = list(zip(found["probes"].tolist(), found["recalls"].tolist(), strict=True))
                 return structure, {"space": space, "curve": curve, "places": found["places"]}
-        except (KeyError, OSError, ValueError):
+        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
             return None
 
     def write(self, path: Path) -> None:
@@ -169,14 +179,7 @@ class Approximate:
     @property
     def smallest_probe(self) -> int:
         """One cluster; for HNSW, a list that holds a few more than the neighbours looked for."""
-        return _smallest(self._structure)
-
-    @property
-    def largest_probe(self) -> int:
-        """The probe that looks at everything; for HNSW, one that is hardly worth exceeding."""
-        return int(
-            self._structure.nlist if self._is_clustered else min(4096, max(16, self._structure.ntotal))
-        )
+        return 1 if self._is_clustered else 16
 
     def nearest(
         self, queries: np.ndarray, k: int, rows: Rows = None, probe: int | None = None
@@ -189,8 +192,8 @@ class Approximate:
             rows: the rows that may be found.
             probe: other than the one chosen, which grows with `k` and the narrower the filter.
         """
-        faiss = _faiss()
-        allowed = self._selector(self._copies.places_of(rows))
+        faiss = self._faiss
+        allowed = None if rows is None else self._selector(self._copies.places_of(rows))
         probe = self._grown(k, rows) if probe is None else probe
         if self._is_clustered:
             parameters = faiss.SearchParametersIVF(nprobe=min(probe, self._structure.nlist), sel=allowed)
@@ -198,7 +201,7 @@ class Approximate:
             parameters = faiss.SearchParametersHNSW(efSearch=max(probe, k + _MORE), sel=allowed)
         wanted = min(k + _MORE, self._structure.ntotal)
         _, found = self._structure.search(self._space(queries), wanted, params=parameters)
-        lines = [line[line >= 0] for line in found]
+        lines = found if found.min(initial=0) >= 0 else [line[line >= 0] for line in found]
         if self._copies.none:
             return [self._copies.firsts(line) for line in lines]
         return [self._spread(query, line, k, rows) for query, line in zip(queries, lines, strict=True)]
@@ -211,7 +214,7 @@ class Approximate:
     def suits(self, k: int, rows: Rows) -> bool:
         """Tell whether this is worth while: below some share of the rows an exact search is faster."""
         total = len(self._matrix)
-        share = count(rows, total) / max(1, total)
+        share = 1.0 if rows is None else count(rows, total) / max(1, total)
         if self._is_clustered:
             return worthwhile(share, self.probe / self._structure.nlist / 20)
         return worthwhile(share, 5 * self.probe / total) and self._grown(k, rows) <= self.largest_probe
@@ -233,16 +236,10 @@ class Approximate:
         truth = drawn.truth(Exact(self._matrix))
         return recall_curve(truth, near, (self.smallest_probe, self.largest_probe))
 
-    def _selector(self, places: np.ndarray | None) -> Any:
-        if places is None:
-            return None
+    def _selector(self, places: np.ndarray) -> Any:
         chosen = np.zeros(self._structure.ntotal, bool)
         chosen[places] = True
-        return _faiss().IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
-
-
-def _smallest(structure: Any) -> int:
-    return 1 if hasattr(structure, "nprobe") else 16
+        return self._faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
 
 
 def _clusters(matrix: np.ndarray, order: np.ndarray, space: Space, seed: int) -> Any:

@@ -65,9 +65,10 @@ class Copies:
         """Whether no two rows have the same vector."""
         return self._starts is None
 
-    def places_of(self, rows: Rows) -> np.ndarray | None:
-        """Return where the vectors of some rows are; None where those of all are."""
-        return None if rows is None else self.places[rows]
+    def places_of(self, rows: Rows) -> np.ndarray:
+        """Return where the vectors of some rows are, each as often as there are rows with it."""
+        found: np.ndarray = self.places if rows is None else self.places[rows]
+        return found
 
     def firsts(self, places: np.ndarray) -> np.ndarray:
         """Return of each place the first row."""

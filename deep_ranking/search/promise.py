@@ -58,14 +58,14 @@ class HeldOut(NamedTuple):
         row with c copies is taken for 1/c of one.
 
         Example:
-            >>> drawn = HeldOut.of(np.arange(80, dtype=np.float32)[:, None] // 2 * 100 + np.eye(80, 1) / 9)
-            >>> len(drawn.rows)
-            5
+            >>> drawn = HeldOut.of(np.eye(80, dtype=np.float32))
+            >>> len(drawn.rows), drawn.held.sum()
+            (10, np.int64(10))
         """
         total, rng = len(matrix), np.random.default_rng(seed)
         held = np.zeros(total, bool)
         sample = rng.choice(total, min(total, 2 * SAMPLE), replace=False)
-        if not (wanted := min(SAMPLE, total // (2 * _SHARE))):
+        if not (wanted := min(SAMPLE, total // _SHARE)):
             return cls(sample[:0], held)
         near = _near(matrix, sample)
         weights = 1 / np.maximum(1, [len(rows) for rows in near])
@@ -73,7 +73,7 @@ class HeldOut(NamedTuple):
         chosen: list[np.intp] = []
         for number in order:
             copies = near[number] if len(near[number]) <= MOST_COPIES else []
-            fits = np.count_nonzero(held) + len(copies) < total // _SHARE
+            fits = np.count_nonzero(held) + max(1, len(copies)) <= total // _SHARE
             if len(chosen) < wanted and fits and not held[sample[number]]:
                 chosen.append(sample[number])
                 held[sample[number]] = True

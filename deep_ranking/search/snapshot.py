@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from deep_ranking.search.store import Contents, Store
 
 
+_NONE = np.arange(0)
+
+
 class Snapshot:
     """Everything of one version of a store, ready to be searched; later writes, by anyone, do not change it.
 
@@ -134,6 +137,8 @@ class Snapshot:
 
     def _as_spelled(self, options: Options) -> Options:
         """Return the options with labels and folder as the index has them, if only Unicode's form differs."""
+        if options.label is None and options.folder is None:
+            return options
         typed = *(options.labels or ()), options.folder or ""
         if all(name.isascii() for name in typed):
             return options
@@ -216,7 +221,7 @@ class Snapshot:
     ) -> list[list[Hit]]:
         """Return the hits as `search` does; of a label or a folder that is not there, none."""
         rows = self._rows(options)
-        same = self._rows_of(left_out)
+        same = self._rows_of(left_out) if left_out else _NONE
         found: Sequence[np.ndarray]
         if options.bottom or options.beyond is not None or k is None:
             low, high = options.beyond or 0.0, np.inf if options.within is None else options.within

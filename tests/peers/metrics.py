@@ -25,8 +25,8 @@ BEGIN, END = "<!-- peers: begin -->\n", "<!-- peers: end -->\n"
 HITS = np.array([1, 0, 0, 1, 0, 0, 0, 1])
 SCORES = np.linspace(0.8, 0.1, 8)
 FIGURES = (
-    "precision@5", "precision@20", "recall@5", "AP", "AP@5", "AP@3", "NDCG@5", "NDCG@3", "reciprocal rank",
-    "AP, all tied", "AP, scores negated distances", "mean AP with a lonely query",
+    "precision@5", "precision@20", "recall@5", "AP", "AP@5", "AP@3", "AP@20", "NDCG@5", "NDCG@3",
+    "reciprocal rank", "AP, all tied", "AP, scores negated distances", "mean AP with a lonely query",
     "mean precision@5 with a lonely query",
 )  # fmt: skip
 
@@ -79,6 +79,7 @@ def torchmetrics() -> Cells:
         "AP": lambda: retrieval.retrieval_average_precision(scores, hits),
         "AP@5": lambda: retrieval.retrieval_average_precision(scores, hits, top_k=5),
         "AP@3": lambda: retrieval.retrieval_average_precision(scores, hits, top_k=3),
+        "AP@20": lambda: retrieval.retrieval_average_precision(scores, hits, top_k=20),
         "NDCG@5": lambda: retrieval.retrieval_normalized_dcg(scores, hits, top_k=5),
         "NDCG@3": lambda: retrieval.retrieval_normalized_dcg(scores, hits, top_k=3),
         "reciprocal rank": lambda: retrieval.retrieval_reciprocal_rank(scores, hits),
@@ -106,7 +107,7 @@ def pytorch_metric_learning() -> Cells:
         "AP": lambda: found(whole, 8),
         "AP@5": lambda: found(whole, 5),
         "AP@3": lambda: found(whole, 3),
-        "reciprocal rank": lambda: found("mean_reciprocal_rank", 8),
+        "AP@20": lambda: found(whole, 20),
         "AP, all tied": lambda: found(whole, 8, tied=True),
         "AP, scores negated distances": lambda: found(whole, 8),
         "mean AP with a lonely query": lambda: found(whole, 8, lonely=True),
@@ -120,21 +121,16 @@ def open_metric_learning() -> Cells:
     hits, lonely = torch.tensor(HITS, dtype=torch.bool), torch.zeros(8, dtype=torch.bool)
 
     def of(measure: Callable, k: int) -> float:
-        return float(measure((hits,), *(() if measure is calc_cmc else ([3],)), (k,))[0].mean())
-
-    def cmc(k: int) -> float:
-        try:
-            return float(calc_cmc((hits,), (k,))[0].mean())
-        except TypeError:
-            return float(calc_cmc((hits,), [3], (k,))[0].mean())
+        return float(measure((hits,), [3], (k,))[0].mean())
 
     return {
         "precision@5": lambda: of(calc_precision, 5),
         "precision@20": lambda: of(calc_precision, 20),
-        "recall@5": lambda: cmc(5),
+        "recall@5": lambda: of(calc_cmc, 5),
         "AP": lambda: of(calc_map, 8),
         "AP@5": lambda: of(calc_map, 5),
         "AP@3": lambda: of(calc_map, 3),
+        "AP@20": lambda: of(calc_map, 20),
         "AP, scores negated distances": lambda: of(calc_map, 8),
         "mean AP with a lonely query": lambda: float(calc_map((hits, lonely), [3, 0], (8,))[0].mean()),
         "mean precision@5 with a lonely query": lambda: float(
@@ -200,6 +196,7 @@ def information_retrieval(
         "AP": lambda: found(whole),
         "AP@5": lambda: found(cut.format(5)),
         "AP@3": lambda: found(cut.format(3)),
+        "AP@20": lambda: found(cut.format(20)),
         "NDCG@5": lambda: found(gain.format(5)),
         "NDCG@3": lambda: found(gain.format(3)),
         "reciprocal rank": lambda: found(rank),
