@@ -215,13 +215,13 @@ class Approximate:
         """Tell whether this is worth while: below some share of the rows an exact search is faster."""
         total = len(self._matrix)
         share = 1.0 if rows is None else count(rows, total) / max(1, total)
-        if self._is_clustered:
-            return worthwhile(share, self.probe / self._structure.nlist / 20)
-        return worthwhile(share, 5 * self.probe / total) and self._grown(k, rows) <= self.largest_probe
+        cost = self.probe / self._structure.nlist / 20 if self._is_clustered else 10 * self.probe / total
+        fits = self._is_clustered or self._grown(k, rows) <= self.largest_probe
+        return rows is None or (fits and worthwhile(share, 4 * cost if isinstance(rows, slice) else cost))
 
     def _grown(self, k: int, rows: Rows) -> int:
         total = len(self._matrix)
-        return grown_probe(self.probe, k, count(rows, total) / max(1, total))
+        return grown_probe(self.probe, k, count(rows, total) / max(1, total), not self._is_clustered)
 
     def _measured(self, drawn: HeldOut) -> Curve:
         """Return the recall of growing probes, by vectors that are held out."""

@@ -142,7 +142,7 @@ class PostgresSnapshot(Snapshot):
             ((allowed, total),) = self.store.rows(query, values)
             if not worthwhile(allowed / max(1, total), probe / max(1, total)):
                 return None
-        grown = grown_probe(probe, k, allowed / total)
+        grown = grown_probe(probe, k, allowed / max(1, total), graph=True)
         return grown if grown <= _PROBES[1] else None
 
     def _walk(self, k: int, probe: int, conditions: str, values: dict[str, Any]) -> list[Hit]:
