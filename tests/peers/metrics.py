@@ -148,18 +148,6 @@ def run_of(tied: bool = False, negative: bool = False) -> dict[str, float]:
     return dict(zip(IDS, scores.tolist(), strict=True))
 
 
-def ranx() -> Cells:
-    from ranx import Qrels, Run, evaluate
-
-    def found(name: str, lonely: bool = False, **how: bool) -> float:
-        relevant, run = {"q": RELEVANT}, {"q": run_of(**how)}
-        if lonely:
-            relevant["p"], run["p"] = {"elsewhere": 1}, run_of()
-        return float(evaluate(Qrels(relevant), Run(run), name))
-
-    return information_retrieval(found, "precision@{}", "recall@{}", "map", "map@{}", "ndcg@{}", "mrr")
-
-
 def pytrec_eval() -> Cells:
     import pytrec_eval as library
 
@@ -226,7 +214,6 @@ PEERS: dict[str, Callable[[], Cells]] = {
     "torchmetrics": torchmetrics,
     "pytorch-metric-learning": pytorch_metric_learning,
     "open-metric-learning": open_metric_learning,
-    "ranx": ranx,
     "pytrec-eval-terrier": pytrec_eval,
     "ir-measures": ir_measures,
     "scikit-learn": scikit_learn,
