@@ -251,7 +251,7 @@ def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
 
 
 def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> None:
-    from deep_ranking.search.approximate import PROMISED
+    from deep_ranking.search.promise import PROMISED
 
     print(f"{'search':<12}{'probe':>6}{'recall@10':>11}{'ms a query':>12}")
     for m in measured:

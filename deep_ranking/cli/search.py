@@ -6,7 +6,7 @@ An image that is in the index, under its path there or as a file of the same con
 import argparse
 import json
 import os
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         if not args.json and not args.quiet:
             _tell_changes(args, index)
     if args.json:
-        print(json.dumps({"query": queries, "images": folder, "hits": [asdict(hit) for hit in hits]}))
+        print(json.dumps({"query": queries, "images": folder, "hits": [hit._asdict() for hit in hits]}))
     else:
         labels = [one_line(hit.label) for hit in hits]
         width = max(map(len, labels), default=0)

@@ -270,6 +270,9 @@ class Index:
             DeepRankingError: the image is neither in the index nor can it be embedded; a wrong dimension.
         """
         options = chosen(k, options, filters)
+        if isinstance(query, np.ndarray):  # with nothing else to look up
+            found = self.snapshot.search(self._resolve(query)[0][None], k, options)[0]
+            return Results(found, self.metadata.get("images", ""))
         queries = several(query)
         vectors, contents = zip(*map(self._resolve, queries), strict=True)
         left_out = set(contents) - {None} if options.leave_self_out else ()

@@ -91,8 +91,8 @@ def checked_vectors(vectors: Any, dimension: int) -> np.ndarray:
         return np.zeros((0, dimension), np.float32)
     if matrix.ndim != 2 or matrix.shape[1] != dimension:
         raise DeepRankingError(f"expected vectors of {dimension} coordinates, found the shape {matrix.shape}")
-    finite = np.isfinite(matrix).all(axis=1)
-    if not finite.all():
+    if not np.isfinite(matrix).all():
+        finite = np.isfinite(matrix).all(axis=1)
         number = int(np.argmin(finite))
         raise DeepRankingError(f"expected finite coordinates, found NaN or infinity in vector {number}")
     return matrix
