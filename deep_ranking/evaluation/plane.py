@@ -7,26 +7,17 @@ import numpy as np
 from deep_ranking.search.neighbours import NeighbourSearch
 
 
-def principal_plane(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+def principal_plane(vectors: np.ndarray) -> np.ndarray:
     """Return (n, 2) places along the two principal components (PCA): fast, and faithful to far distances.
 
     Args:
-        vectors: shape (n, d), float32.
-        seed: of the sample of 20,000 whose components they are, and of PCA.
+        vectors: shape (n, d), float32. The components are those of a sample of 20,000.
 
     Example:
-        >>> principal_plane(np.array([[0, 0, 1], [4, 0, 1], [8, 0, 1]], np.float32))[:, 0].round(6)
-        array([-4.,  0.,  4.])
+        >>> principal_plane(np.array([[0, 0, 1], [4, 0, 1], [8, 0, 1]], np.float32))[:, 0].round(6).tolist()
+        [-4.0, 0.0, 4.0]
     """
-    from sklearn.decomposition import PCA
-
-    count = min(2, *vectors.shape)
-    if not count:
-        return np.zeros((len(vectors), 2))
-    rows = np.random.default_rng(seed).permutation(len(vectors))[:20_000]
-    with np.errstate(invalid="ignore", divide="ignore"):  # of a collapsed network's share of variance
-        model = PCA(count, random_state=seed).fit(vectors[rows])
-        return _two_columns(model.transform(vectors).astype(np.float64))
+    return _two_columns(_reduced(vectors)).astype(np.float64)
 
 
 def neighbour_plane(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -124,17 +115,14 @@ def clusters(vectors: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     return new[own], np.array(middles, np.intp)
 
 
-def quick_plane(vectors: np.ndarray) -> np.ndarray:
-    """Return (n, 2) places along the two principal components, as `principal_plane`, without scikit-learn."""
-    return _two_columns(_reduced(vectors)).astype(np.float64)
-
-
 def _reduced(vectors: np.ndarray) -> np.ndarray:
-    """Return (n, up to 50) float32: the principal components, those of the first 20,000 of a mixed order."""
+    """Return (n, up to 50) float32: the principal components of a sample of 20,000."""
     some = vectors[np.random.default_rng(0).permutation(len(vectors))[:20_000]].astype(np.float64)
     mean = some.mean(axis=0) if len(some) else np.zeros(vectors.shape[1])
     _, axes = np.linalg.eigh((some - mean).T @ (some - mean))
-    found = (vectors - mean.astype(np.float32)) @ axes[:, ::-1][:, :50].astype(np.float32)
+    axes = axes[:, ::-1][:, :50]
+    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)  # of two
+    found = (vectors - mean.astype(np.float32)) @ axes.astype(np.float32)
     return np.ascontiguousarray(found, np.float32)
 
 

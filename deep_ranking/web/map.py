@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from deep_ranking.evaluation.plane import clusters, neighbour_layout, quick_plane
+from deep_ranking.evaluation.plane import clusters, neighbour_layout, principal_plane
 from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.web.gallery import Gallery, shown
 
@@ -122,7 +122,7 @@ def make_map(gallery: Gallery, seed: int = 0) -> Map:
     rows = np.sort(np.random.default_rng(seed).permutation(count)[:MOST])
     vectors = _vectors(gallery, rows)
     near = 5 <= count <= AT_ONCE
-    places = quick_plane(vectors)
+    places = principal_plane(vectors)
     if near:
         *_, (places, _) = neighbour_layout(vectors, seed)
     of_each, middles = clusters(vectors, seed)

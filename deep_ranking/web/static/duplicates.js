@@ -14,6 +14,7 @@ let steps = [{ within: null }]; // of the slider: the pixels, then distances
 let turn = 0;
 
 const within = () => steps[Number(at("within").value)].within;
+const copies = () => within() === null;
 
 /** Show the groups for what the slider says; they may have to be looked for first. */
 async function show() {
@@ -40,10 +41,10 @@ async function show() {
 }
 
 function shown(found) {
-  at("count").textContent = found.problem ? "" : `${counted(found.total, "group")} of ${counted(found.images, "image")}, ${megabytes(found.won)} to win`;
+  at("count").textContent = found.problem || !found.total ? "" : `${counted(found.total, "group")} of ${counted(found.images, "image")}${copies() ? `, ${megabytes(found.won)} to win` : ""}`;
   say(at("count").textContent);
   if (found.problem) return notice("The duplicates cannot be found", found.problem, { wrong: true });
-  if (!found.total) return notice("No duplicates", within() === null ? "No image is a copy of another. The slider looks for similar ones." : "No two images are this near. Move the slider further.");
+  if (!found.total) return notice("No duplicates", copies() ? "No image is a copy of another. The slider looks for similar ones." : "No two images are this near. Move the slider further.");
   at("export").hidden = false;
   at("export").href = address("api/duplicates/export", { within: within() });
   append(found);
@@ -74,14 +75,14 @@ function groupOf({ images, won }, number) {
   const cards = images.map(({ image, keep, why, format }, i) => {
     const facts = [image.width && `${count(image.width)} × ${count(image.height)}`, format, image.bytes && `${count(Math.ceil(image.bytes / 1000))} kB`, image.modified && new Date(1000 * image.modified).toLocaleDateString()];
     const open = () => look({ ...list, closed: (last) => section.querySelectorAll("button.well")[last]?.focus() }, i);
-    const verdict = keep ? `✓ Keep: ${why}` : why || "like it";
-    return make("li", { class: keep ? "keep" : "copy" },
+    const verdict = copies() ? (keep ? `✓ Keep: ${why}` : why) : keep ? `The best: ${why}` : why; // those alike are no copies
+    return make("li", { class: keep && copies() ? "keep" : "copy" },
       make("button", { type: "button", class: "well", "aria-label": `Look at ${title(image)}`, click: open }, picture(image, "320px", "")),
       make("p", { class: "verdict" }, verdict),
       make("p", { title: image.path }, image.path),
       make("p", { class: "muted" }, facts.filter(Boolean).join(", ")));
   });
-  const heading = make("h2", {}, `${number}. ${counted(images.length, "image")} `, make("span", {}, `${megabytes(won)} to win`));
+  const heading = make("h2", {}, `${number}. ${counted(images.length, "image")} `, make("span", {}, copies() ? `${megabytes(won)} to win` : ""));
   const section = make("section", { class: "group", "aria-label": `Group ${number}: ${fileName(images[0]?.image.path ?? "")}` }, heading, make("ul", {}, ...cards));
   return section;
 }
