@@ -3,8 +3,11 @@
 import os
 import struct
 import zipfile
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
+from deep_ranking.cli.parser import nearest
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.location import STORE, index_of, is_address
 from deep_ranking.settings import WEIGHTS_VARIABLE
@@ -38,15 +41,24 @@ def index(place: str) -> None:
 def folder(path: str) -> None:
     """Raise DeepRankingError unless there is a folder, or an address."""
     if not is_address(path) and not Path(path).is_dir():
-        found = "a file" if Path(path).exists() else "nothing"
-        raise DeepRankingError(f"{path}: expected a folder of images, found {found}; check the path")
+        found = "a file; check the path" if Path(path).exists() else f"nothing{_nearby(path)}"
+        raise DeepRankingError(f"{path}: expected a folder of images, found {found}")
+
+
+def _nearby(path: str) -> str:
+    """Return a question after what lies there under nearly this name, or else what to do."""
+    parent, name = os.path.split(os.path.normpath(path))
+    with suppress(OSError):
+        near = [entry.name for entry in islice(os.scandir(parent or "."), 1000)]
+        return nearest(name, near) or "; check the path"
+    return "; check the path"
 
 
 def images(paths: "list[str] | tuple[str, ...]") -> None:
     """Raise ImageError unless these files are there and begin as images do; their headers are read."""
     for path in paths:
         if not Path(path).exists():  # said without NumPy
-            raise DeepRankingError(f"{path}: no such image")
+            raise DeepRankingError(f"{path}: no such image{_nearby(path)}")
     from deep_ranking.images.decode import read_size
 
     for path in paths:

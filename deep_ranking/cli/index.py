@@ -232,28 +232,15 @@ def _embedder(
     if path is not None:
         if args.look:
             raise DeepRankingError("--look: it is of the default network; leave it out, or --model")
-        if not args.quiet:
-            checks.model(path)
-            shared.import_keras()
-            _tell_engine(**how)
-        return shared.embedding_model(path, **how), {"model": str(Path(path).resolve())}
-    shared.start_description(args.weights, args.engine)
+        return shared.encoder(path, **how, quiet=args.quiet), {"model": str(Path(path).resolve())}
+    from deep_ranking.description.description import weights_of
+
+    shared.start_description(args.weights, args.engine, weights_of(remembered))
     from deep_ranking.search.folder import default_embedder
     from deep_ranking.search.index import Index
 
     how |= {"weights": args.weights, "look": args.look}
     return default_embedder(Index, args.index, images, args.quiet, **how)
-
-
-def _tell_engine(engine: str, precision: str) -> None:
-    """Say in a line on standard error what the flags come to on this machine."""
-    import keras
-
-    from deep_ranking.embedding.engines import resolve
-
-    engine, precision = resolve(engine, precision)
-    name = {"openvino": "OpenVINO", "keras": f"Keras on {keras.backend.backend()}"}[engine]
-    print(f"embedding with {name} in {precision}", file=sys.stderr)
 
 
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:

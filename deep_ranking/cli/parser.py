@@ -38,6 +38,11 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f"; did you mean {found[near[0]]!r}?" if near else ""
 
 
+def _value_error(action: argparse.Action, wanted: str, found: Any, hint: str = "") -> argparse.ArgumentError:
+    name = [*action.option_strings, action.metavar or action.dest][0]
+    return argparse.ArgumentError(None, f"{name}: expected {wanted}, found {found!r}{hint}")
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose help begins with examples and what matters most.
 
@@ -52,6 +57,18 @@ class Parser(argparse.ArgumentParser):
     ):
         super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter, **options})
         self.examples, self.main = examples or {}, main
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)  # type: ignore[misc]
+        except argparse.ArgumentError:
+            wanted = "a whole number" if action.type is int else "a number"
+            raise _value_error(action, wanted, arg_string) from None
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [*map(str, action.choices)]
+            raise _value_error(action, f"one of {', '.join(known)}", value, nearest(str(value), known))
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and exit."""

@@ -8,10 +8,11 @@ import json
 from pathlib import Path
 
 from deep_ranking.cli import checks, image_folders, shared
+from deep_ranking.cli.parser import UsageError
 
 EXAMPLES = {
-    "--train dataset --test held_out": "on deepranking.h5, into report/index.html",
-    "--train dataset --test held_out --baselines": "beside the untrained network and a colour histogram",
+    "dataset held_out": "on deepranking.h5, into report/index.html",
+    "dataset held_out --baselines": "beside the untrained network and a colour histogram",
 }
 MAIN = ("model", "train", "test", "output", "baselines")
 
@@ -20,8 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     shared.add_model(parser, "a trained model; its log, FILE.csv, is looked for beside it", "FILE")
     add = parser.add_argument
-    add("--train", required=True, metavar="DIR", help="training images, one sub-folder a class")
-    add("--test", required=True, metavar="DIR", help="test images, one sub-folder a class")
+    about = "training images and test images, each one sub-folder a class"
+    add("folders", nargs="*", metavar="FOLDER", help=about)
+    add("--train", metavar="DIR", help="training images, by a flag")
+    add("--test", metavar="DIR", help="test images, by a flag")
     add("--output", default="report", metavar="DIR", help="folder to make (default: report)")
     image_folders.add_class_folders(parser)
     about = "use a random sample of so many of each set (default: all)"
@@ -36,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, draw and write."""
     model = args.model or shared.MODEL
+    flagged = [folder for folder in (args.train, args.test) if folder is not None]
+    if len(args.folders) + len(flagged) != 2 or len(flagged) == 1:
+        raise UsageError("expected two folders: report TRAIN TEST, or --train DIR --test DIR")
+    args.train, args.test = flagged or args.folders
     for folder in (args.train, args.test):
         checks.folder(folder)
     checks.model(model)

@@ -1,6 +1,7 @@
 """What the answers to each question come to, how far raters agree, and what is learned from."""
 
 import csv
+import logging
 import math
 import os
 import sys
@@ -17,6 +18,8 @@ from deep_ranking.files import written_whole
 from deep_ranking.ratings.settings import POLICIES, Policy
 from deep_ranking.ratings.store import Rating, RatingStore, preferred
 from deep_ranking.triplets import Triplet, read_triplets
+
+logger = logging.getLogger(__name__)
 
 Key = tuple[str, str, str]
 
@@ -198,7 +201,8 @@ def read_judgements(
             each other, and none repeats another; by `all`, none repeats another.
 
     Returns:
-        judgements: none, of shapes (0, 3) and (0,), where nothing states an order.
+        judgements: none, of shapes (0, 3) and (0,), where nothing states an order. Triplets that name an
+            image twice state none; a warning counts them.
 
     Raises:
         DeepRankingError: there is no such file, or it is another.
@@ -224,9 +228,20 @@ def read_judgements(
         with RatingStore(path) as store:
             counted = tally(store.stream())
     else:
-        votes = (triplet for triplet in read_triplets(path) if len({*triplet}) == 3)
-        counted = tally(Rating(0, "", query, p, n, "a", 0.0) for query, p, n in votes)
+        counted = tally(_votes(path))
     return Judgements.of(counted, policy, min_raters)
+
+
+def _votes(path: Path) -> Iterator[Rating]:
+    """Yield a triplet file's lines as answers, and count in a warning what names an image twice."""
+    left_out = 0
+    for query, positive, negative in read_triplets(path):
+        if len({query, positive, negative}) == 3:
+            yield Rating(0, "", query, positive, negative, "a", 0.0)
+        else:
+            left_out += 1
+    if left_out:
+        logger.warning("%s: left out %s triplets that name an image twice", path, f"{left_out:,}")
 
 
 def write_csv(path: str | os.PathLike[str], ratings: Iterable[Rating]) -> int:

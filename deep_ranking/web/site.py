@@ -60,7 +60,7 @@ class Settings(CheckedSettings):
     host: str = setting("127.0.0.1", check=Check(bool, "an address"))
     public_url: str | None = None
     max_upload_bytes: int = setting(32 << 20, check=POSITIVE)
-    bytes_together: int = setting(128 << 20, check=POSITIVE)
+    bytes_together: int = setting(64 << 20, check=POSITIVE)
     max_uploads: int = setting(64, check=POSITIVE)
     upload_minutes: float = setting(60.0, check=POSITIVE)
     request_seconds: float = setting(30.0, check=POSITIVE)

@@ -153,7 +153,11 @@ def test_alone_it_shows_what_there_is_in_groups_and_three_examples(capsys):
         (["fake", "--nubmer=3"], "--nubmer: no such flag; did you mean '--number'?"),
         (["fake", "--xyz"], "--xyz: no such flag"),
         (["fake", "-x"], "-x: no such flag"),
-        (["fake", "--number", "x"], "argument --number: invalid int value: 'x'"),
+        (["fake", "--number", "x"], "--number: expected a whole number, found 'x'"),
+        (
+            ["index", "x", "--engine", "kreas"],
+            "--engine: expected one of auto, keras, openvino, found 'kreas'; did you mean 'keras'?",
+        ),
         (["prepare", "demo", "--sizes", "3"], "--sizes: no such flag; did you mean '--size'?"),
         (["similarity", "--modle", "m.h5"], "--modle: no such flag; did you mean '--model'?"),  # and no image
     ],

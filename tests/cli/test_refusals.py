@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deep_ranking.cli import COMMANDS
+from deep_ranking.cli import COMMANDS, main
 
 SECONDS = 0.3
 """Of a processor, at most; a person takes that for at once."""
@@ -30,6 +30,7 @@ REFUSED = {  # by what is wrong, and for each command: 1 failed, 2 usage
         "evaluate none",
         "evaluate --gallery none --queries none",
         "report --train none --test photos",
+        "report none photos",
         "sample none",
         "train --dataset none --mining hard",
         "features --dataset none --feature color --output x.npz",
@@ -63,6 +64,12 @@ REFUSED = {  # by what is wrong, and for each command: 1 failed, 2 usage
     ],
     "no image": ["similarity a.png text.png", "search photos text.png"],
     "no such flag": [f"{name} --nosuch" for name in COMMANDS],
+    "usage": [
+        "report photos",
+        "report photos --test photos",
+        "search photos a.png --top five",
+        "index photos --engine kreas",
+    ],
 }
 WORDS = {
     "no such folder": ("none: expected", "found no"),
@@ -70,6 +77,7 @@ WORDS = {
     "no model": ("h5", "keras", "found"),
     "no image": ("text.png: cannot be read as an image",),
     "no such flag": ("--nosuch: no such flag",),
+    "usage": ("expected two folders", "--top: expected a whole number", "did you mean 'keras'?"),
 }
 
 
@@ -98,7 +106,7 @@ def test_it_is_refused_at_once_in_one_line(folder, wrong, typed):
     environment = {name: value for name, value in os.environ.items() if name != "DEEP_RANKING_WEIGHTS"}
     for _ in range(3):  # a busy machine may sweep the caches of one
         error, status, seconds = processor_time([*COMMAND, *typed.split()], folder, environment)
-        assert status == (2 if wrong == "no such flag" else 1), error
+        assert status == (2 if wrong in ("no such flag", "usage") else 1), error
         assert error.startswith(f"deep-ranking {typed.split()[0]}: error: ")
         assert error.count("\n") == 1
         assert any(word in error for word in WORDS[wrong]), error
@@ -121,3 +129,12 @@ def processor_time(command, folder, environment) -> tuple[str, int, float]:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     return error, process.returncode, used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    "typed", ["search photo", "index photo", "search photos b.png", "similarity a.pgn a.png"]
+)
+def test_what_lies_there_under_nearly_the_name_is_asked_after(folder, monkeypatch, capsys, typed):
+    monkeypatch.chdir(folder)
+    assert main(typed.split()) == 1
+    assert capsys.readouterr().err.endswith(("; did you mean 'photos'?\n", "; did you mean 'a.png'?\n"))

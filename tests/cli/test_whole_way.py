@@ -64,7 +64,11 @@ def test_the_sampler_writes_the_same_bytes_again(striped_classes, tmp_path, run)
             "none: expected a folder of images, found nothing",
         ),
         (["triplet_sampler.py", "--num_pos_images", "0"], 1, "num_pos_images: expected 1 or more, found 0"),
-        (["triplet_sampler.py", "--num_pos_images", "x"], 2, "invalid int value"),
+        (
+            ["triplet_sampler.py", "--num_pos_images", "x"],
+            2,
+            "--num_pos_images: expected a whole number, found 'x'",
+        ),
         (["triplet_sampler.py", "--validation_split", "2"], 1, "expected a share above 0 and below 1"),
         (["similarity.py", "--image1", "a.jpg", "--image2", "b.jpg"], 1, "a.jpg: no such image"),
         (["similarity.py"], 2, "--image1"),

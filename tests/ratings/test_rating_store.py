@@ -225,10 +225,11 @@ def test_there_is_no_other_policy():
         [*tally([]).agreed("some")]
 
 
-def test_a_triplet_file_is_read_as_votes_and_other_files_are_explained(tmp_path):
+def test_a_triplet_file_is_read_as_votes_and_other_files_are_explained(tmp_path, caplog):
     path = tmp_path / "t.txt"
     path.write_text("q,x,y\nq,x,y\nq,y,x\nu,x,x\nu,y,x\n")
     triplets, weights = read_judgements(path, "all")
+    assert caplog.messages == [f"{path}: left out 1 triplets that name an image twice"]
     assert triplets.tolist() == [["q", "x", "y"], ["q", "y", "x"], ["u", "y", "x"]]
     assert weights.tolist() == [2, 1, 1]
     path.write_text("")
