@@ -56,7 +56,7 @@ async def offered(site: At) -> list[schema.Offered]:
 
 
 @router.get("/export", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
-async def export(site: At, within: Within = None) -> Response:
+async def export_groups(site: At, within: Within = None) -> Response:
     """Return a table of all groups (CSV): which image is to keep, which are not, and why."""
     _, made = _made(site, within)
     if not made.done:
