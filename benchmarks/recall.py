@@ -17,6 +17,7 @@ is right where 0.95 were found, or a warning stood there; and what was told is w
 """
 
 import logging
+import os
 import tempfile
 import time
 import zipfile
@@ -43,10 +44,7 @@ def embeddings(archive: str, kept: Path, per_class: int = 100, queries: int = 20
     """Return (22,000, 1,280) float32: the training images, class by class, then those of validation."""
     if kept.exists():
         return np.load(kept)["vectors"]
-    from deep_ranking.embedding.engines import make_engine, resolve
-    from deep_ranking.embedding.model import Model, load_pretrained
-    from deep_ranking.network.network import build_network
-    from deep_ranking.network.settings import NetworkSettings
+    import deep_ranking as dr
 
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive) as file:
         names = sorted(name for name in file.namelist() if name.endswith(".JPEG"))
@@ -57,11 +55,10 @@ def embeddings(archive: str, kept: Path, per_class: int = 100, queries: int = 20
         wanted = [name for some in classes.values() for name in some[:per_class]]
         wanted += others[:: max(1, len(others) // queries)][:queries]
         file.extractall(folder, wanted)
-        settings = NetworkSettings("mobilenetv2", image_size=SIDE, embedding_size=0, low_resolution="none")
-        network = build_network(settings)
-        fingerprint = load_pretrained(network, settings)
-        engine, precision = resolve("auto", "float32")
-        model = Model(network, {}, fingerprint, make_engine(engine, network, precision))
+        settings = dr.NetworkSettings("mobilenetv2", image_size=SIDE, embedding_size=0, low_resolution="none")
+        network = dr.build_network(settings)
+        dr.load_weights(network, settings, os.environ.get("DEEP_RANKING_WEIGHTS", "imagenet"))
+        model = dr.Model(network, engine=dr.make_engine("auto", network))
         vectors = model.encode([str(Path(folder, name)) for name in wanted])
     np.savez(kept, vectors=vectors)
     return vectors

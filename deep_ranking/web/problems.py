@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -35,6 +35,10 @@ _PLAIN = {
     404: "Nothing is at this address; /api/openapi.json lists what there is.",
     405: "This address does not take this method; /api/openapi.json lists what there is.",
 }
+
+
+_NO_PAGES = "/api/", "/static/"
+_PAGE = "No page is at this address. It may have been mistyped, or the page may have moved."
 
 
 class Problem(HTTPException):
@@ -71,14 +75,17 @@ def response(problem: Problem) -> Response:
     return Response(json.dumps(content), problem.status_code, problem.headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Let every error of the app be answered so."""
+def install(app: FastAPI, page: Callable[[Problem, str], Response]) -> None:
+    """Let every error of the app be answered so; by `page` where a browser asks for an address of its own."""
 
     @app.exception_handler(HTTPException)
     async def told(request: Request, error: HTTPException) -> Response:
         if isinstance(error, Problem):
             return response(error)
         # The framework's say no more than the title; in the headers, which methods an address takes.
+        path, reads = request.url.path, request.method in ("GET", "HEAD")
+        if reads and "text/html" in request.headers.get("accept", "") and not path.startswith(_NO_PAGES):
+            return page(Problem(error.status_code, _PAGE, headers=error.headers), path)
         detail = _PLAIN.get(error.status_code, error.detail)
         return response(Problem(error.status_code, detail, headers=error.headers))
 

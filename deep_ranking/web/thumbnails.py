@@ -16,7 +16,7 @@ from deep_ranking.search.image import Image
 from deep_ranking.web.problems import Problem
 
 SIZES = (160, 320, 640)
-"""Pixels of the longer side."""
+"""Pixels of the longer side; images of the index in 1600 too, to look at."""
 
 FILE_NAME = "thumbnails.sqlite"
 MEDIA_TYPE = "image/webp"

@@ -466,8 +466,9 @@ def test_searches_are_answered_while_the_map_is_computed_and_it_is_computed_once
 ):
     from deep_ranking.web.map import Map
 
-    made = Blocked(embedder, Map("PCA", np.arange(0), np.zeros((0, 2))))
-    monkeypatch.setattr("deep_ranking.web.site.make_map", made)
+    nothing = np.arange(0)
+    made = Blocked(embedder, Map("PCA", nothing, np.zeros((0, 2)), nothing, nothing))
+    monkeypatch.setattr("deep_ranking.web.map.make_map", made)
     server = serve()
     ids = [image["id"] for image in json.loads(server.ask("/api/images")[2])["items"]]
     asking = [server.connect(get("/api/map", Connection="close")) for _ in range(6)]

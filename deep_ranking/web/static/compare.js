@@ -89,6 +89,13 @@ async function take(side, file) {
   }
 }
 
+/** Take what was dropped: a second picture is the other one. */
+async function takeAll([first, second], where) {
+  const side = second ? "a" : sideOf(where);
+  await take(side, first);
+  if (second) await take("b", second);
+}
+
 /** Show the distance, and where it lies among those of the index. */
 async function verdict(state) {
   const { distance, closer_than: share, histogram: spread } = await ask(address("api/compare", state));
@@ -115,8 +122,8 @@ at("swap").addEventListener("click", () => {
   const { a, b } = read();
   go({ a: b, b: a });
 });
-opens(make("button"), at("file"), (file) => take(asking, file));
-intake({ onFile: (file, where) => take(sideOf(where), file), onImage: (id, where) => go({ [sideOf(where)]: id }), invitation: "Drop the picture on one of the two sides" });
+opens(make("button"), at("file"), ([file]) => take(asking, file));
+intake({ onFiles: takeAll, onImage: (id, where) => go({ [sideOf(where)]: id }), invitation: "Drop the picture on one of the two sides" });
 new ResizeObserver(() => drawn()).observe(at("histogram"));
 addEventListener("popstate", show);
 show();
