@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Map:
         done: False while better places are computed.
     """
 
-    method: str
+    method: Literal["neighbours", "PCA"]
     rows: np.ndarray
     places: np.ndarray
     cluster: np.ndarray
@@ -126,7 +126,7 @@ def make_map(gallery: Gallery, seed: int = 0) -> Map:
     if near:
         *_, (places, _) = neighbour_layout(vectors, seed)
     of_each, middles = clusters(vectors, seed)
-    method = "neighbours" if near else "PCA"
+    method: Literal["neighbours", "PCA"] = "neighbours" if near else "PCA"
     done = not AT_ONCE < count <= NEIGHBOURS_UP_TO
     return Map(method, rows, _fitted(places), of_each, middles, done)
 

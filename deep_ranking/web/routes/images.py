@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from deep_ranking.images.decode import ImageError, read_size
 from deep_ranking.images.forms import media_type
 from deep_ranking.web import schema
+from deep_ranking.web.behind import Later
 from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At, ImageEmbedder, Site, row_of
@@ -178,7 +179,7 @@ def _read(gallery: Gallery, row: int) -> tuple[bytes, str]:
         return data, media_type(data[:64])
 
 
-def _embed(embedder: ImageEmbedder, data: bytes) -> np.ndarray:
+def _embed(embedder: ImageEmbedder | Later, data: bytes) -> np.ndarray:
     with decoding(data):
         return embedder.embed_image(data)
 

@@ -100,7 +100,9 @@ def _results(
     left_out = tuple({query.row for query in queries if query.row is not None})
     vector = queries[0].vector
     if len(queries) > 1:
-        vector = np.mean([query.vector for query in queries], axis=0, dtype=np.float64).astype(np.float32)
+        vector = np.asarray(
+            np.mean([query.vector for query in queries], axis=0, dtype=np.float64), np.float32
+        )
     start, folder = time.perf_counter(), asked.folder
     hits, exact = gallery.search(vector, asked.offset + asked.top, labels, left_out, asked.exact, folder)
     far = gallery.farthest(vector, asked.bottom, labels, left_out, folder) if asked.bottom else []
