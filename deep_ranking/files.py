@@ -6,6 +6,7 @@ Names are sorted by their bytes, `path_key`, in every index alike.
 import contextlib
 import errno
 import hashlib
+import io
 import math
 import os
 import platform
@@ -164,8 +165,8 @@ def take_room(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` file by their names.
+def read_arrays(path: str | os.PathLike[str] | io.BytesIO) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` file, or of its bytes, by their names.
 
     Raises:
         DeepRankingError: it is no such file, is damaged, holds Python objects (which are never unpickled), or
@@ -179,11 +180,11 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         ...     read_arrays(Path(folder) / "a.npz")
         {'x': array([1., 1.])}
     """
-    with Path(path).open("rb") as file:
+    with contextlib.nullcontext(path) if isinstance(path, io.BytesIO) else Path(path).open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
-                total, size = sum(member.file_size for member in members), os.fstat(file.fileno()).st_size
+                total, size = sum(member.file_size for member in members), file.seek(0, os.SEEK_END)
                 if total > max(_MOST_BYTES, _MOST_TIMES * size):
                     raise ValueError(f"{size:,} bytes that unpack to {total:,}")
                 arrays = {}
@@ -194,8 +195,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         # A damaged header is parsed as Python's literals, with whatever that raises.
         except Exception as error:
             raise DeepRankingError(
-                f"{os.fspath(path)}: expected an .npz file of arrays, without Python objects, as np.savez "
-                f"writes it; found {reason(error)}"
+                f"{getattr(file, 'name', 'in memory')}: expected an .npz file of arrays, without Python objects, "
+                f"as np.savez writes it; found {reason(error)}"
             ) from error
 
 

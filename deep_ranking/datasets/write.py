@@ -49,6 +49,7 @@ class Division:
     def __post_init__(self) -> None:
         expect("--split_by", self.by in SPLIT_BY, f"one of {', '.join(SPLIT_BY)}", self.by)
         expect("--validation_split", 0 < self.share < 1, "a share above 0 and below 1", self.share)
+        expect("--seed", self.seed >= 0, "0 or more", self.seed)
 
 
 class Written(NamedTuple):

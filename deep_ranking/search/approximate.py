@@ -14,14 +14,14 @@ is a worse one.
 """
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import MissingExtraError
+from deep_ranking.errors import DeepRankingError, MissingExtraError
+from deep_ranking.files import read_arrays
 from deep_ranking.search.cache import TRAILER
 from deep_ranking.search.copies import Copies
 from deep_ranking.search.exact import Exact, Rows, count, distances
@@ -156,12 +156,11 @@ class Approximate:
             file.seek(end - length)
             content = io.BytesIO(file.read(length))
         try:
-            with np.load(content, allow_pickle=False) as kept:
-                found = dict(kept)
-                space = Space(found["centre"], np.float32(found["scale"]))
-                curve = list(zip(found["probes"].tolist(), found["recalls"].tolist(), strict=True))
-                return structure, {"space": space, "curve": curve, "places": found["places"]}
-        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile):
+            found = read_arrays(content)
+            space = Space(found["centre"], np.float32(found["scale"]))
+            curve = list(zip(found["probes"].tolist(), found["recalls"].tolist(), strict=True))
+            return structure, {"space": space, "curve": curve, "places": found["places"]}
+        except (DeepRankingError, KeyError, ValueError):
             return None
 
     def write(self, path: Path) -> None:

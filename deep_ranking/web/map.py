@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
+from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.plane import clusters, neighbour_layout, principal_plane
+from deep_ranking.files import read_arrays
 from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.web.gallery import Gallery, shown
 
@@ -101,10 +102,10 @@ class CurrentMap:
         return hashlib.sha256(repr((gallery.key, self._seed)).encode()).hexdigest()
 
     def _read(self, gallery: Gallery) -> Map | None:
-        broken = contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-        with broken, np.load(self._file, allow_pickle=False) as kept:
+        with contextlib.suppress(OSError, DeepRankingError, KeyError):
+            kept = read_arrays(self._file)
             if str(kept["key"]) == self._key(gallery):
-                return Map("neighbours", *(kept[name] for name in _KEPT))
+                return Map("neighbours", kept["rows"], kept["places"], kept["cluster"], kept["middles"])
         return None
 
     def _write(self, gallery: Gallery) -> None:

@@ -394,7 +394,8 @@ def test_what_takes_long_leaves_the_processors_to_searches():
         return found
 
     own = priority()
-    lower = dict.fromkeys(["decode", "original", "map", "pairs", "clusters", "learn"], min(own + 5, 19))
+    behind = ["decode", "original", "map", "pairs", "duplicates", "clusters", "learn"]
+    lower = dict.fromkeys(behind, min(own + 5, 19))
     assert asyncio.run(main()) == lower | dict.fromkeys(["search", "embed", "disk"], own)
 
 
