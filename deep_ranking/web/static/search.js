@@ -176,7 +176,7 @@ function showList(first, state, about) {
   if (first.total) return;
   const [what, how] = state.name
     ? ["No image is named so", "The letters are looked for in the whole path. Change them, or take the filters away."]
-    : ["No image is there", state.folder ? "The index has no image in this folder with these labels." : "The index has no image with these labels."];
+    : ["No image is there", "The index has no image in this folder with these labels."];
   notice(what, how, { actions: [make("a", { class: "button", href: "./" }, "All images")] });
 }
 
