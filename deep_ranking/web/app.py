@@ -68,7 +68,7 @@ def create_app(settings: Settings, embedder: ImageEmbedder | Later | None = None
         app.include_router(router, prefix="/api")
     app.include_router(pages.pages)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static"), check_dir=False))
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, page=pages.error_page)
     if settings.public and settings.public.path:
         app.add_middleware(WithoutPath, path=settings.public.path)
     return app

@@ -8,8 +8,10 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from deep_ranking.sqlite import StoreError
 
@@ -75,6 +77,12 @@ def response(problem: Problem) -> Response:
     return Response(json.dumps(content), problem.status_code, problem.headers, MEDIA_TYPE)
 
 
+def reads_page(scope: Scope) -> bool:
+    """Tell whether a browser asks for an address of its own, so that it is to get a page."""
+    accepts, path = Headers(scope=scope).get("accept", ""), scope["path"]
+    return scope["method"] in ("GET", "HEAD") and "text/html" in accepts and not path.startswith(_NO_PAGES)
+
+
 def install(app: FastAPI, page: Callable[[Problem, str], Response]) -> None:
     """Let every error of the app be answered so; by `page` where a browser asks for an address of its own."""
 
@@ -83,9 +91,8 @@ def install(app: FastAPI, page: Callable[[Problem, str], Response]) -> None:
         if isinstance(error, Problem):
             return response(error)
         # The framework's say no more than the title; in the headers, which methods an address takes.
-        path, reads = request.url.path, request.method in ("GET", "HEAD")
-        if reads and "text/html" in request.headers.get("accept", "") and not path.startswith(_NO_PAGES):
-            return page(Problem(error.status_code, _PAGE, headers=error.headers), path)
+        if reads_page(request.scope):
+            return page(Problem(error.status_code, _PAGE, headers=error.headers), request.url.path)
         detail = _PLAIN.get(error.status_code, error.detail)
         return response(Problem(error.status_code, detail, headers=error.headers))
 

@@ -195,6 +195,19 @@ def test_a_wrong_address_is_a_page_for_browsers_and_a_problem_for_programs(clien
     assert client.get("/api/nothing", headers=page).headers["content-type"] == "application/problem+json"
 
 
+def test_a_page_that_fails_is_a_page_for_browsers(client, monkeypatch):
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    monkeypatch.setattr("deep_ranking.web.routes.pages.TITLES", {})
+    failed = client.get("/map", headers=browser)
+    assert (failed.status_code, failed.headers["content-type"]) == (500, "text/html; charset=utf-8")
+    assert "its log says more" in failed.text
+    assert "default-src 'self'" in failed.headers["content-security-policy"]
+    assert client.get("/map").headers["content-type"] == "application/problem+json"
+    monkeypatch.setattr("deep_ranking.web.routes.pages._drawn", None)  # and not even that can be drawn
+    failed = client.get("/map", headers=browser)
+    assert (failed.status_code, failed.headers["content-type"]) == (500, "application/problem+json")
+
+
 def test_a_map_grows_behind_and_is_kept(make_client, tmp_path, monkeypatch):
     monkeypatch.setattr("deep_ranking.web.map.AT_ONCE", 100)
     middles = np.repeat(np.eye(4), 60, axis=0)

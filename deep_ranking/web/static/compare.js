@@ -31,7 +31,14 @@ async function show() {
   try {
     const about = await index();
     const why = await refusal();
-    for (const side of SIDES) await slot(side, state[side], why);
+    let missing = null;
+    for (const side of SIDES) {
+      await slot(side, state[side], why).catch((error) => {
+        missing = error;
+        return slot(side, null, why); // so that another can be chosen
+      });
+    }
+    if (missing) throw missing;
     at("swap").disabled = !state.a && !state.b;
     if (!about.images && !about.uploads) return emptyIndex();
     if (state.a && state.b) await verdict(state);

@@ -99,11 +99,13 @@ async function offer() {
 function tell() {
   const { within: near, share } = steps[Number(at("within").value)];
   at("within-text").textContent = near === null ? "copies, by their pixels" : `within ${near}: ${Math.round(100 * share)}% of images have another so near`;
+  at("meaning").textContent = near === null ? "Nothing is ever deleted: the list says which image of each group to keep, and why." : "Each is this near to another of its group: similar to the network, and perhaps no copy at all. Nothing is ever deleted.";
   at("within").setAttribute("aria-valuetext", at("within-text").textContent);
 }
 
 at("within").addEventListener("input", tell);
 at("within").addEventListener("change", show);
+tell();
 show();
 offer().catch(() => {});
 facts().catch(() => {});

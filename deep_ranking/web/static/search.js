@@ -124,8 +124,11 @@ async function failed(error, state, before, again) {
   if (!shown || (error.status === 404 && state.upload.length)) clear();
   busy(false);
   if (error.status === 404 && state.upload.length) return forgotten();
-  if (!shown) at("heading").textContent = error.status === 404 ? "Not found" : "Nothing to show";
-  problem(error, () => show(), all);
+  if (!shown) {
+    at("heading").textContent = "Nothing to show";
+    invite();
+  }
+  problem(error, error.status === 404 ? null : () => show(), all); // what is not there does not come by asking
 }
 
 function controls(state, about) {
@@ -170,7 +173,11 @@ function showList(first, state, about) {
   document.title = `${about.name} - Deep Ranking`;
   wall.show(first.total, async (offset, limit) => (await page(state, offset, limit)).items, first.items, (error) => problem(error, show));
   scrollTo(0, history.state?.scroll ?? 0);
-  if (!first.total) notice("No image is named so", "The letters are looked for in the whole path. Change them, or take the filters away.", { actions: [make("a", { class: "button", href: "./" }, "All images")] });
+  if (first.total) return;
+  const [what, how] = state.name
+    ? ["No image is named so", "The letters are looked for in the whole path. Change them, or take the filters away."]
+    : ["No image is there", "The index has no image in this folder with these labels."];
+  notice(what, how, { actions: [make("a", { class: "button", href: "./" }, "All images")] });
 }
 
 /** The images like the queries. */

@@ -34,6 +34,10 @@ def test_a_picture_is_looked_at_and_gone_through_by_keys(open_page):
     page.keyboard.press("Escape")
     expect(page.locator("#look")).to_be_hidden()
     expect(page.locator("#wall [aria-posinset='1'] a").first).to_be_focused()
+    for wanted in (expect(page.locator("#look")).to_be_visible, expect(page.locator("#look")).to_be_hidden):
+        page.keyboard.press("Space")  # the second press closes it, and goes nowhere
+        wanted()
+    expect(page.locator("#wall [aria-posinset='1'] a").first).to_be_focused()
     page.locator(CARDS).nth(5).locator("a").first.dblclick()
     expect(page.locator("#look-name")).to_have_text(names[5])
     expect(page.locator("#heading")).to_have_text(re.compile("^Like "))  # and nothing was searched
@@ -119,6 +123,8 @@ def test_names_folders_and_the_size_of_pictures(open_page):
     assert {name[:6] for name in page.locator(f"{CARDS} .name").all_inner_texts()} == {"star_0"}
     page.get_by_role("searchbox", name="Find images").fill("no such")
     expect(page.locator("#notice")).to_contain_text("No image is named so")
+    page.goto("/?folder=leaf&label=star")
+    expect(page.locator("#notice")).to_contain_text("no image in this folder with these labels")
     page.goto("/?folder=leaf")
     expect(page.locator("#count")).to_have_text("10 images")
     page.get_by_role("link", name="Take away the folder leaf").click()
@@ -141,6 +147,7 @@ def test_duplicates_come_in_groups_with_a_list(open_page):
     slider.focus()
     page.keyboard.press("End")
     expect(page.locator("#within-text")).to_contain_text("of images have another so near")
+    expect(page.locator("#meaning")).to_contain_text("perhaps no copy at all")
     expect(page.locator(".group").first).to_be_visible()
     expect(page.locator("#count")).to_have_text(re.compile(r"^\d+ groups? of \d+ images$"))
     with page.expect_download() as download:
