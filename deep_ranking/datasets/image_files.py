@@ -10,12 +10,12 @@ from deep_ranking.images.find import split_of
 
 def read_parquet(source: Path, options: Options) -> Iterator[Row]:
     """Yield the rows of Parquet files; class names are those of Hugging Face's metadata, -1 is unlabelled."""
-    yield from _read(source, files_of(source, (".parquet",), "Parquet files"), options)
+    yield from _read(source, files_of(source, r"\.parquet$", "Parquet files, .parquet"), options)
 
 
 def read_tars(source: Path, options: Options) -> Iterator[Row]:
     """Yield the images of tar files; the label is the text of `NAME.cls` beside `NAME.jpg`, or the folder."""
-    yield from _read(source, files_of(source, (".tar",), "tar files"), options)
+    yield from _read(source, files_of(source, r"\.tar$", "tar files, .tar, not compressed"), options)
 
 
 def _read(source: Path, files: list[Path], options: Options) -> Iterator[Row]:
