@@ -207,3 +207,18 @@ def test_a_tar_file_of_another_kind_is_called_what_it_is_not(tmp_path, capsys, n
     assert code == 1
     assert "expected tar files, .tar, not compressed, found none" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_parts_in_a_tar_file_are_no_classes(tmp_path, capsys):
+    source = tmp_path / "data"
+    source.mkdir()
+    with tarfile.open(source / "a.tar", "w") as archive:
+        for number, part in enumerate(["train", "val"]):
+            for kind in ("cat", "dog"):
+                add(archive, f"{part}/{kind}/1.png", png(number))
+    with pytest.raises(DeepRankingError, match="found train/ and val/, which hold the same folders"):
+        look_into(source).classes()
+    assert set(look_into(source).classes(splits_are_classes=True)) == {"train", "val"}
+    assert main(["prepare", "webdataset", "--source", str(source), "--output", str(tmp_path / "out")]) == 1
+    assert "--levels split/class, or class/*" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
