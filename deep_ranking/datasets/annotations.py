@@ -25,7 +25,7 @@ def read_coco(source: Path, options: Options) -> Iterator[Row]:
     Raises:
         DeepRankingError: the file is laid out otherwise.
     """
-    for path in files_of(source, (".json",), "a JSON file of annotations"):
+    for path in files_of(source, r"(?i)\.json$", "a JSON file of annotations"):
         yield from _coco_of(path, options)
 
 

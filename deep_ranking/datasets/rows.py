@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -104,16 +105,17 @@ FORMATS = {
 MISSING = "its file is not there"
 
 
-def files_of(source: Path, endings: tuple[str, ...], expected: str) -> list[Path]:
-    """Return a file, or the files below a folder with one of some endings in their names, sorted.
+def files_of(source: Path, named: str, expected: str) -> list[Path]:
+    """Return a file, or those below a folder, sorted, in whose names an expression is found; none hidden.
+
+    What lies beside them (`a.tar.idx`, the folder `.cache` of a download) is no such file.
 
     Raises:
         DeepRankingError: there is none.
     """
     files = [source] if source.is_file() else sorted(source.rglob("*"))
-    found = [
-        f for f in files if f.is_file() and f.name[0] != "." and any(e in f.name.lower() for e in endings)
-    ]
+    seen = (file for file in files if not any(part[0] == "." for part in file.relative_to(source).parts))
+    found = [file for file in seen if re.search(named, file.name) and file.is_file()]
     if not found:
         raise DeepRankingError(f"{source}: expected {expected}, found none; check the path")
     return found

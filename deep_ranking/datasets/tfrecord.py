@@ -29,7 +29,7 @@ def read_tfrecords(source: Path, options: Options) -> Iterator[Row]:
     Raises:
         DeepRankingError: no records; a damaged one; an example without the image or the label asked for.
     """
-    files = files_of(source, (".tfrecord", "-of-"), "files of records (.tfrecord, or NAME-00000-of-00010)")
+    files = files_of(source, r"(?i)\.tfrecord|-of-", "files of records (.tfrecord, or NAME-00000-of-00010)")
     for path in files:
         names = _class_names(path.parent)
         for number, example in enumerate(_examples(path)):

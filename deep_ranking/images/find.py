@@ -3,7 +3,7 @@
 import errno
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class Found:
             raise DeepRankingError(f"{self.folder}: {_no_classes(self)}")
         self.images = [image for image in self.images if image not in self.left_out]
         if not splits_are_classes:
-            _refuse_splits(self.folder, classes)
+            refuse_splits(self.folder, classes, self.labels)
         self._refuse_containers_of_splits()
         return classes
 
@@ -274,19 +274,33 @@ def _no_classes(found: Found) -> str:
     )
 
 
-def _refuse_splits(folder: str, classes: Collection[str] | dict[str, list[str]]) -> None:
-    """Ask, where all folders are named as the parts of a data set and hold the same folders."""
-    assert isinstance(classes, dict)
+def refuse_splits(
+    folder: str, classes: Mapping[str, Collection[str]], contained: Container[str] = ()
+) -> None:
+    """Ask, where all folders are named as the parts of a data set and hold the same folders.
+
+    Raises:
+        DeepRankingError: they do; of the images that are `contained` in tar files, the folders therein.
+    """
     if len(classes) < 2 or not {name.lower() for name in classes} <= SPLITS:
         return
-    below = [{image.split("/")[1] for image in images if image.count("/") > 1} for images in classes.values()]
-    common = sorted(set.intersection(*below))
+    held = any(image in contained for images in classes.values() for image in images)
+    inside = re.compile(rf"^.*?({_ENDS})/" if held else "^")
+    below = [
+        {"/".join(inside.sub("", i).split("/")[1:-1][:1]) for i in images} for images in classes.values()
+    ]
+    common = sorted(set.intersection(*below) - {""})
     if not common:
         return
     names = " and ".join(f"{name}/" for name in sorted(classes))
+    same = f"which hold the same folders ({', '.join(common[:3])}{', ...' if len(common) > 3 else ''})"
+    if held:
+        raise DeepRankingError(
+            f"{folder}: expected one folder a class in a tar file, found {names}, {same}; unpack it, and say "
+            "what they are: deep-ranking prepare imagefolder --levels split/class, or class/*"
+        )
     first = next((name for name in sorted(classes) if name.lower().startswith("train")), min(classes))
     raise DeepRankingError(
-        f"{folder}: expected one sub-folder a class, found {names}, which hold the same folders "
-        f"({', '.join(common[:3])}{', ...' if len(common) > 3 else ''}): parts of a data set? then give "
+        f"{folder}: expected one sub-folder a class, found {names}, {same}: parts of a data set? then give "
         f"{os.path.join(folder, first)} instead; classes? then add --splits_are_classes"  # noqa: PTH118
     )

@@ -188,3 +188,37 @@ def test_records_of_tensorflow_whose_classes_count_from_0_or_1(tmp_path, base, f
     source.write_bytes(whole[:-7])
     with pytest.raises(DeepRankingError, match="record 4: cut short"):
         list(FORMATS["tfrecord"].read(source, Options()))
+
+
+@pytest.mark.parametrize("beside", ["a.tar.idx", ".cache/b.tar", ".cache/a.tar.lock"])
+def test_what_lies_beside_the_files_of_a_data_set_is_none_of_them(tmp_path, beside):
+    source = tmp_path / "data"
+    (source / beside).parent.mkdir(parents=True, exist_ok=True)
+    (source / beside).write_bytes(b"v1.2 1\n")
+    with tarfile.open(source / "a.tar", "w") as archive:
+        add(archive, "cat/1.png", png(1))
+    assert prepared(tmp_path, "webdataset", source)[0] == [("train", "cat", 1)]
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "A.TAR"])
+def test_a_tar_file_of_another_kind_is_called_what_it_is_not(tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+    code = main(["prepare", "webdataset", "--source", str(tmp_path), "--output", str(tmp_path / "out")])
+    assert code == 1
+    assert "expected tar files, .tar, not compressed, found none" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_in_a_tar_file_are_no_classes(tmp_path, capsys):
+    source = tmp_path / "data"
+    source.mkdir()
+    with tarfile.open(source / "a.tar", "w") as archive:
+        for number, part in enumerate(["train", "val"]):
+            for kind in ("cat", "dog"):
+                add(archive, f"{part}/{kind}/1.png", png(number))
+    with pytest.raises(DeepRankingError, match="found train/ and val/, which hold the same folders"):
+        look_into(source).classes()
+    assert set(look_into(source).classes(splits_are_classes=True)) == {"train", "val"}
+    assert main(["prepare", "webdataset", "--source", str(source), "--output", str(tmp_path / "out")]) == 1
+    assert "--levels split/class, or class/*" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
