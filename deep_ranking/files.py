@@ -195,8 +195,8 @@ def read_arrays(path: str | os.PathLike[str] | io.BytesIO) -> dict[str, np.ndarr
         # A damaged header is parsed as Python's literals, with whatever that raises.
         except Exception as error:
             raise DeepRankingError(
-                f"{getattr(file, 'name', 'in memory')}: expected an .npz file of arrays, without Python objects, "
-                f"as np.savez writes it; found {reason(error)}"
+                f"{getattr(file, 'name', 'in memory')}: expected an .npz file of arrays, without Python "
+                f"objects, as np.savez writes it; found {reason(error)}"
             ) from error
 
 

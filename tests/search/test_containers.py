@@ -232,3 +232,33 @@ def test_ten_thousand_images_give_the_same_index_in_a_folder_a_table_and_tar_fil
             found[kind] = sorted((image.hash, image.label, row.tobytes()) for image, row in rows)
     assert len(found["folder"]) == count
     assert found["folder"] == found["table"] == found["tar"]
+
+
+def test_copies_in_a_tar_file_are_compared_by_their_pixels_and_win_nothing(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    pictures = [
+        Picture.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).resize((180, 160)) for _ in range(3)
+    ]
+    kinds = {}
+    for number, picture in enumerate(pictures):
+        for kind in ("PNG", "BMP"):
+            file = io.BytesIO()
+            picture.save(file, kind)
+            kinds[number, kind] = file.getvalue()
+    folder = tmp_path / "photos"
+    write_tar(
+        folder / "a.tar", [("0.png", kinds[0, "PNG"]), ("0.bmp", kinds[0, "BMP"]), ("1.png", kinds[1, "PNG"])]
+    )
+    for name, content in (("1.bmp", kinds[1, "BMP"]), ("1.png", kinds[1, "PNG"]), ("2.png", kinds[2, "PNG"])):
+        (folder / name).write_bytes(content)
+    with Index.from_folder(folder, PixelEmbedder(), tmp_path / "index", quiet=True) as index:
+        groups = index.duplicates(quiet=True)
+    assert not [message for message in caplog.messages if "gone" in message]
+    found = {frozenset(image.path for image in group.images): group for group in groups}
+    inside, mixed = frozenset({"a.tar/0.png", "a.tar/0.bmp"}), frozenset({"a.tar/1.png", "1.png", "1.bmp"})
+    assert set(found) == {inside, mixed}
+    assert (found[inside].won, found[inside].keep) == (0, "a.tar/0.bmp")
+    assert {about.bytes for about in found[inside].about} == {len(kinds[0, kind]) for kind in ("PNG", "BMP")}
+    assert found[mixed].won == sum(
+        len(kinds[1, k]) for k, n in (("PNG", "1.png"), ("BMP", "1.bmp")) if n != found[mixed].keep
+    )
