@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from test_formats import folder_of, png
+from test_data_formats import folder_of, png
 
 from deep_ranking.cli import main
 from deep_ranking.datasets.rows import FORMATS

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from test_formats import folder_of, png, prepared
+from test_data_formats import folder_of, png, prepared
 
 from deep_ranking.cli import main
 from deep_ranking.datasets.rows import FORMATS, Options, Row
