@@ -218,11 +218,12 @@ def encoder(path: str, engine: str = "auto", precision: str = "float32", quiet: 
         DeepRankingError: as by `checks.model`, `import_keras` and `open_encoder`.
     """
     checks.model(path)
-    from deep_ranking.embedding.kept import KeptModel, is_kept, number_type, open_encoder
+    from deep_ranking.embedding.kept import KeptModel, kept_encoder, number_type, open_encoder
 
-    if not is_kept(path, engine):
+    found: Encoder | None = kept_encoder(path, engine, precision)
+    if found is None:
         import_keras()
-    found = open_encoder(path, engine, precision)
+        found = open_encoder(path, engine, precision)
     if not quiet:
         kept = isinstance(found, KeptModel)
         name = "OpenVINO" if kept else f"Keras on {os.environ.get('KERAS_BACKEND', 'tensorflow')}"

@@ -19,6 +19,7 @@ from deep_ranking.blend.settings import Reading
 from deep_ranking.embedding.kept import cache_folder, keep, key_of, number_type, opened
 from deep_ranking.embedding.runner import Engine, Runner
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect, reason
+from deep_ranking.files import file_hash
 from deep_ranking.network.settings import named_weights
 from deep_ranking.settings import ENGINES
 
@@ -103,7 +104,7 @@ def open_reader(
         logger.warning("OpenVINO does not take this network (%s); Keras runs it", reason(error))
         return _checked(found, digest, partial(_keras_engine, network))
     if file := named_weights(weights) or _from_keras():  # by now they are downloaded
-        keep(f"reader-{key_of(file, _READ)}-{found}.npz", model)
+        keep(f"reader-{key_of(file_hash(file).hex(), _READ)}-{found}.npz", model)
     return _checked(found, digest, partial(Runner, model, precision))
 
 
@@ -160,7 +161,7 @@ def _from_keras() -> str | None:
 
 def _kept(file: str | None, digest: str | None) -> list[Path]:
     """Return the files that hold the reader: of these weights' values, or else made of this file."""
-    own = list(cache_folder().glob(f"reader-{key_of(file, _READ)}-*.npz")) if file else []
+    own = list(cache_folder().glob(f"reader-{key_of(file_hash(file).hex(), _READ)}-*.npz")) if file else []
     if digest is None:
         return own
     of_these = sorted(cache_folder().glob(f"reader-*-{digest}.npz"))

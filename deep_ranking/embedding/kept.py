@@ -39,9 +39,9 @@ def cache_folder() -> Path:
     return Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "deep_ranking"
 
 
-def key_of(file: str | os.PathLike[str], what: str) -> str:
-    """Return what tells a kept network from others, 16 characters: the file's content and what reads it."""
-    told = f"{what} {_VERSION} {version('openvino')} {file_hash(file).hex()}"
+def key_of(fingerprint: str, what: str) -> str:
+    """Return what tells a kept network from others, 16 characters: its file's SHA-256 and what reads it."""
+    told = f"{what} {_VERSION} {version('openvino')} {fingerprint}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
@@ -148,14 +148,13 @@ def open_encoder(path: str | os.PathLike[str], engine: str = "auto", precision: 
 
     The arguments and errors are those of `deep_ranking.load`; only the first time takes Keras's seconds.
     """
-    name = _name(path, engine)
-    if name is not None and (model := opened(cache_folder() / name)) is not None:
-        return KeptModel(model, file_hash(path).hex(), number_type(precision))
+    if (kept := kept_encoder(path, engine, precision)) is not None:
+        return kept
     from deep_ranking.embedding.engines import convert, make_engine, resolve
     from deep_ranking.embedding.model import Model
 
     loaded = Model.load(path)
-    if name is None or resolve(engine, precision)[0] != "openvino":
+    if not _by_openvino(engine) or resolve(engine, precision)[0] != "openvino":
         loaded.engine = make_engine(engine, loaded.network, precision)
         return loaded
     try:
@@ -166,23 +165,32 @@ def open_encoder(path: str | os.PathLike[str], engine: str = "auto", precision: 
             raise
         logger.warning("OpenVINO does not take this network (%s); Keras runs it", reason(error))
         return loaded
-    keep(name, model)
+    keep(_name(loaded.fingerprint), model)
     return encoder
 
 
-def is_kept(path: str | os.PathLike[str], engine: str = "auto") -> bool:
-    """Tell whether `open_encoder` need not import Keras; a damaged network is not noticed."""
-    name = _name(path, engine)
-    return name is not None and (cache_folder() / name).is_file()
+def kept_encoder(
+    path: str | os.PathLike[str], engine: str = "auto", precision: str = "float32"
+) -> KeptModel | None:
+    """Return what embeds by a model file without Keras; None where none is kept, or is to be used.
+
+    The arguments are those of `open_encoder`.
+    """
+    if not _by_openvino(engine) or not Path(path).is_file():
+        return None
+    fingerprint = file_hash(path).hex()
+    model = opened(cache_folder() / _name(fingerprint))
+    return None if model is None else KeptModel(model, fingerprint, number_type(precision))
 
 
-def _name(path: str | os.PathLike[str], engine: str) -> str | None:
-    """Return under which name the network of a file is kept; None where it is not OpenVINO that runs it."""
+def _by_openvino(engine: str) -> bool:
     by_backend = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
     by_accelerator = engine == "auto" and any(map(os.path.exists, _ACCELERATORS))
-    if engine == "keras" or by_backend or by_accelerator or not find_spec("openvino"):
-        return None
-    return f"model-{key_of(path, 'model')}.npz" if Path(path).is_file() else None
+    return not (engine == "keras" or by_backend or by_accelerator) and find_spec("openvino") is not None
+
+
+def _name(fingerprint: str) -> str:
+    return f"model-{key_of(fingerprint, 'model')}.npz"
 
 
 def _sha256(*arrays: np.ndarray) -> str:

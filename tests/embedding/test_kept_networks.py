@@ -12,7 +12,7 @@ import pytest
 import deep_ranking as dr
 from deep_ranking.embedding import kept
 from deep_ranking.embedding.engines import convert
-from deep_ranking.embedding.kept import KeptModel, is_kept, open_encoder
+from deep_ranking.embedding.kept import KeptModel, kept_encoder, open_encoder
 from deep_ranking.network.file import save_network
 
 pytest.importorskip("openvino")
@@ -20,6 +20,10 @@ if keras.backend.backend() != "tensorflow":
     pytest.skip("OpenVINO reads TensorFlow's graphs", allow_module_level=True)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+def is_kept(path, engine="auto"):
+    return kept_encoder(path, engine) is not None
 
 
 @pytest.fixture
