@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.plane import clusters, neighbour_layout, principal_plane
-from deep_ranking.files import read_arrays
+from deep_ranking.files import read_arrays, written_whole
 from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.web.gallery import Gallery, shown
 
@@ -109,12 +108,11 @@ class CurrentMap:
         return None
 
     def _write(self, gallery: Gallery) -> None:
-        made, aside = self._map, self._file.with_name(f"map-{os.getpid()}.npz")
-        arrays = {name: getattr(made, name) for name in _KEPT}
+        arrays = {name: getattr(self._map, name) for name in _KEPT}
         with contextlib.suppress(OSError):  # where nothing may be written, it is computed anew
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(aside, key=np.array(self._key(gallery)), **arrays)
-            aside.replace(self._file)
+            with written_whole(self._file) as temporary, temporary.open("wb") as file:
+                np.savez(file, key=np.array(self._key(gallery)), **arrays)
 
 
 def make_map(gallery: Gallery, seed: int = 0) -> Map:
