@@ -115,15 +115,15 @@ class Approximate:
         distinct = copies.distinct(matrix)
         drawn = HeldOut.of(distinct, seed)
         order = np.random.default_rng(seed).permutation(np.flatnonzero(~drawn.held))
-        space, structure = Space.of(distinct), None
+        there = cls._read(earlier) if kind == "clustered" and earlier is not None else None
+        structure = _emptied(there[0], distinct) if there is not None else None
+        space = there[1]["space"] if there is not None and structure is not None else Space.of(distinct)
         if kind == "hnsw":
             structure = faiss.IndexHNSWSQ(matrix.shape[1], faiss.ScalarQuantizer.QT_fp16, _LINKS)
             structure.hnsw.efConstruction = 2 * _LINKS
             structure.is_trained = True
-        elif earlier is not None and (there := cls._read(earlier)) is not None:
-            structure, space = _emptied(there[0], distinct), there[1]["space"]
-        if structure is None:
-            space, structure = Space.of(distinct), _clusters(distinct, order, Space.of(distinct), seed)
+        elif structure is None:
+            structure = _clusters(distinct, order, space, seed)
         for start in range(0, len(order), _BLOCK):
             structure.add(space(distinct[order[start : start + _BLOCK]]))
         built = cls(distinct, structure, space, Copies.at(order), [(1, 1.0)])
