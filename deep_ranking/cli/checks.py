@@ -41,8 +41,9 @@ def index(place: str) -> None:
 def folder(path: str) -> None:
     """Raise DeepRankingError unless there is a folder, or an address."""
     if not is_address(path) and not Path(path).is_dir():
-        held = path.endswith((".tar", ".parquet"))  # read in place, where it lies
-        how = "give the folder that holds it" if held else "check the path"
+        from deep_ranking.containers import CONTAINERS  # read in place, where they lie
+
+        how = "give the folder that holds it" if path.endswith(CONTAINERS) else "check the path"
         found = f"a file; {how}" if Path(path).exists() else f"nothing{_nearby(path)}"
         raise DeepRankingError(f"{path}: expected a folder of images, found {found}")
 

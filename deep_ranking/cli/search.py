@@ -65,11 +65,12 @@ def run(args: argparse.Namespace) -> None:
     if alone:
         args.place = None
     queries = [*alone, *args.images, *(args.image or [])]
-    if args.place and not index_of(args.place):
+    is_new = args.place and not index_of(args.place)
+    if is_new:
         checks.folder(args.place)
     if not queries and (args.place or args.index):
         raise UsageError("expected an image to look for: search PLACE IMAGE, found none")
-    if args.place and not index_of(args.place):
+    if is_new:
         checks.images(queries)  # before an index is made
     place, embedder = place_of(args, "search")
 

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,7 @@ class _Duplicates:
     def __init__(self, snapshot: Snapshot, folder: str, quiet: bool, verify: bool):
         self.images, self.folder, self.quiet, self.verify = snapshot.images, folder, quiet, verify
         self.caches = snapshot.store.caches(snapshot.version)
+        self._bytes = cache(self._length)
         places: dict[bytes, list[int]] = {}
         for place, image in enumerate(self.images):
             places.setdefault(image.hash, []).append(place)
@@ -236,7 +238,7 @@ class _Duplicates:
             won=sum(map(self._won, (place for places in own.values() for place in places if place != keep))),
         )
 
-    def _bytes(self, image: Image) -> int:
+    def _length(self, image: Image) -> int:
         """Return the length of an image: of its file, or of what a container holds of it."""
         inside = contained(Path(self.folder, image.path)) if self.folder else None
         return len(inside) if isinstance(inside, bytes) else image.size
