@@ -114,7 +114,7 @@ class LocalStore(Store):
         if self._read_only:
             return _FIRST_SCHEMA
         self._database.execute("BEGIN IMMEDIATE")
-        if (schema := self._database.execute("PRAGMA user_version").fetchone()[0]) == _FIRST_SCHEMA:
+        if self._database.execute("PRAGMA user_version").fetchone()[0] == _FIRST_SCHEMA:
             for table in _TABLES[len(_FIRST_TABLES) :]:
                 self._database.execute(table)
             unused = "SELECT hash FROM vectors WHERE hash NOT IN (SELECT hash FROM images)"
@@ -124,7 +124,7 @@ class LocalStore(Store):
             self._database.execute(f"INSERT INTO history SELECT {version}, {state} WHERE {state} IS NOT NULL")
             self._database.execute(f"PRAGMA user_version = {SCHEMA}")
         self._database.execute("COMMIT")
-        return schema or SCHEMA
+        return SCHEMA
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], metadata: Mapping[str, str]) -> "LocalStore":
@@ -230,7 +230,8 @@ class LocalStore(Store):
         own = f"WHERE hash IN (SELECT hash FROM images WHERE path IN ({_CHANGED}))"
         self._fill(matrix, images, own, start)
         gone = [row for path in paths if (row := segment.row(path)) is not None]
-        parts = [Part(segment, np.array(gone, np.intp)), Part(Segment(images, matrix))]
+        later = [Part(Segment(images, matrix))] if images else []
+        parts = [Part(segment, np.array(gone, np.intp)), *later]
         if _LARGE * len(paths) <= len(segment):
             return parts
         return [Part(self._write_segment(version, *merged(parts)))]
