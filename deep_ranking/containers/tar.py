@@ -26,8 +26,8 @@ def read_tar(
     file: IO[bytes], path: str, columns: Columns, whole: bool, left_out: dict[str, str]
 ) -> Iterator[tuple[Member, bytes]]:
     """Yield the images of a tar file as `containers.stream` does; `whole`: with their bytes."""
-    file.seek(-min(_TAR_END, file.seek(0, os.SEEK_END)), os.SEEK_END)
-    if any(file.read()):  # tarfile takes a header that is cut short for the end
+    file.seek(-min(_TAR_END, size := file.seek(0, os.SEEK_END)), os.SEEK_END)
+    if any(file.read()):  # told before all of it is read
         raise ContainerError(f"{path}: cut short, or no tar file (it does not end with zeros)")
     file.seek(0)
     ending, sample, taken = f".{columns.label or 'cls'}", _Sample(), dict[str, int]()
@@ -65,10 +65,26 @@ def read_tar(
                 else:
                     sample.others.append(name)
             yield from sample.ended(taken, left_out)
+            _check_end(file, path, archive.offset, size)
     except ContainerError:
         raise
     except (tarfile.TarError, EOFError, ValueError) as error:  # the last: of numbers that are none
         raise ContainerError(f"{path}: damaged, or no tar file ({reason(error)})") from error
+
+
+def _check_end(file: IO[bytes], path: str, place: int, size: int) -> None:
+    """Raise ContainerError unless a tar file has its end, zeros up to that of the file, at a place.
+
+    tarfile takes for the end what is cut off between two members, a damaged header, and the end of the first
+    of two archives in one file.
+    """
+    file.seek(place)
+    if place >= size:
+        raise ContainerError(f"{path}: cut short (it does not end with a block of zeros)")
+    while block := file.read(1 << 20):
+        if any(block):
+            told = "damaged, or several archives in one file; pack them anew, as one"
+            raise ContainerError(f"{path}: more after the end of the archive, at byte {place:,}: {told}")
 
 
 class _Sample:
