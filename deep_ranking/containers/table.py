@@ -55,17 +55,27 @@ class _Layout(NamedTuple):
                 "deep-ranking prepare hf-parquet"
             )
         image = image or images[0]
-        kind = schema.field(image).type
-        is_struct = pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-        held = kind.field("bytes").type if is_struct else kind
-        if not any(getattr(pyarrow.types, f"is_{name}")(held) for name in ("binary", "large_binary", "null")):
-            raise ContainerError(f"{path}: expected encoded images in {image!r}, found {kind}")
         classes = [name for name in names if features.get(name, {}).get("_type") == "ClassLabel"]
         label = columns.label or ("label" if "label" in names else classes[0] if len(classes) == 1 else None)
         if label is None and columns.ask and classes:
             raise ContainerError(
                 f"{path}: expected one column of labels, found {', '.join(classes)}; --label says which"
             )
+        if again := [name for name in (image, label, "path", columns.group) if names.count(name) > 1]:
+            raise ContainerError(f"{path}: expected one column {again[0]!r}, found {names.count(again[0])}")
+        kind = schema.field(image).type
+        is_struct = pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+        held = kind.field("bytes").type if is_struct else kind
+        if not any(
+            getattr(pyarrow.types, f"is_{name}")(held)
+            for name in ("binary", "large_binary", "binary_view", "null")
+        ):
+            raise ContainerError(f"{path}: expected encoded images in {image!r}, found {kind}")
+        of = schema.field(label).type if label else pyarrow.null()
+        if pyarrow.types.is_nested(of) or pyarrow.types.is_boolean(of):
+            if columns.ask:
+                raise ContainerError(f"{path}: expected one text or number a row in {label!r}, found {of}")
+            label = None  # it is indexed all the same
         own = features.get(label or "", {}).get("names")
         has_paths = is_struct and kind.get_field_index("path") >= 0
         return cls(

@@ -1,5 +1,6 @@
 """Tar files of images, as WebDataset and a plain `tar` write them."""
 
+import itertools
 import os
 import tarfile
 from collections.abc import Iterator
@@ -30,8 +31,10 @@ def read_tar(
     if any(file.read()):  # told before all of it is read
         raise ContainerError(f"{path}: cut short, or no tar file (it does not end with zeros)")
     file.seek(0)
-    ending, sample, taken = f".{columns.label or 'cls'}", _Sample(), dict[str, int]()
+    ending, taken = f".{columns.label or 'cls'}", dict[str, int]()
     try:
+        sample = _Sample(above := _above_classes(file))
+        file.seek(0)
         with tarfile.open(fileobj=file, mode="r|" if whole else "r:") as archive:
             for info in archive:
                 archive.members.clear()  # type: ignore[attr-defined] # which would hold all of them
@@ -48,7 +51,7 @@ def read_tar(
                     raise ContainerError(f"{path}: {name!r} is sparse; pack it without --sparse")
                 if not sample.goes_on_with(name):
                     yield from sample.ended(taken, left_out)
-                    sample = _Sample()
+                    sample = _Sample(above)
                 sample.names.add(name)
                 sample.key = _key(name)
                 if name.endswith(ending):
@@ -90,7 +93,8 @@ def _check_end(file: IO[bytes], path: str, place: int, size: int) -> None:
 class _Sample:
     """The members of a tar file that stand together and have one key: WebDataset's sample."""
 
-    def __init__(self) -> None:
+    def __init__(self, above: str) -> None:
+        self.above = above
         self.key, self.names, self.labels = "", set[str](), dict[str, str]()
         self.images: list[tuple[str, tuple[int, int], bytes]] = []
         self.others: list[str] = []
@@ -112,12 +116,29 @@ class _Sample:
             if (stem := folder + slash + ".".join(parts[:count])) in self.labels:
                 return self.labels[stem]
         self.gone.add(name.rpartition(".")[0])
-        return folder.partition("/")[0]
+        return name.removeprefix(self.above).rpartition("/")[0].partition("/")[0]
 
     def ended(self, taken: dict[str, int], left_out: dict[str, str]) -> Iterator[tuple[Member, bytes]]:
         if not self.images:
             left_out.update((name, NO_IMAGE_BESIDE) for name in self.names)
         yield from self.known(taken, len(self.images))
+
+
+def _above_classes(file: IO[bytes]) -> str:
+    """Return the folders that all images lie in and folders in them, as `data/` of a packed folder `data`."""
+    common: list[str] | None = None
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        for info in archive:
+            archive.members.clear()  # type: ignore[attr-defined] # as above
+            name = clean(info.name)
+            if not info.isreg() or not is_named_as_image(name) or f"/{name}".find("/.") >= 0:
+                continue
+            folders = name.split("/")[:-2]
+            same = zip(folders, folders if common is None else common, strict=False)
+            common = [one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], same)]
+            if not common:
+                break
+    return "".join(f"{folder}/" for folder in common or ())
 
 
 def _key(name: str) -> str:

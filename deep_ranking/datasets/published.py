@@ -79,7 +79,7 @@ def _columns(path: Path, count: int, heading: int = 0) -> Iterator[tuple[str, li
     """Yield place and values of each line of a table with blanks between columns; the last may hold some."""
     if not path.is_file():
         raise DeepRankingError(f"{path}: expected this table of the data set, found none; check --source")
-    for number, line in enumerate(text_lines(path)[heading:], heading + 1):
+    for number, line in text_lines(path)[heading:]:
         values = line.split(maxsplit=count - 1)
         if len(values) != count:
             told = f"expected {count} columns, found {line[:60]!r}"

@@ -6,6 +6,7 @@ A record is its length (8 bytes, little endian), 4 bytes of checksum, the data a
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ def read_tfrecords(source: Path, options: Options) -> Iterator[Row]:
     """Yield the examples of record files; names come from `label.labels.txt` or `labels.txt` beside them.
 
     Raises:
-        DeepRankingError: no records; a damaged one; an example without the image or the label asked for.
+        DeepRankingError: no records; a damaged one; an example without the image or the label asked for; one
+            class text for two numbers.
     """
     files = files_of(source, r"(?i)\.tfrecord|-of-", "files of records (.tfrecord, or NAME-00000-of-00010)")
+    numbers = dict[Any, Any]()  # of the classes that the examples name by a text
     for path in files:
         names = _class_names(path.parent)
         for number, example in enumerate(_examples(path)):
@@ -43,10 +46,17 @@ def read_tfrecords(source: Path, options: Options) -> Iterator[Row]:
                     raise DeepRankingError(f"{path}, record {number}: {told}")
             text = _one(example, None, _TEXTS) if label is None else None
             value = text or (example.get(column or "") or [None])[0]
+            of = example.get(column or "") if text and column in _BASES else None
+            if of and numbers.setdefault(text, of) != of:
+                told = f"{as_label(text)!r} is the text of the classes {numbers[text][0]} and {of[0]}"
+                raise DeepRankingError(f"{path}, record {number}: {told}; --label {column} keeps them apart")
             label = _named(value, names, _BASES.get(column or "", 0))
             name = as_label(_one(example, None, _NAMES)).replace("\\", "/").rpartition("/")[2]
             content = image if isinstance(image, bytes) and image else None
             split, why = split_of(path.name), "" if content else "record without an image"
+            for kind, used in (("images", (options.image or "", *_IMAGES)), ("labels", (column or "",))):
+                if not why and any(len(example.get(name, ())) > 1 for name in used):
+                    why = f"several {kind} in one record"
             yield Row(place, content, name, label, split, as_label(group), why)
 
 
@@ -68,10 +78,16 @@ def _class_names(folder: Path) -> dict[int, str] | list[str]:
     for name in ("label.labels.txt", "labels.txt"):
         if (folder / name).is_file():
             lines = text_lines(folder / name)
-            numbered = [re.fullmatch(r"(\d+):(.+)", line) for line in lines]
+            numbered = [re.fullmatch(r"(\d+):(.+)", line) for _, line in lines]
             if all(numbered):
                 return {int(found[1]): found[2].strip() for found in numbered if found}
-            return lines
+            classes = [line.strip() for _, line in lines]
+            if lines[-1][0] != len(lines):  # some readers count it, others do not
+                told = "expected a class a line, found a blank line before the last; delete it, or write"
+                raise DeepRankingError(f"{folder / name}: {told} NUMBER:NAME in each line")
+            if again := [text for text, count in Counter(classes).items() if count > 1]:
+                raise DeepRankingError(f"{folder / name}: expected each class once, found {again[0]!r} again")
+            return classes
     return []
 
 
