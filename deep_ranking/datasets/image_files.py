@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deep_ranking.containers import Columns, listing, read_member
 from deep_ranking.datasets.rows import MISSING, Options, Row, files_of
+from deep_ranking.errors import reason
 from deep_ranking.images.content import NO_IMAGE, what_else
 from deep_ranking.images.find import refuse_splits, split_of
 
@@ -33,8 +34,11 @@ def _read(source: Path, named: str, expected: str, options: Options) -> Iterator
         refuse_splits(str(path), classes, found.members)
         for member in found.members.values():
             name = (member.given or member.name).replace("\\", "/").rpartition("/")[2]
-            content = read_member(str(path), member, columns) or None
-            why = "" if content else MISSING if member.file else "empty"
+            try:
+                content = read_member(str(path), member, columns) or None
+                why = "" if content else MISSING if member.file else "empty"
+            except OSError as error:
+                content, why = None, error.strerror or reason(error)
             place = f"{path.name}/{member.name}"
             yield Row(place, content, name, member.label, split, member.group, why)
         yield from (Row(f"{path.name}/{name}", why=why) for name, why in found.left_out.items())
