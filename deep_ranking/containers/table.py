@@ -145,6 +145,7 @@ def _rows(
         read = [f"{layout.image}.path"]
     if not read and not names:
         yield from [(b"", "", {})] * table.metadata.row_group(group).num_rows
+        return
     for batch in table.iter_batches(_ROWS, row_groups=[group], columns=[*names, *read]):
         about = [batch.column(name).to_pylist() for name in names]
         contents: list[bytes | None] = [b""] * batch.num_rows
