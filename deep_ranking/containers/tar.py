@@ -19,6 +19,7 @@ from deep_ranking.containers.member import (
 )
 from deep_ranking.errors import reason
 
+NOT_ASKED = "another image of its sample than the one asked for"
 _TAR_END = 1024  # bytes of 0 that a tar file ends with
 _MOST_WAITING = 64  # images of one key at a time, before those whose own label is known go
 
@@ -31,9 +32,10 @@ def read_tar(
     if any(file.read()):  # told before all of it is read
         raise ContainerError(f"{path}: cut short, or no tar file (it does not end with zeros)")
     file.seek(0)
-    ending, taken = f".{columns.label or 'cls'}", dict[str, int]()
+    ending, taken = f".{columns.label or 'cls'}".lower(), dict[str, int]()
+    wanted = f".{columns.image or ''}".lower()
     try:
-        sample = _Sample(above := _above_classes(file))
+        sample = _Sample(above := _above_classes(file), wanted)
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r|" if whole else "r:") as archive:
             for info in archive:
@@ -51,16 +53,14 @@ def read_tar(
                     raise ContainerError(f"{path}: {name!r} is sparse; pack it without --sparse")
                 if not sample.goes_on_with(name):
                     yield from sample.ended(taken, left_out)
-                    sample = _Sample(above)
+                    sample = _Sample(above, wanted)
                 sample.names.add(name)
                 sample.key = _key(name)
-                if name.endswith(ending):
-                    sample.labels[stem := name.removesuffix(ending)] = as_label(_content(archive, info))
+                if name.lower().endswith(ending):
+                    sample.labels[stem := name[: -len(ending)]] = as_label(_content(archive, info))
                     if stem in sample.gone:
                         left_out[name] = NO_IMAGE_BESIDE
-                elif is_named_as_image(name) and (
-                    columns.image is None or name.endswith(f".{columns.image}")
-                ):
+                elif is_named_as_image(name) and (wanted == "." or name.lower().endswith(wanted)):
                     place = (info.offset_data, info.size)
                     sample.images.append((name, place, _content(archive, info) if whole else b""))
                     if len(sample.images) > _MOST_WAITING:
@@ -93,8 +93,8 @@ def _check_end(file: IO[bytes], path: str, place: int, size: int) -> None:
 class _Sample:
     """The members of a tar file that stand together and have one key: WebDataset's sample."""
 
-    def __init__(self, above: str) -> None:
-        self.above = above
+    def __init__(self, above: str, wanted: str) -> None:
+        self.above, self.wanted = above, wanted
         self.key, self.names, self.labels = "", set[str](), dict[str, str]()
         self.images: list[tuple[str, tuple[int, int], bytes]] = []
         self.others: list[str] = []
@@ -121,6 +121,10 @@ class _Sample:
     def ended(self, taken: dict[str, int], left_out: dict[str, str]) -> Iterator[tuple[Member, bytes]]:
         if not self.images:
             left_out.update((name, NO_IMAGE_BESIDE) for name in self.names)
+        own = [image for image in self.images if image[0][len(self.key) :].lower() == self.wanted]
+        if own:  # a.png, and not a.mask.png, of a.cls
+            left_out.update((name, NOT_ASKED) for name, *_ in self.images if name not in {own[0][0]})
+            self.images = own
         yield from self.known(taken, len(self.images))
 
 

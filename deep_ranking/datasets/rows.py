@@ -172,7 +172,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def read_records(path: Path) -> tuple[list[str], list[tuple[int, dict[str, Any]]]]:
+def read_records(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
     """Return the columns, and line and values by column, of CSV or TSV with a heading, or of JSON lines.
 
     The columns are those of the heading, repeated ones too, or of any object.
@@ -180,27 +180,33 @@ def read_records(path: Path) -> tuple[list[str], list[tuple[int, dict[str, Any]]
     Raises:
         DeepRankingError: it cannot be read, or a line is none.
     """
+    if path.suffix.lower() not in (".jsonl", ".ndjson", ".json"):
+        rows = _table_rows(path)
+        names = [name.strip() for name in next(rows, (0, []))[1]]
+        return names, ((line, dict(zip(names, row, strict=True))) for line, row in rows)
     records: list[tuple[int, dict[str, Any]]] = []
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        for number, line in text_lines(path):
-            try:
-                found = json.loads(line, object_pairs_hook=_each_once)
-            except (ValueError, RecursionError) as error:
-                raise DeepRankingError(f"{path}, line {number}: expected JSON ({reason(error)})") from error
-            if not isinstance(found, dict):
-                raise DeepRankingError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
-            records.append((number, found))
-        return list({column: None for _, record in records for column in record}), records
+    for number, line in text_lines(path):
+        try:
+            found = json.loads(line, object_pairs_hook=_each_once)
+        except (ValueError, RecursionError) as error:
+            raise DeepRankingError(f"{path}, line {number}: expected JSON ({reason(error)})") from error
+        if not isinstance(found, dict):
+            raise DeepRankingError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
+        records.append((number, found))
+    return list({column: None for _, record in records for column in record}), iter(records)
+
+
+def _table_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
-            first = file.readline()
+            first, count = file.readline(), 0
             file.seek(0)
-            rows = csv.DictReader(file, delimiter=max("\t,;", key=first.count))
-            for row in rows:
-                if None in row or None in row.values():
-                    told = f"expected {len(rows.fieldnames or ())} columns, as in the heading"
+            rows = csv.reader(file, delimiter=max("\t,;", key=first.count), strict=True)
+            for row in filter(None, rows):
+                count = count or len(row)
+                if len(row) != count:
+                    told = f"expected {count} columns, as in the heading, found {len(row)}"
                     raise DeepRankingError(f"{path}, line {rows.line_num}: {told}")
-                records.append((rows.line_num, row))
-            return list(rows.fieldnames or ()), records
+                yield rows.line_num, row
     except (OSError, csv.Error) as error:
         raise DeepRankingError(f"{path}: expected a table ({reason(error)})") from error

@@ -27,7 +27,7 @@ def read_table(source: Path, options: Options) -> Iterator[Row]:
     columns = {name: _column(source, names, name, getattr(options, name)) for name in _USUAL}
     for line, row in records:
         try:
-            values = {name: row.get(column or "") for name, column in columns.items()}
+            values = {name: column and row.get(column) for name, column in columns.items()}
             about = {name: as_label(v.strip() if isinstance(v, str) else v) for name, v in values.items()}
         except ContainerError as error:
             raise DeepRankingError(f"{source}, line {line}: {error}") from error
@@ -39,12 +39,14 @@ def read_table(source: Path, options: Options) -> Iterator[Row]:
 
 
 def _column(source: Path, names: list[str], name: str, given: str | None) -> str | None:
-    found = next((column for column in ((given,) if given else _USUAL[name]) if column in names), None)
+    usual = {column.lower(): column for column in reversed(names)}
+    found = next((usual[column] for column in _USUAL[name] if column in usual), None)
+    found = found if given is None else given if given in names else None
     if found is None and (given or name == "image"):
         raise DeepRankingError(
             f"{source}: expected a column {given or 'of images'}, found {', '.join(names)}; say which with "
             f"--{name}"
         )
-    if names.count(found or "") > 1:
-        raise DeepRankingError(f"{source}: expected one column {found!r}, found {names.count(found or '')}")
+    if found and (count := names.count(found)) > 1:
+        raise DeepRankingError(f"{source}: expected one column {found!r}, found {count}")
     return found

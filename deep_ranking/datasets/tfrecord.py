@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deep_ranking.containers.member import as_label
+from deep_ranking.containers.member import ContainerError, as_label
 from deep_ranking.datasets.rows import Options, Row, files_of, text_lines
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import split_of
@@ -50,7 +50,10 @@ def read_tfrecords(source: Path, options: Options) -> Iterator[Row]:
             if of and numbers.setdefault(text, of) != of:
                 told = f"{as_label(text)!r} is the text of the classes {numbers[text][0]} and {of[0]}"
                 raise DeepRankingError(f"{path}, record {number}: {told}; --label {column} keeps them apart")
-            label = _named(value, names, _BASES.get(column or "", 0))
+            try:
+                label = _named(value, names, _BASES.get(column or "", 0))
+            except ContainerError as error:
+                raise DeepRankingError(f"{path}, record {number}: {error}") from error
             name = as_label(_one(example, None, _NAMES)).replace("\\", "/").rpartition("/")[2]
             content = image if isinstance(image, bytes) and image else None
             split, why = split_of(path.name), "" if content else "record without an image"
@@ -71,7 +74,9 @@ def _named(value: Any, names: dict[int, str] | list[str], base: int) -> str:
         return names.get(value, as_label(value))
     if base and value == 0:
         return ""
-    return as_label(value - base if 0 <= value - base < len(names) else value, names)
+    if names and value != -1 and not 0 <= value - base < len(names):
+        raise ContainerError(f"expected a class from {base} to {len(names) - 1 + base}, found {value}")
+    return as_label(value - base, names) if names and value != -1 else as_label(value)
 
 
 def _class_names(folder: Path) -> dict[int, str] | list[str]:
@@ -98,7 +103,9 @@ def _examples(path: Path) -> Iterator[dict[str, list[Any]]]:
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else _MOST
             data = file.read(length + 4) if length < _MOST else b""
             if len(data) < length + 4:
-                raise DeepRankingError(f"{path}, record {number}: cut short, or no file of records")
+                raise DeepRankingError(
+                    f"{path}, record {number}: cut short, compressed, or no file of records"
+                )
             try:
                 yield _example(data[:-4])
             except (IndexError, ValueError, struct.error) as error:

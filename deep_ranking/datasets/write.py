@@ -253,8 +253,10 @@ def _counts(rows: int, written: list[Written], found: Found, names: _Names) -> d
     labels = {folder: label for label, folder in names.classes.items()}
     parts = Counter(image.split for image in written if image.folder)
     sides: dict[bytes, set[str]] = defaultdict(set)
+    labels_of: dict[bytes, set[str]] = defaultdict(set)
     for image in written:
         sides[image.content].add(image.split)
+        labels_of[image.content].add(image.folder)
     classes, first = len({image.folder for image in written} - {""}), written[0]
     return {
         "rows": rows,
@@ -264,6 +266,7 @@ def _counts(rows: int, written: list[Written], found: Found, names: _Names) -> d
         UNLABELLED: sum(not image.folder for image in written),
         "dropped": len(found.left_out),
         "copies_in_several_parts": sum(len(parts) > 1 for parts in sides.values()),
+        "copies_in_several_classes": sum(len(labels - {""}) > 1 for labels in labels_of.values()),
         "first": told_first(classes, len(written), labels.get(first.folder, ""), first.name),
         "left_out": found.counts(),
     }

@@ -30,6 +30,10 @@ _CONTAINER_ENDINGS = {
     ".tar": "tar file",
     ".parquet": "Parquet file",
 }
+_DATA_ENDINGS = {
+    ".arrow": "Hugging Face's Arrow file, not read; write it anew with Dataset.to_parquet",
+    ".tfrecord": "TensorFlow's records, not read in place: deep-ranking prepare tfrecord",
+}
 _PACKED = re.compile(r"(?i)\.(?:tar\.(?:gz|bz2|xz|zst|lz4)|t[gbx]z2?|tzst|zip|7z|rar)$")
 _OTHERS = [
     (re.compile(pattern, re.DOTALL), told)
@@ -95,6 +99,8 @@ def what_else(head: bytes, path: str) -> str:
     if ending in _CONTAINER_ENDINGS:
         named = "" if path.endswith(ending) else f", not read: its name has to end in {ending}"
         return _CONTAINER_ENDINGS[ending] + named
+    if ending in _DATA_ENDINGS:
+        return _DATA_ENDINGS[ending]
     if _PACKED.search(path):
         return PACKED
     told = next((told for pattern, told in _OTHERS if pattern.match(head)), NO_IMAGE)

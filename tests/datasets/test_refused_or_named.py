@@ -1,5 +1,6 @@
 """What a data set leaves open, says twice or says wrongly is refused or named, never a class in silence."""
 
+import io
 import json
 import tarfile
 
@@ -296,3 +297,66 @@ def test_parts_in_a_packed_folder_are_a_question_too(tmp_path):
             add(archive, name, png(number))
     with pytest.raises(DeepRankingError, match=r"found train/ and val/, which hold the same folders \(cat\)"):
         look_into(tmp_path).classes()
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("Image,Label\n1.png,cat\n2.png,dog\n", ["cat", "dog"]),
+        ("image, label\n1.png, cat\n\n2.png, dog\n", ["cat", "dog"]),
+        (",image,label\n0,1.png,cat\n1,2.png,dog\n", ["cat", "dog"]),  # with the index of pandas
+        (",,image\n0,0,1.png\n1,1,2.png\n", ["", ""]),
+    ],
+)
+def test_headings_as_people_write_them(tmp_path, text, labels):
+    folder_of(tmp_path, {"1.png": 1, "2.png": 2})
+    (tmp_path / "a.csv").write_text(text)
+    rows = read("table", tmp_path / "a.csv")
+    assert [(row.label, row.split, row.group, row.why) for row in rows] == [
+        (label, "", "", "") for label in labels
+    ]
+
+
+def test_a_quote_that_is_not_closed_swallows_no_lines(tmp_path):
+    folder_of(tmp_path, {"1.png": 1, "2.png": 2})
+    (tmp_path / "a.csv").write_text('image,label\n1.png,"cat\n2.png,dog\n')
+    with pytest.raises(DeepRankingError, match=r"expected a table \(unexpected end of data\)"):
+        read("table", tmp_path / "a.csv")
+
+
+def test_one_image_in_two_classes_is_a_warning(tmp_path, caplog):
+    folder_of(tmp_path, {"1.png": 1, "2.png": 2, "3.png": 3})
+    (tmp_path / "a.csv").write_text("image,label\n1.png,cat\n1.png,dog\n2.png,cat\n3.png,\n")
+    images, told = prepared(tmp_path, "table", tmp_path / "a.csv")
+    assert [(label, number) for _, label, number in images if number == 1] == [("cat", 1), ("dog", 1)]
+    assert told["copies_in_several_classes"] == 1
+    assert "1 images lie in more than one class (the same bytes): which is true?" in caplog.text
+
+
+def test_endings_of_a_tar_file_in_any_case_and_one_image_of_a_sample(tmp_path):
+    source = tmp_path / "a.tar"
+    with tarfile.open(source, "w") as archive:
+        for name, content in (
+            ("1.mask.png", png(9)), ("1.png", png(1)), ("1.cls", b"\xef\xbb\xbfcat\r\n"),
+            ("2.PNG", png(2)), ("2.CLS", b"dog"), ("v1.5.png", png(3)), ("v1.5.cls", b"cow"),
+        ):  # fmt: skip
+            add(archive, name, content)
+
+    def found(**how):
+        rows = read("webdataset", source, **how)
+        return [(number_of(io.BytesIO(row.image)), row.label) for row in rows if not row.why]
+
+    assert found() == [(9, "cat"), (1, "cat"), (2, "dog"), (3, "cow")]
+    assert found(image="png") == [(1, "cat"), (2, "dog"), (3, "cow")]
+    assert found(image="mask.png") == [(9, "cat")]
+
+
+@pytest.mark.parametrize(("base", "label"), [(0, 2), (0, -5), (1, 3)])
+def test_numbers_that_no_class_has_are_refused(tmp_path, base, label):
+    column = "image/class/label" if base else "label"
+    source = records(tmp_path / "a.tfrecord", {"image": [png(1)], column: [label]})
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    with pytest.raises(
+        DeepRankingError, match=f"record 0: expected a class from {base} to {1 + base}, found {label}"
+    ):
+        read("tfrecord", source)
