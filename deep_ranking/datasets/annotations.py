@@ -70,7 +70,7 @@ def _by_id(things: list[dict[str, Any]], name: str, path: Path) -> dict[Any, str
     """Return the names of images or categories by their ids."""
     found: dict[Any, str] = {}
     for thing in things:
-        known, own = thing["id"], str(thing[name])
+        known, own = thing["id"], as_label(thing[name])
         if known in found and (name != "name" or found[known] != own):
             told = f"{path}: expected one id for each, found {known!r} as {found[known]!r} and {own!r}"
             raise DeepRankingError(told)
@@ -93,6 +93,9 @@ def _cut_out(
                 (about.get("width", opened.width), about.get("height", opened.height)),
             )
         image = stored if stored.size == size else ImageOps.exif_transpose(stored)
+        if image.size != size:
+            yield Row(place, why="of another size than its annotations say, so that boxes do not fit")
+            return
         if image.mode not in ("L", "LA", "RGB", "RGBA"):
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
             image.info.pop("icc_profile", None)  # of the other mode

@@ -360,3 +360,30 @@ def test_numbers_that_no_class_has_are_refused(tmp_path, base, label):
         DeepRankingError, match=f"record 0: expected a class from {base} to {1 + base}, found {label}"
     ):
         read("tfrecord", source)
+
+
+def test_boxes_of_an_image_of_another_size_are_not_cut(tmp_path):
+    folder_of(tmp_path, {"a.png": 1})
+    about = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 16, "height": 16}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 4]}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(about))
+    (row,) = read("coco", tmp_path / "a.json", boxes=True)
+    assert (row.image, row.why) == (
+        None,
+        "of another size than its annotations say, so that boxes do not fit",
+    )
+    assert [row.label for row in read("coco", tmp_path / "a.json")] == ["cat"]
+
+
+def test_classes_that_differ_in_case_alone_have_folders_that_no_system_takes_for_one(tmp_path):
+    folder_of(
+        tmp_path, {f"{label}/1.png": n for n, label in enumerate(["cat", "Cat", "caf\u00e9", "cafe\u0301"])}
+    )
+    images, told = prepared(tmp_path, "imagefolder", tmp_path)
+    assert told["classes"] == 4
+    assert sorted(label for _, label, _ in images) == ["Cat", "cafe\u0301", "caf\u00e9~2", "cat~2"]
+    titles = (tmp_path / "out of imagefolder/classes.tsv").read_text(encoding="utf-8")
+    assert "cat~2\tcat\n" in titles
