@@ -18,7 +18,7 @@ def read_sop(source: Path, options: Options) -> Iterator[Row]:
 def read_cub(source: Path, options: Options) -> Iterator[Row]:
     """Yield CUB-200-2011: four tables of `id value`; 1 in `train_test_split.txt` is train."""
     tables = {
-        name: {number: value for _, (number, value) in _columns(source / f"{name}.txt", 2)}
+        name: _by_number(source / f"{name}.txt")
         for name in ("classes", "image_class_labels", "train_test_split")
     }
     for place, (number, path) in _columns(source / "images.txt", 2):
@@ -66,6 +66,14 @@ def read_cars(source: Path, options: Options) -> Iterator[Row]:
             name = str(record["fname"])
             file = below(source / f"cars_{split}", name, f"cars_{split}")
             yield file_row(f"{split}: {name}", file, label=label, split=split)
+
+
+def _by_number(path: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for place, (number, value) in _columns(path, 2):
+        if found.setdefault(number, value) != value:
+            raise DeepRankingError(f"{place}: expected {number} once, found it as {found[number]!r} already")
+    return found
 
 
 def _class_of(record: dict[str, Any], names: Any, path: Path | None) -> str:

@@ -69,7 +69,7 @@ def write_rows(
 
     Class names become those of folders, with what no folder may have in its name as `%2F`; `classes.tsv` then
     tells them. Of two images of a class with one name, and of two classes, also if letters differ in case
-    alone, the second is `NAME~2`. Rows without a part are `train`; unlabelled ones go to `unlabelled/SPLIT/NAME`.
+    alone, the second is `NAME~2`. Rows without a part are `train`; unlabelled ones go to `unlabelled/SPLIT`.
 
     Args:
         rows: as a reader yields them.
