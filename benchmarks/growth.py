@@ -126,8 +126,7 @@ def least(folder: Path, name: str, runs: int) -> dict[str, float]:
 
 def peers(count: int, folder: Path) -> dict[str, float]:
     """Return what others take, by processor time, for one vector more and a search that sees it."""
-    import sqlite3
-
+    import apsw  # Python's own sqlite3 often loads no extensions
     import lancedb
     import sqlite_vec
     from usearch.index import Index as Usearch
@@ -140,16 +139,16 @@ def peers(count: int, folder: Path) -> dict[str, float]:
         work()
         found[name] = time.process_time() - begin
 
-    database = sqlite3.connect(folder / "vec.sqlite")
+    database = apsw.Connection(str(folder / "vec.sqlite"))
     database.enable_load_extension(True)
-    sqlite_vec.load(database)
+    database.load_extension(sqlite_vec.loadable_path())
     database.execute(f"CREATE VIRTUAL TABLE v USING vec0(vector float[{DIMENSION}])")
     with database:
-        database.executemany("INSERT INTO v VALUES (?)", ((row.tobytes(),) for row in data))
+        database.executemany("INSERT INTO v(vector) VALUES (?)", ((row.tobytes(),) for row in data))
 
     def sqlite() -> None:
         with database:
-            database.execute("INSERT INTO v VALUES (?)", (new.tobytes(),))
+            database.execute("INSERT INTO v(vector) VALUES (?)", (new.tobytes(),))
         nearest = "SELECT rowid FROM v WHERE vector MATCH ? AND k = 10 ORDER BY distance"
         assert database.execute(nearest, (new.tobytes(),)).fetchone()[0] == count + 1
 
