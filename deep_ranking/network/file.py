@@ -18,13 +18,14 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
 
-from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.files import written_whole
 from deep_ranking.network import hdf5, layers  # noqa: F401 - the layers that a saved model names
 
@@ -75,6 +76,7 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
         ModelFileError: missing, no model, damaged, or refused by safe mode.
     """
     path, metadata = Path(path), read_metadata(path)
+    _refuse_tokenizers(path)
     try:
         most = path.stat().st_size
         with warnings.catch_warnings(), _without_legacy_warning(), at_most_weights(most):
@@ -85,6 +87,10 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
             raise TypeError(f"expected a model, found a {type(network).__name__}")
     # Keras raises whatever its parsers raise on a foreign or damaged file.
     except Exception as error:
+        if "keras_hub" in str(error) and find_spec("keras_hub") is None:
+            raise MissingExtraError(
+                "keras-hub", "hub", f"{path}: a network on a backbone of KerasHub"
+            ) from None
         raise ModelFileError(f"{path}: cannot be loaded as a model: {reason(error):.300}") from error
     return network, metadata
 
@@ -107,6 +113,22 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         if file.getinfo(_MEMBER).file_size > _LONGEST_MEMBER:
             raise ValueError(f"{_MEMBER} is over {_LONGEST_MEMBER:,} bytes long")
         return dict(json.loads(file.read(_MEMBER)))
+
+
+def _refuse_tokenizers(path: Path) -> None:
+    """Refuse what reads files that it is told to: Keras imports whatever of KerasHub's a file names.
+
+    Raises:
+        ModelFileError: there is one.
+    """
+    with untrusted(path, f"a {path.suffix} model file") as file:
+        if path.suffix == ".h5":
+            text = file.attrs.get("model_config", "{}")
+        else:
+            text = file.read("config.json") if "config.json" in file.namelist() else "{}"
+        plain = json.dumps(json.loads(text))  # no letter of it is escaped
+    if "keras_hub" in plain and "Tokenizer" in plain:
+        raise ModelFileError(f"{path}: cannot be loaded as a model: it has a tokenizer of KerasHub's")
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:

@@ -22,7 +22,7 @@ from deep_ranking.files import check_writable
 from deep_ranking.images.augment import PRESETS
 from deep_ranking.images.batches import BatchStream, ImageBatches
 from deep_ranking.images.cache import ImageCache
-from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.backbones import find_backbone
 from deep_ranking.network.file import check_ending, load_network, save_network
 from deep_ranking.network.network import average_mirror
 from deep_ranking.network.weights import starting_network
@@ -126,7 +126,7 @@ def check_place(path: Path, settings: TrainingSettings) -> None:
     check_ending(path)
     check_writable(path)
     check_log(path.with_suffix(".csv"))
-    if path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
+    if path.suffix == ".h5" and not find_backbone(settings.network.backbone).saves_as_h5:
         raise DeepRankingError(
             f"{path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
         )
