@@ -113,12 +113,16 @@ def _described(x: Any, side: int, tokens: Tokens, name: str) -> Any:
 def _of_size(encoder: keras.Model, size: int) -> keras.Model:
     """Return the backbone for another image size, with the same weights."""
     config = encoder.get_config()
-    key = "image_shape" if "image_shape" in config else "input_shape"
-    if key not in config or tuple(config[key][:2]) == (size, size):
+    # DINOv2 keeps a second table, of the size it was trained at, and saves what is learned through that one,
+    # there and back, with a loss; so its size becomes the image's.
+    keys = [key for key in ("image_shape", "input_shape", "position_embedding_shape") if key in config]
+    if all(tuple(config[key][:2]) == (size, size) for key in keys):
         return encoder
-    other = type(encoder).from_config({**config, key: (size, size, 3)})
+    other = type(encoder).from_config({**config, **dict.fromkeys(keys, (size, size, 3))})
+    twice = [weight for weight in encoder.weights if "interpolated_" in weight.name]
+    used = {weight.name.removeprefix("interpolated_"): weight for weight in twice}
     for ours, theirs in zip(other.weights, encoder.weights, strict=True):
-        ours.assign(_fitted(np.asarray(theirs), tuple(ours.shape)))
+        ours.assign(_fitted(np.asarray(used.get(ours.name, theirs)), tuple(ours.shape)))
     return other
 
 

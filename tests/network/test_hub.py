@@ -41,7 +41,7 @@ FAMILIES = {
     "vit": lambda m: m.ViTBackbone(**VIT, mlp_dim=16),
     "deit": lambda m: m.DeiTBackbone(**VIT, intermediate_dim=16),
     "siglip": lambda m: _siglip(),
-    "resnet": lambda m: m.ResNetBackbone([8], [3], [64], [1], [2], "basic_block"),
+    "resnet": lambda m: m.ResNetBackbone([64], [7], [64], [1], [1], "basic_block"),
     "efficientnet": lambda m: m.EfficientNetBackbone(
         stackwise_kernel_sizes=[3, 3],
         stackwise_num_repeats=[1, 1],
