@@ -55,9 +55,12 @@ fuzz: $(VENV)/installed  ## bytes and requests from nowhere: some 300,000 in all
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/reliability/test_fuzz.py tests/reliability/test_fuzz_web.py --timeout 7200
 	$(BIN)/python tests/reliability/coverage_fuzz.py
 
-peers:  ## .venv-peers with other tools' hashes, which benchmarks/near_duplicates.py runs beside ours
+peers:  ## .venv-peers with other tools' hashes, for benchmarks/near_duplicates.py, and other libraries' metrics beside ours
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet imagededup imagehash pdqhash
+	$(PYTHON) -m venv .venv-peers/metrics
+	.venv-peers/metrics/bin/python -m pip install --quiet --requirement tests/peers/requirements.txt
+	PYTHONPATH=. .venv-peers/metrics/bin/python tests/peers/metrics.py
 
 bench: $(VENV)/installed  ## the quick set of the benchmarks
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done

@@ -6,6 +6,7 @@ Names are sorted by their bytes, `path_key`, in every index alike.
 import contextlib
 import errno
 import hashlib
+import io
 import math
 import os
 import platform
@@ -23,6 +24,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from deep_ranking.containers import contained, status
 from deep_ranking.errors import DeepRankingError, reason
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
@@ -163,8 +165,8 @@ def take_room(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` file by their names.
+def read_arrays(path: str | os.PathLike[str] | io.BytesIO) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` file, or of its bytes, by their names.
 
     Raises:
         DeepRankingError: it is no such file, is damaged, holds Python objects (which are never unpickled), or
@@ -178,11 +180,11 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         ...     read_arrays(Path(folder) / "a.npz")
         {'x': array([1., 1.])}
     """
-    with Path(path).open("rb") as file:
+    with contextlib.nullcontext(path) if isinstance(path, io.BytesIO) else Path(path).open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
-                total, size = sum(member.file_size for member in members), os.fstat(file.fileno()).st_size
+                total, size = sum(member.file_size for member in members), file.seek(0, os.SEEK_END)
                 if total > max(_MOST_BYTES, _MOST_TIMES * size):
                     raise ValueError(f"{size:,} bytes that unpack to {total:,}")
                 arrays = {}
@@ -193,8 +195,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         # A damaged header is parsed as Python's literals, with whatever that raises.
         except Exception as error:
             raise DeepRankingError(
-                f"{os.fspath(path)}: expected an .npz file of arrays, without Python objects, as np.savez "
-                f"writes it; found {reason(error)}"
+                f"{getattr(file, 'name', 'in memory')}: expected an .npz file of arrays, without Python "
+                f"objects, as np.savez writes it; found {reason(error)}"
             ) from error
 
 
@@ -276,6 +278,8 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
 
 def file_hash(path: str | os.PathLike[str]) -> bytes:
     """Return the SHA-256 of a file's bytes, which tells whether two images are the same file."""
+    if isinstance(content := contained(path), bytes):
+        return hashlib.sha256(content).digest()
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
@@ -319,7 +323,9 @@ def first_of_same_content(paths: Sequence[str | os.PathLike[str]]) -> list[int]:
 
 def _file_and_size(path: str | os.PathLike[str]) -> tuple[Any, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - there may be millions
+        found = status(path)
+        if isinstance(content := contained(path), bytes):
+            return os.fspath(path), len(content)
     except OSError:
         return None
     # Some file systems number no file: each path is then one of its own.

@@ -61,6 +61,11 @@ def quietly(wanted: bool = True) -> Iterator[None]:
         _is_quiet.reset(before)
 
 
+def is_quiet() -> bool:
+    """Tell whether this is within `quietly`."""
+    return _is_quiet.get()
+
+
 class _Log:
     """Standard error for `tqdm`, which moves to and fro in a line: here each look is a line of its own."""
 

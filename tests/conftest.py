@@ -24,6 +24,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+# Networks are kept, but not among the user's; the folder goes when the tests end.
+_KEPT = tempfile.TemporaryDirectory(prefix="deep-ranking-kept-")
+os.environ["DEEP_RANKING_CACHE"] = _KEPT.name
+
 # Whoever joins the tests' Ray cluster has to know its token when Ray is imported.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -54,6 +58,17 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the real data and weights in {SHARED}, which are not part of the repository")
     return SHARED
+
+
+@pytest.fixture
+def true_weights(shared, monkeypatch) -> Path:
+    """The file of MobileNetV2's ImageNet weights, which are the pretrained network's in the test."""
+    pytest.importorskip("openvino")
+    file = next(iter(Path(shared, "weights").glob("mobilenet_v2_1.0_224_no_top*")), None)
+    if file is None:
+        pytest.skip("needs MobileNetV2's weights")
+    monkeypatch.setenv("DEEP_RANKING_WEIGHTS", str(file))
+    return file
 
 
 NEEDS_KERAS = (

@@ -3,9 +3,13 @@
 import os
 import struct
 import zipfile
+from contextlib import suppress
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
-from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.cli.parser import nearest
+from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.location import STORE, index_of, is_address
 from deep_ranking.settings import WEIGHTS_VARIABLE
 
@@ -38,15 +42,27 @@ def index(place: str) -> None:
 def folder(path: str) -> None:
     """Raise DeepRankingError unless there is a folder, or an address."""
     if not is_address(path) and not Path(path).is_dir():
-        found = "a file" if Path(path).exists() else "nothing"
-        raise DeepRankingError(f"{path}: expected a folder of images, found {found}; check the path")
+        from deep_ranking.containers import CONTAINERS  # read in place, where they lie
+
+        how = "give the folder that holds it" if path.endswith(CONTAINERS) else "check the path"
+        found = f"a file; {how}" if Path(path).exists() else f"nothing{_nearby(path)}"
+        raise DeepRankingError(f"{path}: expected a folder of images, found {found}")
+
+
+def _nearby(path: str) -> str:
+    """Return a question after what lies there under nearly this name, or else what to do."""
+    parent, name = os.path.split(os.path.normpath(path))
+    with suppress(OSError):
+        near = [entry.name for entry in islice(os.scandir(parent or "."), 1000)]
+        return nearest(name, near) or "; check the path"
+    return "; check the path"
 
 
 def images(paths: "list[str] | tuple[str, ...]") -> None:
     """Raise ImageError unless these files are there and begin as images do; their headers are read."""
     for path in paths:
         if not Path(path).exists():  # said without NumPy
-            raise DeepRankingError(f"{path}: no such image")
+            raise DeepRankingError(f"{path}: no such image{_nearby(path)}")
     from deep_ranking.images.decode import read_size
 
     for path in paths:
@@ -115,6 +131,12 @@ def starting_weights(given: str | None) -> None:
     """Raise DeepRankingError unless this is a word for weights, or a file of them."""
     if given not in (None, "imagenet", "none"):
         weights(str(given), words="imagenet, none, or ")
+
+
+def backbone(name: str | None) -> None:
+    """Raise MissingExtraError for a backbone of KerasHub's where that is not installed."""
+    if str(name).startswith("hub:") and find_spec("keras_hub") is None:
+        raise MissingExtraError("keras-hub", "hub", f"--backbone {name}")
 
 
 def network(model_file: str | None, weights_file: str | None) -> None:

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
 def _as_dicts(groups: "list[Group]") -> dict[str, list]:
     images = [
         [
-            asdict(image)
+            image._asdict()
             | asdict(about)
             | {"copy": image.path in group.copies, "link": image.path in group.links}
             | {"keep": image.path == group.keep}

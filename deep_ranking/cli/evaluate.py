@@ -199,11 +199,14 @@ def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterat
 def _systems(args: argparse.Namespace, paths: list[str]) -> "Iterator[tuple[str, Encoder]]":
     """Yield by name what is measured: the model, or a description of these images; and the baselines."""
     how = {"engine": args.engine, "precision": args.precision}
+    if args.model and not args.baselines:
+        yield "model", shared.encoder(args.model, **how)
+        return
     if args.model:
         model = shared.embedding_model(args.model, **how)
         from deep_ranking.embedding.baselines import systems
 
-        yield from systems(model, args.baselines)
+        yield from systems(model, baselines=True)
         return
     shared.start_description(args.weights, args.engine)
     from deep_ranking.description.description import Description

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -59,12 +60,15 @@ def relative_name(path: str, root: str) -> str:
 
 
 def tell_left_out(found: "Found") -> None:
-    """Say which files of a folder were left out, in a table by reason with the first names, if any were.
+    """Say what tar and Parquet files of a folder hold; and which files were left out, in a table by reason.
 
     Hidden files are counted there, but are no reason for a table: they are meant to be passed over.
     """
     from deep_ranking.images.find import HIDDEN
+    from deep_ranking.progress import is_quiet
 
+    if found.labels and not is_quiet():
+        print(f"{names_of([found.folder])}: in tar and Parquet files {found.in_words()}", file=sys.stderr)
     by_reason = found.by_reason()
     if by_reason.keys() <= {HIDDEN}:
         return

@@ -200,7 +200,6 @@ def _prepare(
 ) -> "tuple[Encoder, Callable[[Index], Report], dict[str, str]]":
     """Return the embedder, what updates an index once the folders are looked into, and what it remembers."""
     from deep_ranking.search.folder import follow
-    from deep_ranking.search.image import CONTAINERS
     from deep_ranking.search.index import Index
 
     exclude = args.exclude or None  # as remembered
@@ -211,14 +210,7 @@ def _prepare(
     image_folders.tell_left_out(following.found)
     embedder, metadata = _embedder(args, remembered, following.paths)
 
-    def update(index: "Index") -> "Report":
-        for path in following.found.left_out:
-            if path.endswith(CONTAINERS) and index.snapshot.has_folder(path):
-                held = f"{index.store.name}: holds images of {path}"
-                raise DeepRankingError(f"{held}, which --ray reads; add --ray local, or an address")
-        return following.update(index, embedder)
-
-    return embedder, update, metadata
+    return embedder, lambda index: following.update(index, embedder), metadata
 
 
 def _embedder(
@@ -232,28 +224,15 @@ def _embedder(
     if path is not None:
         if args.look:
             raise DeepRankingError("--look: it is of the default network; leave it out, or --model")
-        if not args.quiet:
-            checks.model(path)
-            shared.import_keras()
-            _tell_engine(**how)
-        return shared.embedding_model(path, **how), {"model": str(Path(path).resolve())}
-    shared.start_description(args.weights, args.engine)
+        return shared.encoder(path, **how, quiet=args.quiet), {"model": str(Path(path).resolve())}
+    from deep_ranking.description.description import weights_of
+
+    shared.start_description(args.weights, args.engine, weights_of(remembered))
     from deep_ranking.search.folder import default_embedder
     from deep_ranking.search.index import Index
 
     how |= {"weights": args.weights, "look": args.look}
     return default_embedder(Index, args.index, images, args.quiet, **how)
-
-
-def _tell_engine(engine: str, precision: str) -> None:
-    """Say in a line on standard error what the flags come to on this machine."""
-    import keras
-
-    from deep_ranking.embedding.engines import resolve
-
-    engine, precision = resolve(engine, precision)
-    name = {"openvino": "OpenVINO", "keras": f"Keras on {keras.backend.backend()}"}[engine]
-    print(f"embedding with {name} in {precision}", file=sys.stderr)
 
 
 def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
@@ -272,7 +251,7 @@ def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
 
 
 def _print_measurements(measured: "list[Measurement]", best: "Measurement") -> None:
-    from deep_ranking.search.approximate import PROMISED
+    from deep_ranking.search.promise import PROMISED
 
     print(f"{'search':<12}{'probe':>6}{'recall@10':>11}{'ms a query':>12}")
     for m in measured:

@@ -6,7 +6,7 @@ An image that is in the index, under its path there or as a file of the same con
 import argparse
 import json
 import os
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,10 +65,12 @@ def run(args: argparse.Namespace) -> None:
     if alone:
         args.place = None
     queries = [*alone, *args.images, *(args.image or [])]
+    is_new = args.place and not index_of(args.place)
+    if is_new:
+        checks.folder(args.place)
     if not queries and (args.place or args.index):
         raise UsageError("expected an image to look for: search PLACE IMAGE, found none")
-    if args.place and not index_of(args.place):
-        checks.folder(args.place)
+    if is_new:
         checks.images(queries)  # before an index is made
     place, embedder = place_of(args, "search")
 
@@ -92,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
         if not args.json and not args.quiet:
             _tell_changes(args, index)
     if args.json:
-        print(json.dumps({"query": queries, "images": folder, "hits": [asdict(hit) for hit in hits]}))
+        print(json.dumps({"query": queries, "images": folder, "hits": [hit._asdict() for hit in hits]}))
     else:
         labels = [one_line(hit.label) for hit in hits]
         width = max(map(len, labels), default=0)

@@ -13,6 +13,7 @@ from deep_ranking.cli import checks, places, shared
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
+    from deep_ranking.web.behind import Later
 
 EXAMPLES = {
     "photos --open": "the folder photos, in the browser",
@@ -76,8 +77,10 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _embedder(args: argparse.Namespace, place: str) -> "Encoder | None":
+def _embedder(args: argparse.Namespace, place: str) -> "Later | None":
+    """Return what embeds uploads, which is loaded while the page is served; what is cheap to see, now."""
     from deep_ranking.search.index import Index
+    from deep_ranking.web.behind import Later
 
     with Index.open(place) as index:
         name, metadata = index.store.name, dict(index.metadata)
@@ -86,4 +89,12 @@ def _embedder(args: argparse.Namespace, place: str) -> "Encoder | None":
         where = f" ({remembered} is not there)" if remembered else ""
         print(f"no model{where}: uploads cannot be searched by; --model FILE brings it", file=sys.stderr)
         return None
-    return shared.embedder_of(args, name, metadata)
+    shared.model_of(name, metadata, args.model)
+
+    def load() -> "Encoder":
+        embedder = shared.embedder_of(args, name, metadata)
+        with Index.open(place) as index:
+            index.check_model(embedder.fingerprint, embedder.dimension)
+        return embedder
+
+    return Later(load)

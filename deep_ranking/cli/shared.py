@@ -206,6 +206,31 @@ def embedding_model(
     return Model.load(path, engine, precision)
 
 
+def encoder(path: str, engine: str = "auto", precision: str = "float32", quiet: bool = True) -> "Encoder":
+    """Return what embeds by a model file; Keras is imported where its network is not kept.
+
+    Args:
+        path: of the model file; what is wrong with it is said before Keras is imported.
+        engine, precision: as of `open_encoder`.
+        quiet: do not say what runs it.
+
+    Raises:
+        DeepRankingError: as by `checks.model`, `import_keras` and `open_encoder`.
+    """
+    checks.model(path)
+    from deep_ranking.embedding.kept import KeptModel, kept_encoder, number_type, open_encoder
+
+    found: Encoder | None = kept_encoder(path, engine, precision)
+    if found is None:
+        import_keras()
+        found = open_encoder(path, engine, precision)
+    if not quiet:
+        kept = isinstance(found, KeptModel)
+        name = "OpenVINO" if kept else f"Keras on {os.environ.get('KERAS_BACKEND', 'tensorflow')}"
+        print(f"embedding with {name} in {number_type(precision) if kept else 'float32'}", file=sys.stderr)
+    return found
+
+
 def model_of(index: str, metadata: Mapping[str, str], model: str | None = None) -> str | None:
     """Return the model file that an index is of, after a look whether it still is; None: a description.
 
@@ -233,11 +258,11 @@ def embedder_of(args: argparse.Namespace, index: str, metadata: Mapping[str, str
         index, metadata: as of `model_of`.
 
     Raises:
-        DeepRankingError: as by `model_of`, `embedding_model` and `deep_ranking.embedder_of`.
+        DeepRankingError: as by `model_of`, `encoder` and `deep_ranking.embedder_of`.
     """
     path = model_of(index, metadata, args.model)
     if path:
-        return embedding_model(path)
+        return encoder(path)
     import deep_ranking
     from deep_ranking.description.description import weights_of
 

@@ -17,7 +17,6 @@ from deep_ranking.location import index_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from deep_ranking.embedding.encoder import Encoder
 
 EXAMPLES = {
     "a.jpg b.jpg": "the distance; nothing to train",
@@ -98,7 +97,7 @@ def _measured(
 
 def _alone(args: argparse.Namespace, model: str | None, images: list[str]) -> tuple[float, None, str]:
     if model is not None:
-        network: Encoder = shared.embedding_model(model)
+        network = shared.encoder(model)
     else:
         shared.start_description(args.weights)
         from deep_ranking.description.description import Description

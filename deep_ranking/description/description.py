@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from deep_ranking.containers import contained
 from deep_ranking.description.components import LOOKS, Map
 from deep_ranking.description.reader import PARTS, SIDE, VERSION, Reader, open_reader
 from deep_ranking.embedding.encoder import Encoder
+from deep_ranking.embedding.kept import open_encoder
 from deep_ranking.errors import DeepRankingError, expect, reason
 from deep_ranking.images.decode import ImageError, Source
 from deep_ranking.images.loader import load_batches
@@ -217,9 +219,7 @@ def embedder_of(
         raise DeepRankingError(
             "the image is not in the index, which remembers no model to embed it with; pass the model"
         )
-    from deep_ranking.embedding.model import Model
-
-    return Model.load(model, engine, precision)
+    return open_encoder(model, engine, precision)
 
 
 def split(read: np.ndarray) -> dict[str, np.ndarray]:
@@ -233,6 +233,8 @@ def _key(source: Source) -> Any:
     if isinstance(source, bytes):
         return hashlib.sha256(source).digest()
     try:
+        if isinstance(content := contained(source), bytes):
+            return hashlib.sha256(content).digest()
         found = Path(source).stat()  # type: ignore[arg-type] # what is no path is told below
     except (OSError, TypeError, ValueError):
         return None

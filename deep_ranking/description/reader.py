@@ -4,24 +4,22 @@ It is the same for all folders, so its form for OpenVINO is kept in a folder of 
 images are described without Keras.
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from deep_ranking.blend.settings import Reading
-from deep_ranking.embedding.runner import PRECISIONS, Engine, Runner, import_openvino, multiplies_bfloat16
+from deep_ranking.embedding.kept import cache_folder, keep, key_of, number_type, opened
+from deep_ranking.embedding.runner import Engine, Runner
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect, reason
-from deep_ranking.files import file_hash, read_arrays, written_whole
+from deep_ranking.files import file_hash
 from deep_ranking.network.settings import named_weights
 from deep_ranking.settings import ENGINES
 
@@ -29,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Of what is read: another one makes other vectors."""
+
+_READ = f"reader {VERSION}"
 
 READINGS = {"last": Reading("out_relu", "mean"), "lower": Reading("block_13_project_BN", "grid")}
 PARTS = {"last": 1280, "lower": 1440, "colour": 245}
@@ -38,16 +38,7 @@ one's in 3x3 windows, a histogram of colours."""
 SIDE = 224
 """Height and width of the images that are read, in pixels."""
 
-CACHE_VARIABLE = "DEEP_RANKING_CACHE"
-"""Names the folder where the reader is kept."""
-
 _KERAS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
-
-
-def cache_folder() -> Path:
-    """Return $DEEP_RANKING_CACHE, or else `deep_ranking` in $XDG_CACHE_HOME or ~/.cache."""
-    own, shared = os.environ.get(CACHE_VARIABLE), os.environ.get("XDG_CACHE_HOME")
-    return Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "deep_ranking"
 
 
 @dataclass
@@ -91,9 +82,7 @@ def open_reader(
         MissingExtraError: OpenVINO is asked for, and not installed.
     """
     expect("engine", engine in ("auto", *ENGINES), f"auto or one of {', '.join(ENGINES)}", engine)
-    if precision == "auto":
-        precision = "bfloat16" if multiplies_bfloat16() else "float32"
-    expect("precision", precision in PRECISIONS, f"auto, {' or '.join(PRECISIONS)}", precision)
+    precision = number_type(precision)
     if engine == "openvino" and not _has_openvino():
         raise MissingExtraError("openvino", "fast", "--engine openvino")
     file = named_weights(weights) or _from_keras()
@@ -101,9 +90,9 @@ def open_reader(
         network, found = _network(file)
         return _checked(found, digest, partial(_keras_engine, network))
     for path in _kept(file, digest):
-        opened = _opened(path)
-        if opened is not None:
-            return _checked(opened[0], digest, partial(Runner, opened[1], precision))
+        if (model := opened(path)) is not None:
+            found = path.stem.rpartition("-")[2]
+            return _checked(found, digest, partial(Runner, model, precision))
     from deep_ranking.embedding.engines import convert
 
     network, found = _network(file)
@@ -115,7 +104,7 @@ def open_reader(
         logger.warning("OpenVINO does not take this network (%s); Keras runs it", reason(error))
         return _checked(found, digest, partial(_keras_engine, network))
     if file := named_weights(weights) or _from_keras():  # by now they are downloaded
-        _keep(model, found, file)
+        keep(f"reader-{key_of(file_hash(file).hex(), _READ)}-{found}.npz", model)
     return _checked(found, digest, partial(Runner, model, precision))
 
 
@@ -170,61 +159,10 @@ def _from_keras() -> str | None:
     return str(path) if path.is_file() else None
 
 
-def _key(file: str) -> str:
-    """Return what tells a kept reader from others: all that it was made by and is read by."""
-    return hashlib.sha256(f"{VERSION} {version('openvino')} {file_hash(file).hex()}".encode()).hexdigest()[
-        :16
-    ]
-
-
 def _kept(file: str | None, digest: str | None) -> list[Path]:
     """Return the files that hold the reader: of these weights' values, or else made of this file."""
-    own = list(cache_folder().glob(f"reader-{_key(file)}-*.npz")) if file else []
+    own = list(cache_folder().glob(f"reader-{key_of(file_hash(file).hex(), _READ)}-*.npz")) if file else []
     if digest is None:
         return own
     of_these = sorted(cache_folder().glob(f"reader-*-{digest}.npz"))
     return sorted(of_these, key=lambda path: path not in own) or own
-
-
-def _keep(model: Any, digest: str, file: str) -> None:
-    """Write OpenVINO's model for later; where it cannot be written, tell so and go on."""
-    openvino = import_openvino()
-    path = cache_folder() / f"reader-{_key(file)}-{digest}.npz"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory() as folder:
-            xml = Path(folder) / "reader.xml"
-            openvino.save_model(model, xml, compress_to_fp16=False)
-            graph, weights = (np.fromfile(xml.with_suffix(end), np.uint8) for end in (".xml", ".bin"))
-        about = np.array([version("openvino"), str(VERSION), _sha256(graph, weights)])
-        with written_whole(path) as temporary, temporary.open("wb") as data:
-            np.savez(data, graph=graph, weights=weights, about=about)
-    except OSError as error:
-        logger.warning("the network is made anew each time: %s", reason(error))
-
-
-def _opened(path: Path) -> tuple[str, Any] | None:
-    """Return the SHA-256 of the weights' values and OpenVINO's model; None where there is none to use."""
-    try:
-        arrays = read_arrays(path)
-        graph, weights = arrays["graph"], arrays["weights"]
-        made_by, read, sha256 = arrays["about"].tolist()
-        if _sha256(graph, weights) != sha256:
-            raise DeepRankingError(f"{path}: expected the bytes that were written, found others")
-        if (made_by, read) != (version("openvino"), str(VERSION)):
-            return None
-        openvino = import_openvino()
-        model = openvino.Core().read_model(graph.tobytes(), openvino.Tensor(weights))
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # of OpenVINO too
-        logger.warning("damaged, and made anew: %s", reason(error))
-        return None
-    return path.stem.rpartition("-")[2], model
-
-
-def _sha256(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(array.tobytes())
-    return digest.hexdigest()

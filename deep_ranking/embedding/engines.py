@@ -110,7 +110,7 @@ def resolve(engine: str, precision: str) -> tuple[str, str]:
     """Return the engine and number type that "auto" stands for on this machine; others stay as they are.
 
     OpenVINO where it is installed and no accelerator is, else Keras; with OpenVINO bfloat16 if the processor
-    multiplies it. (Measured in docs/performance.md; the cosine to Keras's float32 stays above 0.999.)
+    multiplies it. (Measured in docs/performance.md.)
     """
     if engine == "auto":
         at_hand = find_spec("openvino") is not None and keras.backend.backend() == "tensorflow"

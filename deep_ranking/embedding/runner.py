@@ -42,8 +42,8 @@ class Runner:
 
     Args:
         model: OpenVINO's, from images (n, height, width, 3) to vectors.
-        precision: "float32", or "bfloat16" where the processor has it (twice as fast on some networks; the
-            cosine to the Keras result stays above 0.999).
+        precision: "float32", or "bfloat16" where the processor has it: twice as fast on some networks; with
+            MobileNetV2's trained weights the cosine to float32 is 0.998 in the median, 0.98 at worst.
 
     Raises:
         DeepRankingError: another precision.

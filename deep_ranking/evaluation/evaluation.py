@@ -34,8 +34,9 @@ class Evaluation:
     Args:
         triplets: for the metrics of triplets.
         retrieval: for those of retrieval.
-        metrics: names, with any number for K; none: all of them, with K = 30 for the triplets, 1 and 10 for
-            precision and Recall, 1 and 30 for the neighbours' accuracy, as far as the gallery goes.
+        metrics: names, with any number for K; none: all of them but `average_precision`, with
+            K = 30 for the triplets, 1 and 10 for precision, Recall and NDCG, 1 and 30 for the neighbours'
+            accuracy, as far as the gallery goes.
 
     Raises:
         DeepRankingError: a metric is unknown, its task is not there, or K is beyond the gallery.
@@ -108,10 +109,17 @@ class Evaluation:
             at, voters = self._numbers("at") or [1], self._numbers("voters")
             if not self.metrics:
                 at, voters = ([k for k in numbers if k <= retrieval.most] for numbers in ((1, 10), (1, 30)))
-            parts.append(retrieval.measure(embeddings, at, voters))
+            whole = any(find(name)[0].whole for name in self.metrics)
+            parts.append(retrieval.measure(embeddings, at, voters, whole))
         metrics = {name: estimate for part in parts for name, estimate in part.metrics.items()}
         counts = {name: count for part in parts for name, count in part.counts.items()}
-        return Measurement({name: metrics[name] for name in self.metrics or metrics}, counts)
+        asked = list(self.metrics or metrics)
+        classes = {
+            label: {name: found[name] for name in ("queries", *asked) if name in found}
+            for part in parts
+            for label, found in part.classes.items()
+        }
+        return Measurement({name: metrics[name] for name in asked}, counts, classes)
 
     def _wanted(self, task: _Task | None, *needs: str) -> _Task | None:
         wanted = not self.metrics or any(find(name)[0].needs in needs for name in self.metrics)

@@ -132,11 +132,13 @@ class RetrievalTask:
             return gallery, gallery
         return embeddings.vectors[embeddings.rows(images_of(self.queries))], gallery
 
-    def measure(self, embeddings: Embeddings, at: Sequence[int], voters: Sequence[int]) -> Measurement:
+    def measure(
+        self, embeddings: Embeddings, at: Sequence[int], voters: Sequence[int], whole: bool = False
+    ) -> Measurement:
         """Return what `metrics.measure_retrieval` does: precision@K and Recall@K for each K, and so on."""
         queries, gallery = self.vectors(embeddings)
         sought, held = class_of_each(self.queries), class_of_each(self.gallery)
-        return measure_retrieval(queries, sought, gallery, held, self.leave_out, at, voters)
+        return measure_retrieval(queries, sought, gallery, held, self.leave_out, at, voters, whole=whole)
 
 
 def same_images(queries: Iterable[str], gallery: Iterable[str], root: str = "") -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 import PIL
 from PIL import features
 
+from deep_ranking.containers import contained
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.images import decode
 
@@ -252,6 +253,8 @@ def _decoder() -> str:
 def _content(path: str) -> bytes | None:
     """Return a file's bytes; None where they cannot be had, or are too many."""
     try:
+        if isinstance(content := contained(path), bytes):
+            return content if len(content) <= _LARGEST_FILE else None
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much as the rest
             return file.read() if os.fstat(file.fileno()).st_size <= _LARGEST_FILE else None
     except OSError:

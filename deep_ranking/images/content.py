@@ -26,8 +26,8 @@ _RAW_ENDINGS = {  # of cameras whose files begin as a TIFF file does, or as no k
     ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw",
 }  # fmt: skip
 _CONTAINER_ENDINGS = {
-    ".tar": "tar file of images, which --ray reads",
-    ".parquet": "Parquet file, which --ray reads",
+    ".tar": "tar file",
+    ".parquet": "Parquet file",
 }
 _OTHERS = [
     (re.compile(pattern, re.DOTALL), told)

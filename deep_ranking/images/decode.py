@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
+from deep_ranking.containers import contained
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images import colour, forms, memory
 from deep_ranking.images.bands import ON_ITS_SIDE, Upright
@@ -86,11 +88,14 @@ def read_image(source: Source, size: tuple[int, int] | None = None, name: str | 
     """
     if isinstance(source, np.ndarray):
         source = Image.fromarray(np.rint(source).astype(np.uint8))
-    pixels = None if isinstance(source, Image.Image) else _plain_jpeg(source, size)
+    if isinstance(source, str | os.PathLike):
+        name = name or os.fspath(source)
+    given: Any = _from_container(source)
+    pixels = None if isinstance(given, Image.Image) else _plain_jpeg(given, size)
     if pixels is not None:
         return pixels
     # Twice the longer side, so that an image lying on its side (EXIF) has enough in both directions.
-    with _opened(source, name, None if size is None else 2 * max(size)) as image:
+    with _opened(given, name, None if size is None else 2 * max(size)) as image:
         return _pixels(image).array(size)
 
 
@@ -137,6 +142,14 @@ def is_image(path: str | os.PathLike[str]) -> bool:
     """
     with Path(path).open("rb", buffering=0) as file:
         return forms.why_unreadable(file.read(64)) is None
+
+
+def _from_container(source: Any) -> Any:
+    """Return the bytes of what lies in a container; one that cannot be opened is left to who opens it."""
+    try:
+        return contained(source)
+    except OSError:
+        return source
 
 
 def _plain_jpeg(source: str | os.PathLike[str] | bytes, size: tuple[int, int] | None) -> np.ndarray | None:
@@ -187,6 +200,7 @@ def _opened(
         named = source if isinstance(source, str | os.PathLike) else getattr(source, "filename", "")
         name = os.fspath(named) or "the image"
 
+    source = _from_container(source)
     found = None
 
     def check(width: int, height: int, most: int = MAX_PIXELS) -> None:

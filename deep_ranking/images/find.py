@@ -2,21 +2,26 @@
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterable
+import re
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.containers import CONTAINERS, is_named_as_image, listing
+from deep_ranking.containers.member import NO_IMAGE_BESIDE
+from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.files import as_on_disk
-from deep_ranking.images.content import BROKEN_LINK, NO_IMAGE
+from deep_ranking.images.content import BROKEN_LINK, EMPTY, NO_IMAGE, NO_PERMISSION
 from deep_ranking.images.walk import HIDDEN, SECOND_LINK, Walk, excluder
-from deep_ranking.search.image import is_named_as_image
 
 OUTSIDE = "in no folder, so of no class"
-_BY_DESIGN = HIDDEN, "excluded by"
+UNLABELLED = "unlabelled, so of no class"
+BY_DESIGN = HIDDEN, "excluded by"
 
 SPLITS = frozenset(["train", "training", "val", "valid", "validation", "dev", "test", "testing"])
+_SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(sorted(SPLITS, reverse=True))})(?=\.|\d|[-_]\d|$)")
+_ENDS = "|".join(map(re.escape, CONTAINERS))
 
 
 @dataclass
@@ -28,11 +33,13 @@ class Found:
         images: sorted paths relative to it, with `/` between folders.
         left_out: the reason for each path that is none of the images; a folder's ends with `/`, and stands
             for all that is below it.
+        labels: of the images in tar and Parquet files, which bring their own; "" for none.
     """
 
     folder: str
     images: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def unread(self) -> dict[str, str]:
@@ -40,7 +47,8 @@ class Found:
         return {
             path: why
             for path, why in self.left_out.items()
-            if not why.startswith(_BY_DESIGN) and (why != NO_IMAGE or is_named_as_image(path))
+            if not why.startswith(BY_DESIGN)
+            and (why not in (NO_IMAGE, NO_IMAGE_BESIDE) or is_named_as_image(path))
         }
 
     def passes_over(self, path: str) -> bool:
@@ -49,7 +57,7 @@ class Found:
             return True
         parts = path.split("/")
         above = ("/".join(parts[:number]) + "/" for number in range(1, len(parts)))
-        return any(self.left_out.get(folder, "").startswith((*_BY_DESIGN, SECOND_LINK)) for folder in above)
+        return any(self.left_out.get(folder, "").startswith((*BY_DESIGN, SECOND_LINK)) for folder in above)
 
     def by_reason(self) -> dict[str, list[str]]:
         """Return the sorted paths that were left out for each reason, the most frequent first."""
@@ -65,31 +73,95 @@ class Found:
     def classes(self, splits_are_classes: bool = False) -> dict[str, list[str]]:
         """Return the images of each class: a class is a folder directly below, its images all those in it.
 
-        Images beside the class folders are left out from now on; a README or a table there is no concern.
+        In tar and Parquet files a class is a label. Images beside the class folders and without a label are
+        left out from now on; a README or a table there is no concern.
 
         Raises:
             DeepRankingError: no folder holds an image; or the folders look like the parts of a data set
-                (train, val, ...) with the same classes in each, and `splits_are_classes` is not said.
+                (train, val, ...) with the same classes in each, and `splits_are_classes` is not said; or tar
+                and Parquet files do, by their names.
         """
         classes: dict[str, list[str]] = {}
         for image in self.images:
             name, below, _ = image.partition("/")
-            if below:
+            name = self.labels.get(image, name if below else "")
+            if name:
                 classes.setdefault(name, []).append(image)
             else:
-                self.left_out[image] = OUTSIDE
+                self.left_out[image] = UNLABELLED if image in self.labels else OUTSIDE
         for path, why in list(self.left_out.items()):
             if why == NO_IMAGE and "/" not in path:
                 del self.left_out[path]
         if not classes:
             raise DeepRankingError(f"{self.folder}: {_no_classes(self)}")
-        self.images = [image for image in self.images if "/" in image]
+        self.images = [image for image in self.images if image not in self.left_out]
         if not splits_are_classes:
-            _refuse_splits(self.folder, classes)
+            refuse_splits(self.folder, classes, self.labels)
+        self._refuse_containers_of_splits()
         return classes
 
+    def in_words(self) -> str:
+        """Return what the tar and Parquet files hold, as 12 classes, 1,200 images, first: cat / 0001.png."""
+        first = next(iter(self.labels))
+        return told_first(len({*self.labels.values()} - {""}), len(self.labels), self.labels[first], first)
 
-def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = ()) -> Found:
+    def _take_containers(self) -> None:
+        """Take the images of tar and Parquet files, in their own order, where the files stand."""
+        held: dict[str, list[str]] = {}
+        for path in [path for path in self.left_out if path.endswith(CONTAINERS)]:
+            if self.left_out[path].startswith((*BY_DESIGN, EMPTY, BROKEN_LINK, NO_PERMISSION, "link")):
+                continue
+            place = os.path.join(self.folder, path)  # noqa: PTH118
+            try:
+                found = listing(place)
+            except (DeepRankingError, OSError) as error:
+                self.left_out[path] = reason(error).removeprefix(f"{place}: ")
+                continue
+            if not found.members:
+                self.left_out[path] += " without images"
+                continue
+            del self.left_out[path]
+            held[path] = [f"{path}/{name}" for name in found.members]
+            self.labels |= {f"{path}/{name}": member.label for name, member in found.members.items()}
+            self.left_out |= {f"{path}/{name}": why for name, why in found.left_out.items()}
+        if held:
+            self.images = [i for path in sorted([*self.images, *held]) for i in held.get(path, [path])]
+
+    def _refuse_containers_of_splits(self) -> None:
+        held = {re.match(rf".*?({_ENDS})(?=/)", image)[0] for image in self.images if image in self.labels}  # type: ignore[index]
+        parts = {split for path in held if (split := split_of(path))}
+        if len(parts) > 1:
+            names = " and ".join(sorted(parts))
+            one = next(path for path in sorted(held) if split_of(path) == min(parts - {"train"}))
+            raise DeepRankingError(
+                f"{self.folder}: expected one part of a data set, found tar or Parquet files of {names}; "
+                f"leave some out, as --exclude '{one}', or give each part a folder of its own"
+            )
+
+
+def split_of(path: str) -> str:
+    """Return the part of a data set that a file's name tells of, "" for none.
+
+    Example:
+        >>> [split_of(name) for name in ("train-00000-of-00002.parquet", "mnist-test.tfrecord", "test_tube")]
+        ['train', 'test', '']
+    """
+    found = _SPLIT.search(path.rpartition("/")[2].lower())
+    return found[1] if found else ""
+
+
+def told_first(classes: int, images: int, label: str, first: str) -> str:
+    """Return in words what was found, with its first image, so that a wrong reading is seen at once.
+
+    Example:
+        >>> told_first(12, 1200, "cat", "x.tar/0001.png")
+        '12 classes, 1,200 images, first: cat / 0001.png'
+    """
+    name = first.rpartition("/")[2]
+    return f"{classes:,} classes, {images:,} images, first: {label or 'no label'} / {name}"
+
+
+def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = (), containers: bool = True) -> Found:
     """Find the images below a folder, and the reason for each file that is left out.
 
     A file counts by its content, not by its ending. A linked file is taken as the file that it leads to. A
@@ -100,6 +172,7 @@ def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = ()) -> Fo
         folder: where to look.
         exclude: patterns as in a shell (`*`, `?`, `[...]`), each compared with the path relative to the
             folder and with every name of it, beside `ALWAYS_EXCLUDED`; the case of letters counts.
+        containers: look into tar and Parquet files too; their images' paths lead into them.
 
     Raises:
         DeepRankingError: the folder is missing, or is not a folder, or a pattern is empty.
@@ -114,6 +187,8 @@ def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = ()) -> Fo
     walk.below(root, "", as_link=False)
     walk.follow_links()
     looked.images.sort()
+    if containers:
+        looked._take_containers()
     return looked
 
 
@@ -178,9 +253,9 @@ def find_classes(
 def _tell(found: Found, on_skip: Callable[[str], None] | None) -> None:
     for path, why in sorted(found.left_out.items()):
         if on_skip is not None:
-            if not why.startswith(_BY_DESIGN):
+            if not why.startswith(BY_DESIGN):
                 on_skip(path)
-        elif path.endswith("/") and why not in (BROKEN_LINK,) and not why.startswith((*_BY_DESIGN, "link")):
+        elif path.endswith("/") and why not in (BROKEN_LINK,) and not why.startswith((*BY_DESIGN, "link")):
             raise PermissionError(errno.EACCES, why, os.path.join(found.folder, path))  # noqa: PTH118
 
 
@@ -199,19 +274,33 @@ def _no_classes(found: Found) -> str:
     )
 
 
-def _refuse_splits(folder: str, classes: Collection[str] | dict[str, list[str]]) -> None:
-    """Ask, where all folders are named as the parts of a data set and hold the same folders."""
-    assert isinstance(classes, dict)
+def refuse_splits(
+    folder: str, classes: Mapping[str, Collection[str]], contained: Container[str] = ()
+) -> None:
+    """Ask, where all folders are named as the parts of a data set and hold the same folders.
+
+    Raises:
+        DeepRankingError: they do; of the images that are `contained` in tar files, the folders therein.
+    """
     if len(classes) < 2 or not {name.lower() for name in classes} <= SPLITS:
         return
-    below = [{image.split("/")[1] for image in images if image.count("/") > 1} for images in classes.values()]
-    common = sorted(set.intersection(*below))
+    held = any(image in contained for images in classes.values() for image in images)
+    inside = re.compile(rf"^.*?({_ENDS})/" if held else "^")
+    below = [
+        {"/".join(inside.sub("", i).split("/")[1:-1][:1]) for i in images} for images in classes.values()
+    ]
+    common = sorted(set.intersection(*below) - {""})
     if not common:
         return
     names = " and ".join(f"{name}/" for name in sorted(classes))
+    same = f"which hold the same folders ({', '.join(common[:3])}{', ...' if len(common) > 3 else ''})"
+    if held:
+        raise DeepRankingError(
+            f"{folder}: expected one folder a class in a tar file, found {names}, {same}; unpack it, and say "
+            "what they are: deep-ranking prepare imagefolder --levels split/class, or class/*"
+        )
     first = next((name for name in sorted(classes) if name.lower().startswith("train")), min(classes))
     raise DeepRankingError(
-        f"{folder}: expected one sub-folder a class, found {names}, which hold the same folders "
-        f"({', '.join(common[:3])}{', ...' if len(common) > 3 else ''}): parts of a data set? then give "
+        f"{folder}: expected one sub-folder a class, found {names}, {same}: parts of a data set? then give "
         f"{os.path.join(folder, first)} instead; classes? then add --splits_are_classes"  # noqa: PTH118
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deep_ranking.containers import contained
 from deep_ranking.files import read_array
 from deep_ranking.images import decode, forms
 from deep_ranking.images.decode import ImageError, read_image, read_size
@@ -67,7 +68,8 @@ def look(path: str | os.PathLike[str]) -> NDArray[Any]:
     """
     found = np.zeros((), LOOK)
     try:
-        data = Path(path).read_bytes()
+        inside = contained(path)
+        data = inside if isinstance(inside, bytes) else Path(path).read_bytes()
         grey = grey_of(read_image(data, (_READ, _READ)))
         width, height = read_size(data)
         found["format"] = forms.kind(data[:64]) or ""

@@ -143,12 +143,14 @@ def find_backbone(name: str, tokens: Tokens = "auto") -> Backbone:
         return BACKBONES[name]
     if name.startswith(HUB):
         pooling = tokens != "patches"
-        return Backbone(partial(_hub, name, tokens), "inside", pooling=pooling, saves_as_h5=False)
+        return Backbone(
+            partial(_hub, name.removeprefix(HUB), tokens), "inside", pooling=pooling, saves_as_h5=False
+        )
     application, preprocessing = APPLICATIONS[name]
     return _application(application, preprocessing, saves_as_h5="ConvNeXt" not in application)
 
 
-def _hub(name: str, tokens: Tokens, image_size: int) -> "keras.Model":
+def _hub(preset: str, tokens: Tokens, image_size: int) -> "keras.Model":
     from deep_ranking.network.hub import build_hub
 
-    return build_hub(name, image_size, tokens)
+    return build_hub(preset, image_size, tokens)

@@ -18,7 +18,6 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ import keras
 
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.files import written_whole
-from deep_ranking.network import hdf5, layers  # noqa: F401 - the layers that a saved model names
+from deep_ranking.network import hdf5, hub, layers  # noqa: F401 - the layers that a saved model names
 
 _KEY = "deep_ranking"
 _MEMBER, _LONGEST_MEMBER = "deep_ranking.json", 64 * 2**20  # bytes
@@ -53,6 +52,7 @@ def save_network(network: keras.Model, path: str | os.PathLike[str], metadata: d
         OSError: the file cannot be written.
     """
     check_ending(path)
+    hub.keep_positions(network)
     with written_whole(path) as temporary, _without_legacy_warning():
         network.save(temporary)
         text = json.dumps(metadata, sort_keys=True)
@@ -76,8 +76,8 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
         ModelFileError: missing, no model, damaged, or refused by safe mode.
     """
     path, metadata = Path(path), read_metadata(path)
-    _refuse_tokenizers(path)
     try:
+        hub.check_named(_description(path), path)
         most = path.stat().st_size
         with warnings.catch_warnings(), _without_legacy_warning(), at_most_weights(most):
             # Keras builds an optimizer-less model and says so; it is what is wanted here.
@@ -85,12 +85,10 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
             network = keras.models.load_model(path, compile=False, safe_mode=True)
         if not isinstance(network, keras.Model):  # the file may describe whatever Keras can make
             raise TypeError(f"expected a model, found a {type(network).__name__}")
+    except MissingExtraError:
+        raise
     # Keras raises whatever its parsers raise on a foreign or damaged file.
     except Exception as error:
-        if "keras_hub" in str(error) and find_spec("keras_hub") is None:
-            raise MissingExtraError(
-                "keras-hub", "hub", f"{path}: a network on a backbone of KerasHub"
-            ) from None
         raise ModelFileError(f"{path}: cannot be loaded as a model: {reason(error):.300}") from error
     return network, metadata
 
@@ -115,20 +113,12 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         return dict(json.loads(file.read(_MEMBER)))
 
 
-def _refuse_tokenizers(path: Path) -> None:
-    """Refuse what reads files that it is told to: Keras imports whatever of KerasHub's a file names.
-
-    Raises:
-        ModelFileError: there is one.
-    """
+def _description(path: Path) -> Any:
+    """Return what a model file says of its network, parsed."""
     with untrusted(path, f"a {path.suffix} model file") as file:
         if path.suffix == ".h5":
-            text = file.attrs.get("model_config", "{}")
-        else:
-            text = file.read("config.json") if "config.json" in file.namelist() else "{}"
-        plain = json.dumps(json.loads(text))  # no letter of it is escaped
-    if "keras_hub" in plain and "Tokenizer" in plain:
-        raise ModelFileError(f"{path}: cannot be loaded as a model: it has a tokenizer of KerasHub's")
+            return json.loads(file.attrs.get("model_config", "{}"))
+        return json.loads(file.read("config.json")) if "config.json" in file.namelist() else {}
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:

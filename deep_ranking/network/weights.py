@@ -141,7 +141,9 @@ def _load_imagenet(network: keras.Model, settings: NetworkSettings) -> None:
     if settings.backbone.startswith(HUB):
         from deep_ranking.network.hub import build_hub
 
-        trained = build_hub(settings.backbone, settings.image_size, settings.tokens, trained=True)
+        trained = build_hub(
+            settings.backbone.removeprefix(HUB), settings.image_size, settings.tokens, trained=True
+        )
         network.get_layer("backbone").set_weights(trained.get_weights())
         return
     application = find_backbone(settings.backbone).application

@@ -68,6 +68,7 @@ class Caches:
                 # What is mapped stays readable when its name is gone.
                 with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as elsewhere:
                     write(Path(elsewhere, name))
+                    seal(Path(elsewhere, name))
                     if (made := read(Path(elsewhere, name))) is not None:
                         return made
             self._remove_stale(name)

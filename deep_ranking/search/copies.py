@@ -13,20 +13,23 @@ class Copies:
     """The distinct vectors of a matrix, by the place each has among them, and the rows that have it.
 
     Args:
-        places: the place of each row's vector, (n,); None where no two rows have the same.
+        places: the place of each row's vector, (n,).
         count: how many distinct vectors there are.
     """
 
-    def __init__(self, places: np.ndarray | None, count: int):
-        self._places, self.count = places, count
-        if places is not None:
-            self._rows = np.argsort(places, kind="stable")  # those of the first vector, ascending, then ...
+    def __init__(self, places: np.ndarray, count: int):
+        self.places, self.count = places, count
+        self._rows = np.argsort(places, kind="stable")  # those of the first vector, ascending, then ...
+        self._starts: np.ndarray | None = None  # where each has but one
+        if count < len(places):
             self._starts = np.searchsorted(places[self._rows], np.arange(count + 1))
 
     @classmethod
-    def none(cls, count: int) -> "Copies":
-        """Return those of a matrix of distinct rows."""
-        return cls(None, count)
+    def at(cls, rows: np.ndarray) -> "Copies":
+        """Return those of some distinct rows: the first one's vector is at the place 0, and so on."""
+        found = cls(np.arange(len(rows)), len(rows))
+        found._rows = rows
+        return found
 
     @classmethod
     def of(cls, matrix: np.ndarray) -> "Copies":
@@ -39,7 +42,7 @@ class Copies:
         keys = np.concatenate([np.zeros(0, np.uint64), *_keys(matrix)])
         _, first, places = np.unique(keys, return_index=True, return_inverse=True)
         if len(first) == len(keys):
-            return cls.none(len(keys))
+            return cls(np.arange(len(keys)), len(keys))
         # Different vectors hardly ever share a key; a row unlike the first of its key stands for itself.
         step = max(1, _BLOCK // max(1, matrix.shape[1]))
         for start in range(0, len(keys), step):
@@ -49,24 +52,41 @@ class Copies:
             first = np.concatenate([first, unlike])
         return cls(places, len(first))
 
+    def moved(self, order: np.ndarray) -> "Copies":
+        """Return them with the vector that is at the place `order[i]` at the place i."""
+        return Copies(np.argsort(order, kind="stable")[self.places], self.count)
+
     def distinct(self, matrix: np.ndarray) -> np.ndarray:
         """Return the distinct vectors of the matrix, each at its place."""
-        return matrix if self._places is None else matrix[self._rows[self._starts[:-1]]]
+        return matrix if self._starts is None else matrix[self.firsts(np.arange(self.count))]
 
-    def places(self, rows: Rows) -> Rows:
-        """Return where the vectors of some rows are."""
-        return rows if self._places is None or rows is None else np.unique(self._places[rows])
+    @property
+    def none(self) -> bool:
+        """Whether no two rows have the same vector."""
+        return self._starts is None
+
+    def places_of(self, rows: Rows) -> np.ndarray:
+        """Return where the vectors of some rows are, each as often as there are rows with it."""
+        found: np.ndarray = self.places if rows is None else self.places[rows]
+        return found
+
+    def firsts(self, places: np.ndarray) -> np.ndarray:
+        """Return of each place the first row."""
+        return self._rows[places if self._starts is None else self._starts[places]]
 
     def rows(self, places: np.ndarray, most: int, among: Rows = None) -> np.ndarray:
         """Return up to `most` rows whose vectors are at these places, in their order, of those `among`."""
-        if self._places is None or not len(places):
-            return places
-        found = np.concatenate([self._rows[self._starts[p] : self._starts[p + 1]] for p in places])
-        if isinstance(among, slice):
-            found = found[(found >= among.start) & (found < among.stop)]
-        elif among is not None:
-            found = found[np.isin(found, among)]
-        return found[:most]
+        if self._starts is None or not len(places):
+            return self._rows[places][:most]
+        found: list[np.ndarray] = []
+        for place in places:
+            own = self._rows[self._starts[place] : self._starts[place + 1]]
+            if isinstance(among, slice):
+                own = own[(own >= among.start) & (own < among.stop)]
+            elif among is not None:
+                own = own[np.isin(own, among)]
+            found.append(own[: most - sum(map(len, found))])
+        return np.concatenate(found)
 
 
 def first_of_equal(matrix: np.ndarray) -> np.ndarray:

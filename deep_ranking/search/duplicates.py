@@ -7,12 +7,14 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deep_ranking.containers import contained, is_contained, status
 from deep_ranking.errors import expect
 from deep_ranking.progress import progress
 from deep_ranking.search.copies import first_of_equal
@@ -80,6 +82,7 @@ class _Duplicates:
     def __init__(self, snapshot: Snapshot, folder: str, quiet: bool, verify: bool):
         self.images, self.folder, self.quiet, self.verify = snapshot.images, folder, quiet, verify
         self.caches = snapshot.store.caches(snapshot.version)
+        self._bytes = cache(self._length)
         places: dict[bytes, list[int]] = {}
         for place, image in enumerate(self.images):
             places.setdefault(image.hash, []).append(place)
@@ -193,16 +196,16 @@ class _Duplicates:
         if not self.folder:
             return False
         try:
-            status = Path(self.folder, image.path).stat()
+            found = status(Path(self.folder, image.path))
         except (OSError, ValueError):
             return False
-        return (status.st_size, status.st_mtime_ns) == (image.size, image.mtime)
+        return (found.st_size, found.st_mtime_ns) == (image.size, image.mtime)
 
     def _worth(self, row: int) -> tuple[int, ...]:
         """Return what sorts rows: the one to keep first."""
         width, height, _ = self.likeness.about(row)
         images = [self.images[place] for place in self.places[row]]
-        return -width * height, -images[0].size, min(image.mtime for image in images), row
+        return -width * height, -self._bytes(images[0]), min(image.mtime for image in images), row
 
     def _group(self, middle: int, fits: Mapping[int, Fit | None]) -> Group:
         rows = [middle, *fits]
@@ -221,7 +224,7 @@ class _Duplicates:
                 why = "" if place == keep else "link" if place in links else "same bytes"
                 if row != best[0] and place not in links:
                     why = self._why(row, best[0], middle, fits)
-                about = About(why, width, height, image.size, kind, image.mtime / 1e9)
+                about = About(why, width, height, self._bytes(image), kind, image.mtime / 1e9)
                 found[place] = Hit(image.path, distance, image.label), about
         images, abouts = zip(*(found[place] for place in sorted(found)), strict=True)
         copies = (place for places in own.values() if len(places) > 1 for place in places)
@@ -232,8 +235,18 @@ class _Duplicates:
             links=frozenset(self.images[place].path for place in links),
             keep=self.images[keep].path,
             reason="without the frame" if framed else self._reason(best, len(own[best[0]])),
-            won=sum(self.images[place].size for places in own.values() for place in places if place != keep),
+            won=sum(map(self._won, (place for places in own.values() for place in places if place != keep))),
         )
+
+    def _length(self, image: Image) -> int:
+        """Return the length of an image: of its file, or of what a container holds of it."""
+        inside = contained(Path(self.folder, image.path)) if self.folder else None
+        return len(inside) if isinstance(inside, bytes) else image.size
+
+    def _won(self, place: int) -> int:
+        """Return what deleting a file would give; nothing in a container can be deleted."""
+        image = self.images[place]
+        return 0 if self.folder and is_contained(Path(self.folder, image.path)) else image.size
 
     def _why(self, row: int, keep: int, middle: int, fits: Mapping[int, Fit | None]) -> str:
         fit = fits[row] if keep == middle else fits[keep] if row == middle else None

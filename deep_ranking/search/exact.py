@@ -17,6 +17,8 @@ Rows = slice | np.ndarray | None
 
 _COLUMNS = 2**16  # rows that pairs are looked for in at once
 _NUMBERS = 2**17  # numbers of float64 worked on at once, so that they stay in a core's cache
+_FEW = 2**14  # numbers
+_PART = 2**18  # numbers of a matrix multiplied by one query at once: 1 MiB
 _GATHER_SHARE = 8
 """Above an eighth of the rows, passing over all of them is faster than copying the allowed ones together."""
 
@@ -126,7 +128,11 @@ class Exact:
             if rows is None
             else (self.matrix[rows], self.bounds.half_squares[rows])
         )
-        closeness = matrix @ query  # a product of matrices would not reach the memory's bandwidth
+        closeness = np.empty(len(matrix), np.float32)
+        # In parts that a core's cache holds: the BLAS passes over them more than once.
+        step = max(1, _PART // max(1, matrix.shape[1]))
+        for start in range(0, len(matrix), step):
+            np.dot(matrix[start : start + step], query, out=closeness[start : start + step])
         closeness -= halves
         return closeness
 
@@ -189,6 +195,10 @@ def distances(matrix: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.nda
         >>> distances(np.array([[0, 0], [3, 4]], np.float32), np.array([1]), np.zeros(2, np.float32))
         array([5.])
     """
+    if len(rows) * matrix.shape[1] <= _FEW:  # memory to be used again would cost more than it saves
+        difference = np.subtract(matrix[rows], query, dtype=np.float64)
+        found: np.ndarray = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+        return found
     return np.sqrt(Differences(matrix, len(rows)).squared(rows, query))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deep_ranking.containers import status
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_on_disk, file_hash
 from deep_ranking.location import STORE
@@ -99,7 +100,8 @@ class Following:
         put = [image for image, (old, _) in zip(now, renamed, strict=True) if image.path != old.path]
         gone = {old.path for old, path in renamed if path != old.path}.difference(image.path for image in put)
         index.write(put, remove=sorted(gone), metadata=self.metadata)
-        report = update_index(index, self.base, self.found.images, embedder, quiet=quiet, keep=keep)
+        images, labels = self.found.images, self.found.labels
+        report = update_index(index, self.base, images, embedder, quiet=quiet, keep=keep, labels=labels)
         return told(report, self.found)
 
     def _look(self, given: Sequence[str | os.PathLike[str]], exclude: list[str]) -> dict[str, Found]:
@@ -126,7 +128,7 @@ class Following:
             sizes = {image.path[len(prefix) :]: image.size for image in held}
             for folder in new:
                 there = sizes.keys() & looks[folder].images
-                same = sum((Path(folder) / path).stat().st_size == sizes[path] for path in there)
+                same = sum(status(Path(folder) / path).st_size == sizes[path] for path in there)
                 if folder not in moved.values() and 2 * same >= max(1, len(sizes)):
                     moved[old] = folder
                     self.notes.append(f"{old} has moved to {folder}")
@@ -142,14 +144,14 @@ class Following:
         first = looks[0][1] if looks else None
         if first is None:
             raise DeepRankingError(f"{', '.join(self._old)}: expected folders of images, found none of them")
-        images, left_out = list[str](), dict[str, str]()
+        images, left_out, labels = list[str](), dict[str, str](), dict[str, str]()
         for folder, found in looks:
             prefix = _prefix(folder, self.base)
             images += [prefix + path for path in found.images] if prefix else found.images
             left_out |= {prefix + path: why for path, why in found.left_out.items()}
-        return replace(
-            first, folder=first.folder if len(looks) == 1 else self.base, images=images, left_out=left_out
-        )
+            labels |= {prefix + path: label for path, label in found.labels.items()}
+        where = first.folder if len(looks) == 1 else self.base
+        return replace(first, folder=where, images=images, left_out=left_out, labels=labels)
 
     def _require_images(self) -> None:
         if self.found.images:
@@ -200,10 +202,10 @@ class Following:
         sizes, contents = {image.size for image in stored}, {image.hash for image in stored}
         alike = []  # only what has the size of one of them is read
         for path in listed:
-            status = (Path(self.base) / path).stat()
-            if status.st_size in sizes:
+            found = status(Path(self.base) / path)
+            if found.st_size in sizes:
                 alike.append(path)
-                if path in before and before[path].mtime == status.st_mtime_ns:
+                if path in before and before[path].mtime == found.st_mtime_ns:
                     return
         if any(file_hash(Path(self.base) / path) in contents for path in alike):
             return
@@ -239,7 +241,7 @@ def changed_since(index: "Index", most: int = 5_000) -> tuple[int, int]:
     listed = set(following.found.images)
     new = [Path(following.base) / path for path in listed - held]
     gone = [path for path in held - listed if not (Path(following.base) / path).exists()]
-    return sum(path.stat().st_ctime > written for path in new), len(gone)
+    return sum(status(path).st_ctime > written for path in new), len(gone)
 
 
 def told(report: Report, found: Found) -> Report:

@@ -1,7 +1,6 @@
 """One indexed image, what tells it from others, and the order of images."""
 
 import bisect
-import mimetypes
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,20 +15,6 @@ class Image(NamedTuple):
     size: int
     mtime: int
     label: str = ""
-
-
-CONTAINERS = (".tar", ".parquet")
-"""Endings of files that hold many images: WebDataset's, and tables with a column of encoded images."""
-
-
-def is_named_as_image(path: str) -> bool:
-    """Tell whether a file's ending is one of images, where its content is not at hand or is none.
-
-    Example:
-        >>> is_named_as_image("a/b.JPG"), is_named_as_image("a/b.txt")
-        (True, False)
-    """
-    return (mimetypes.guess_type(path)[0] or "").startswith("image/")
 
 
 def first_row(images: Sequence[Image], key: bytes) -> int:

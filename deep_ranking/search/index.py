@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -210,7 +211,8 @@ class Index:
             labels: n labels; empty by default.
 
         Raises:
-            DeepRankingError: the numbers or the shape do not fit, or a coordinate is not finite.
+            DeepRankingError: the numbers or the shape do not fit, or a coordinate is not finite; a path is
+                there twice.
         """
         paths = texts("paths", paths)
         matrix = checked_vectors(vectors, self.dimension)
@@ -220,6 +222,9 @@ class Index:
                 f"expected a vector and a label for each of {len(paths)} paths, "
                 f"found {len(matrix)} vectors and {len(labels)} labels"
             )
+        if len(set(paths)) < len(paths):
+            twice = next(path for path, count in Counter(paths).items() if count > 1)
+            raise DeepRankingError(f"paths: expected each once, found {twice!r} again; name each image anew")
         images = [
             Image(path, hashlib.sha256(path_key(path) + b"\0" + vector.tobytes()).digest(), 0, 0, label)
             for path, vector, label in zip(paths, matrix, labels, strict=True)
@@ -265,6 +270,9 @@ class Index:
             DeepRankingError: the image is neither in the index nor can it be embedded; a wrong dimension.
         """
         options = chosen(k, options, filters)
+        if isinstance(query, np.ndarray):  # with nothing else to look up
+            found = self.snapshot.search(self._resolve(query)[0][None], k, options)[0]
+            return Results(found, self.metadata.get("images", ""))
         queries = several(query)
         vectors, contents = zip(*map(self._resolve, queries), strict=True)
         left_out = set(contents) - {None} if options.leave_self_out else ()

@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deep_ranking.containers import CONTAINERS
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.files import composed
-from deep_ranking.search.image import CONTAINERS
 
 Rule = Callable[[str], str]
 """From the path of an image to its label, "" for none."""

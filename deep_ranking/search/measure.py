@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.search.approximate import NEIGHBOURS, PROMISED, SAMPLE, Kind, recall_curve
+from deep_ranking.search.approximate import Kind
 from deep_ranking.search.copies import Copies
 from deep_ranking.search.exact import pair_distances
 from deep_ranking.search.options import Options
+from deep_ranking.search.promise import NEIGHBOURS, PROMISED
 from deep_ranking.search.snapshot import Snapshot
 
 _TIMED = 50
@@ -32,42 +33,31 @@ class Measurement:
 def measure(snapshot: Snapshot, seed: int = 0) -> Iterator[Measurement]:
     """Yield a measurement of the exact search, and of each approximate one for growing probes.
 
-    The queries are a sample of the distinct vectors, each left out of its own neighbours with all its copies,
-    which any search finds. The structures are built if they are not there yet.
+    Recall is that of images that are not in the index, as it was measured when the structures were built
+    (they are, if they are not there yet); the time is that of a sample of those that are.
 
     Raises:
         DeepRankingError: fewer than 20 images that differ, of which nothing can be learned.
         MissingExtraError: FAISS is not installed.
     """
-    copies, images = Copies.of(snapshot.matrix), snapshot.images
-    if copies.count < 20:
+    matrix = snapshot.matrix
+    if (count := Copies.of(matrix).count) < 20:
         raise DeepRankingError(
-            f"expected 20 images or more to measure on, found {copies.count} that are not copies of others"
+            f"expected 20 images or more to measure on, found {count} that are not copies of others"
         )
-    sample = np.random.default_rng(seed).choice(copies.count, min(SAMPLE, copies.count), replace=False)
-    groups = [copies.rows(place, len(images)) for place in sample[:, None]]
-    contents = [{images[row].hash for row in group} for group in groups]
-    queries = np.ascontiguousarray(snapshot.matrix[[group[0] for group in groups]])
-
-    def search(number: int, options: Options) -> np.ndarray:
-        hits = snapshot.search(queries[number, None], NEIGHBOURS, options, contents[number])[0]
-        return np.array([hit.distance for hit in hits])
-
-    def search_all(options: Options) -> list[np.ndarray]:
-        return [search(number, options) for number in range(len(sample))]
+    sample = np.random.default_rng(seed).choice(len(matrix), min(_TIMED, len(matrix)), replace=False)
+    queries = np.ascontiguousarray(matrix[sample])
 
     def measured(options: Options, recall: float) -> Measurement:
-        times = [_seconds(lambda n=n: search(n, options)) for n in range(min(_TIMED, len(sample)))]  # type: ignore[misc]
+        times = [
+            _seconds(lambda query=query: snapshot.search(query[None], NEIGHBOURS, options))  # type: ignore[misc]
+            for query in queries
+        ]
         return Measurement(options.approximate, options.probe, recall, 1000 * float(np.median(times)))
 
-    truth = search_all(Options())
     yield measured(Options(), 1.0)
     for kind in snapshot.kinds:
-
-        def found(probe: int, kind: Kind = kind) -> list[np.ndarray]:
-            return search_all(Options(approximate=kind, probe=probe))
-
-        for probe, recall in recall_curve(truth, found, snapshot.probes(kind), target=0.995):
+        for probe, recall in snapshot.recalls(kind):
             yield measured(Options(approximate=kind, probe=probe), recall)
 
 

@@ -1,6 +1,6 @@
 """The nearest (or farthest) gallery images of each of many queries, exactly and in order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -111,6 +111,32 @@ class NeighbourSearch:
                 result[at] = 1 + np.count_nonzero(lower > closeness[i]) + before.sum()
         return result
 
+    def ranks_of_all(self, rows: NDArray[np.intp], targets: Sequence[NDArray[np.intp]]) -> NDArray[np.intp]:
+        """Return the ranks, from 1, of several gallery images in the whole ranking of each of some queries.
+
+        Args:
+            rows: shape (r,), the queries.
+            targets: for each its gallery rows, not the one left out.
+
+        Returns:
+            The ranks of the first query's targets, ascending, then those of the second, and so on.
+        """
+        ranks, differences = [np.zeros(0, np.intp)], Differences(self.gallery)
+        for some, block in self.bounds.blocks(self.queries[rows], leave_out=self.leave_out[rows]):
+            for i in range(len(block.slacks)):
+                row, wanted = rows[some.start + i], np.sort(targets[some.start + i])
+                squared = self._squared_distances(row, wanted, differences)
+                # The closeness of the farthest target first, ascending, as a sorted search wants it.
+                closeness = (block.squares[i] - self.bounds.scale**2 * np.sort(squared)[::-1]) / 2
+                lower, upper = block.closeness(i)
+                before = np.searchsorted(closeness, lower)  # how many targets each row surely comes before
+                maybe = np.flatnonzero(np.searchsorted(closeness, upper, "right") > before)
+                exact = self._squared_distances(row, maybe, differences)
+                before[maybe] = _after(exact, maybe, squared, wanted)
+                counts = np.bincount(before, minlength=len(wanted) + 1)[:-1]
+                ranks.append((1 + len(before) - counts.cumsum())[::-1])
+        return np.concatenate(ranks)
+
     def _squared_distances(
         self, row: np.intp, gallery_rows: NDArray[np.intp], differences: Differences
     ) -> NDArray[np.float64]:
@@ -139,6 +165,20 @@ class NeighbourSearch:
                 f"found {leave_out.min()} to {leave_out.max()}"
             )
         return leave_out.astype(np.intp)
+
+
+def _after(
+    exact: NDArray[np.float64],
+    rows: NDArray[np.intp],
+    others: NDArray[np.float64],
+    other_rows: NDArray[np.intp],
+) -> NDArray[np.intp]:
+    """Return how many of the others come after each row, by distance and then by row."""
+    is_other = np.arange(len(rows) + len(others)) < len(others)
+    order = np.lexsort((~is_other, np.concatenate([other_rows, rows]), np.concatenate([others, exact])))
+    up_to = np.empty(len(order), np.intp)
+    up_to[order] = is_other[order].cumsum()
+    return len(others) - up_to[len(others) :]
 
 
 def neighbours(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.search.approximate import KINDS, Kind
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """An image found, its Euclidean distance to the query, and its label."""
 
     path: str

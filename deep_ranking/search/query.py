@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from deep_ranking.containers import is_contained
 from deep_ranking.errors import DeepRankingError, expect, reason
 from deep_ranking.files import as_on_disk, file_hash
 
@@ -60,7 +61,7 @@ def read_query(query: Any, dimension: int) -> np.ndarray | QueryImage:
         return checked_vectors([query], dimension)[0]
     if isinstance(query, (str, os.PathLike)):
         name = as_on_disk(os.fsdecode(query))
-        return QueryImage(name, name, file_hash(name) if Path(name).is_file() else None)
+        return QueryImage(name, name, file_hash(name) if Path(name).is_file() or is_contained(name) else None)
     content = _as_png(query) if hasattr(query, "save") else query
     if not isinstance(content, (bytes, bytearray)):
         raise DeepRankingError(
@@ -90,8 +91,8 @@ def checked_vectors(vectors: Any, dimension: int) -> np.ndarray:
         return np.zeros((0, dimension), np.float32)
     if matrix.ndim != 2 or matrix.shape[1] != dimension:
         raise DeepRankingError(f"expected vectors of {dimension} coordinates, found the shape {matrix.shape}")
-    finite = np.isfinite(matrix).all(axis=1)
-    if not finite.all():
+    if not np.isfinite(matrix).all():
+        finite = np.isfinite(matrix).all(axis=1)
         number = int(np.argmin(finite))
         raise DeepRankingError(f"expected finite coordinates, found NaN or infinity in vector {number}")
     return matrix

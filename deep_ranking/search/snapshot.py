@@ -10,15 +10,19 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import composed, path_key
-from deep_ranking.search.approximate import KINDS, Approximate, Kind, warn_of_recall
+from deep_ranking.search.approximate import KINDS, Approximate, Kind
 from deep_ranking.search.cache import load_matrix, save_matrix
 from deep_ranking.search.exact import Exact, Rows, count, distances
 from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.learned import Stretch
 from deep_ranking.search.options import Hit, Options
+from deep_ranking.search.promise import Curve, warn_of_recall
 
 if TYPE_CHECKING:
     from deep_ranking.search.store import Contents, Store
+
+
+_NONE = np.arange(0)
 
 
 class Snapshot:
@@ -133,6 +137,8 @@ class Snapshot:
 
     def _as_spelled(self, options: Options) -> Options:
         """Return the options with labels and folder as the index has them, if only Unicode's form differs."""
+        if options.label is None and options.folder is None:
+            return options
         typed = *(options.labels or ()), options.folder or ""
         if all(name.isascii() for name in typed):
             return options
@@ -206,12 +212,16 @@ class Snapshot:
         structure = self.approximate(kind)
         return structure.smallest_probe, structure.largest_probe
 
+    def recalls(self, kind: Kind) -> Curve:
+        """Return `(probe, recall@10)` of growing probes, for images that are not in the index."""
+        return self.approximate(kind).curve
+
     def find(
         self, queries: np.ndarray, k: int | None, options: Options, left_out: Collection[bytes] = ()
     ) -> list[list[Hit]]:
         """Return the hits as `search` does; of a label or a folder that is not there, none."""
         rows = self._rows(options)
-        same = self._rows_of(left_out)
+        same = self._rows_of(left_out) if left_out else _NONE
         found: Sequence[np.ndarray]
         if options.bottom or options.beyond is not None or k is None:
             low, high = options.beyond or 0.0, np.inf if options.within is None else options.within
@@ -224,7 +234,10 @@ class Snapshot:
     def _nearest(self, queries: np.ndarray, k: int, options: Options, rows: Rows) -> list[np.ndarray]:
         if options.approximate is None or not self.images:
             return self.exact.nearest(queries, k, rows)
-        found = self.approximate(options.approximate).nearest(queries, k, rows, options.probe)
+        structure = self.approximate(options.approximate)
+        if options.probe is None and not structure.suits(k, rows):
+            return self.exact.nearest(queries, k, rows)
+        found = structure.nearest(queries, k, rows, options.probe)
         # A narrow filter may leave the clusters looked into with fewer than there are; then nothing is saved.
         wanted = min(k, count(rows, len(self.images)))
         for i, line in enumerate(found):

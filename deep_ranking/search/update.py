@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deep_ranking.containers import CONTAINERS, status
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import file_hash
 from deep_ranking.progress import progress
-from deep_ranking.search.image import CONTAINERS, Image
+from deep_ranking.search.image import Image
 from deep_ranking.search.labels import label_of, label_rule
 from deep_ranking.search.query import Embedder
 
@@ -89,7 +91,7 @@ class Update:
             there now; one whose content is found elsewhere has moved, and does not.
 
     Attributes:
-        pending: the paths that are new or changed, sorted.
+        pending: the paths that are new or changed, in the order of those listed.
         report: what was done so far.
     """
 
@@ -103,7 +105,8 @@ class Update:
         stored = {image.path: image for image in index.store.images()}
         plan = make_plan({path: (image.size, image.mtime) for path, image in stored.items()}, listed)
         self.index = index
-        self.pending = sorted(plan.new + plan.changed)
+        wanted = {*plan.new, *plan.changed}
+        self.pending = [path for path in listed if path in wanted]
         self.report = Report(unchanged=len(plan.unchanged))
         # Their vectors stay until the sweep at the end, so what was only renamed finds its own again.
         self._gone = Counter(stored[path].hash for path in plan.vanished)
@@ -171,6 +174,7 @@ def update_index(
     chunk: int = CHUNK,
     quiet: bool = False,
     keep: Callable[[str], bool] = lambda path: False,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Report:
     """Make the index hold exactly the readable images among `paths`, and what `keep` keeps.
 
@@ -187,7 +191,8 @@ def update_index(
         embedder: of the same model as the index.
         chunk: images a transaction.
         quiet: no progress.
-        keep: as of `IndexUpdate`; none by default.
+        keep: as of `Update`; none by default.
+        labels: that containers give to their images.
 
     Returns:
         What was done: embedded; renamed; reused (a copy, or a file written again unchanged); removed;
@@ -203,18 +208,18 @@ def update_index(
     listed, gone = {}, {}
     for path in paths:
         try:
-            status = (root / path).stat()
+            found = status(root / path)
         except OSError as error:
             gone[path] = error.strerror or str(error)
             continue
-        listed[path] = (status.st_size, status.st_mtime_ns)
+        listed[path] = (found.st_size, found.st_mtime_ns)
     update = Update(index, str(root), listed, keep)
     update.report.skipped |= gone
     pending = update.pending
     with progress([], "indexing", "images", len(pending), quiet or not pending) as bar:
         for start in range(0, len(pending), chunk):
             some = pending[start : start + chunk]
-            _write_chunk(update, root, {path: listed[path] for path in some}, embedder)
+            _write_chunk(update, root, {path: listed[path] for path in some}, embedder, labels)
             bar.update(len(some))
     return update.finish()
 
@@ -243,7 +248,9 @@ def check_same_images(index: "Index", root: str, paths: Collection[str]) -> None
             )
 
 
-def _write_chunk(update: Update, root: Path, stamps: Mapping[str, Stamp], embedder: Embedder) -> None:
+def _write_chunk(
+    update: Update, root: Path, stamps: Mapping[str, Stamp], embedder: Embedder, labels: Mapping[str, str]
+) -> None:
     hashes: dict[str, bytes] = {}
     errors: dict[str, str] = {}
     for path in stamps:
@@ -259,7 +266,8 @@ def _write_chunk(update: Update, root: Path, stamps: Mapping[str, Stamp], embedd
             del vectors[content]
             unreadable[content] = "it changed while it was read; the next run takes it in"
     errors |= {path: unreadable[content] for path, content in hashes.items() if content in unreadable}
-    images = [Image(path, content, *stamps[path]) for path, content in hashes.items() if path not in errors]
+    readable = (path for path in hashes if path not in errors)
+    images = [Image(path, hashes[path], *stamps[path], labels.get(path, "")) for path in readable]
     update.write(images, vectors, errors)
 
 

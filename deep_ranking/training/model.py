@@ -11,6 +11,7 @@ from deep_ranking.images.augment import PRESETS
 from deep_ranking.images.batches import ImageBatches, LabelledBatches, TripletBatches
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.backbones import find_backbone
+from deep_ranking.network.hub import add_adapters
 from deep_ranking.network.network import build_network
 from deep_ranking.network.weights import load_weights
 from deep_ranking.ranking.loss import MinedTripletLoss, TripletHingeLoss
@@ -100,6 +101,8 @@ def build_training_model(settings: TrainingSettings, classes: int = 0, steps: in
         network = build_network(settings.network, settings.backbone_share)
         load_weights(network, settings.network, settings.weights)
         _set_normalization(network, settings.freezes_normalization)
+        if settings.lora:
+            add_adapters(network, settings.lora)
         frozen, learning = None, network
         if settings.train_from:
             frozen, learning = split_network(network, settings.train_from)
@@ -195,6 +198,8 @@ def float32_copy(network: keras.Model, settings: TrainingSettings) -> keras.Mode
     if settings.precision == "float32":
         return network
     copy = build_network(settings.network, settings.backbone_share)
+    if settings.lora:
+        add_adapters(copy, settings.lora)
     copy.set_weights(network.get_weights())
     return copy
 

@@ -144,6 +144,8 @@ class Run:
         used: what is measured and saved: the network, or the mean of both its sides.
     """
 
+    used: keras.Model
+
     def __init__(
         self,
         data: Data,
@@ -186,7 +188,11 @@ class Run:
             self._go_back()
         elif self.writes and (callbacks or best is not history[-1]):
             # It was saved in an earlier epoch, or callbacks may have changed it since.
-            self.used.set_weights(load_network(self.model_path)[0].get_weights())
+            saved = load_network(self.model_path)[0]
+            if self.settings.lora:  # it has no adapters any more
+                self.used = saved
+            else:
+                self.used.set_weights(saved.get_weights())
         if settings.epochs and self.writes:
             self.checkpoint.path.unlink(missing_ok=True)
         return Trained(*self._beside_start(best, history))

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from deep_ranking.containers import is_contained
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_on_disk
 from deep_ranking.triplets.file import TripletFileError, numbered_triplets, write_blocks
@@ -180,7 +181,7 @@ def find_image(root: str | os.PathLike[str], name: str) -> str | None:
     # Path objects would cost more than the look-up: this runs once for each of up to millions of images.
     for folder in (root, "", os.path.dirname(os.path.abspath(root))):  # noqa: PTH100, PTH120
         path = os.path.join(folder, name)  # noqa: PTH118
-        if os.path.isfile(path):  # noqa: PTH113
+        if os.path.isfile(path) or is_contained(path):  # noqa: PTH113
             return path
     for folder in (root, "") if not name.isascii() else ():  # it may be typed in another form of Unicode
         path = as_on_disk(os.path.join(folder, name))  # noqa: PTH118

@@ -1,5 +1,6 @@
 """The server: as an ASGI application, and run by Uvicorn."""
 
+import errno
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,21 +14,23 @@ from threadpoolctl import threadpool_limits
 from deep_ranking import __version__
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.web import problems, schema
+from deep_ranking.web.behind import Later
 from deep_ranking.web.connections import LONGEST_HEADER, MOST_SENT, give_back_what_is_freed, limited
 from deep_ranking.web.public import WithoutPath
-from deep_ranking.web.routes import images, lessons, pages, ratings, search
+from deep_ranking.web.routes import duplicates, images, lessons, pages, ratings, search
 from deep_ranking.web.safety import Guard
 from deep_ranking.web.site import ImageEmbedder, Settings, Site
 
 _PROBLEM = {"model": schema.Problem, "content": {problems.MEDIA_TYPE: {}}, "description": "A problem."}
 
 
-def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> FastAPI:
+def create_app(settings: Settings, embedder: ImageEmbedder | Later | None = None) -> FastAPI:
     """Return the application that serves an index.
 
     Args:
         settings: what is served, and its limits.
-        embedder: of the index's model, so that uploads can be searched by; None for none.
+        embedder: of the index's model, so that uploads can be searched by; `Later`: once it is loaded;
+            None for none.
 
     Raises:
         DeepRankingError: there is no such index, it is of another model, or the ratings cannot be opened.
@@ -52,7 +55,7 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
     )
     app.state.site = site
-    problems.install(app)
+    problems.install(app, pages.error_page)
     for router in (
         pages.router,
         images.router,
@@ -60,11 +63,12 @@ def create_app(settings: Settings, embedder: ImageEmbedder | None = None) -> Fas
         search.router,
         ratings.router,
         lessons.router,
+        duplicates.router,
     ):
         app.include_router(router, prefix="/api")
     app.include_router(pages.pages)
     app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static"), check_dir=False))
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, page=pages.error_page)
     if settings.public and settings.public.path:
         app.add_middleware(WithoutPath, path=settings.public.path)
     return app
@@ -89,9 +93,12 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
         # What the system keeps of an answer is bounded too, so that it is soon known whether it is taken.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_SENT)
     except OSError as error:
-        raise DeepRankingError(
-            f"{host}, port {port}: cannot listen there ({error}); is it taken? choose another with --port"
-        ) from error
+        taken = error.errno == errno.EADDRINUSE
+        told = "another program has it, perhaps this page already" if taken else str(error)
+        free = (
+            "--port 0 takes any that is free" if taken or port < 1024 else "choose another --host or --port"
+        )
+        raise DeepRankingError(f"{host}, port {port}: cannot listen there ({told}); {free}") from error
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listener.getsockname()[1]}/"
     config = uvicorn.Config(

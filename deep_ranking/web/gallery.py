@@ -6,9 +6,12 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +19,15 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import path_key
 from deep_ranking.location import STORE
 from deep_ranking.search import Index, Options
-from deep_ranking.search.image import Image
+from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit
 from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.stores.registry import folder_of
 
 APPROXIMATE_FROM = 10_000
 """With fewer images, an exact search is as fast."""
+
+MOST_FOLDERS = 3_000
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +56,9 @@ class Gallery:
                 number += 1
             self.rows[number] = row
             self.ids.append(number)
-        self._building, self._has_built = threading.Lock(), False
+        self._to_build, self._has_built = threading.Lock(), False
         snapshot.prepare()  # now, not by the first who searches
-        self.labels, self.rows_of_content  # noqa: B018
+        self.labels, self.folders, self.rows_of_content  # noqa: B018
 
     def take_over(self, earlier: "Gallery") -> None:
         """Remember what an earlier version knew of the images that are still there."""
@@ -81,27 +86,68 @@ class Gallery:
                 shown_as.setdefault(shown(label), []).append(label)
         return {text: tuple(labels) for text, labels in shown_as.items()}
 
-    def rows_with(self, labels: Sequence[str]) -> np.ndarray:
-        """Return the rows with one of some shown labels, ascending; all of them if none is given."""
-        if not labels:
-            return np.arange(len(self))
-        own = [own for text in labels for own in self.labels.get(text, ())]
-        rows = [self.snapshot.rows_of_label[label] for label in own]
-        return np.unique(np.concatenate(rows)) if rows else np.arange(0)
+    @cached_property
+    def folders(self) -> dict[str, tuple[str, int]]:
+        """The folders as they are shown, each as the index has it, and how many images lie below it.
+
+        The outer ones first; of more than `MOST_FOLDERS`, the inner ones are not listed.
+        """
+        below = Counter(image.path.rpartition("/")[0] for image in self.snapshot.images)
+        counts: Counter[str] = Counter()
+        for folder, number in below.items():
+            while folder:
+                counts[folder] += number
+                folder = folder.rpartition("/")[0]
+        outer_first = sorted(counts, key=lambda folder: (folder.count("/"), path_key(folder)))
+        return {shown(folder): (folder, counts[folder]) for folder in outer_first[:MOST_FOLDERS]}
+
+    @property
+    def approximates(self) -> bool:
+        """Whether a search that is not exact may find something else."""
+        return len(self) >= APPROXIMATE_FROM and find_spec("faiss") is not None
+
+    def rows_with(self, labels: Sequence[str], folder: str | None = None, name: str = "") -> np.ndarray:
+        """Return the rows with one of some shown labels, below a shown folder, with a part of a path.
+
+        Ascending; all of them if nothing is given. Letters of either case match.
+        """
+        rows = np.arange(len(self))
+        if labels:
+            own = [own for text in labels for own in self.labels.get(text, ())]
+            of_each = [self.snapshot.rows_of_label[label] for label in own]
+            rows = np.unique(np.concatenate(of_each)) if of_each else np.arange(0)
+        if folder and (keys := folder_keys(self.folders[folder][0])):
+            low, high = (first_row(self.snapshot.images, key) for key in keys)
+            rows = rows[(rows >= low) & (rows < high)]
+        if wanted := name.strip().casefold():
+            images = self.snapshot.images
+            rows = np.array([row for row in rows if wanted in shown(images[row].path).casefold()], np.intp)
+        return rows
 
     def search(
-        self, vector: np.ndarray, k: int, labels: Sequence[str], left_out: Sequence[int], exact: bool
+        self,
+        vector: np.ndarray,
+        k: int,
+        labels: Sequence[str],
+        left_out: Sequence[int],
+        exact: bool,
+        folder: str | None = None,
     ) -> tuple[list[Hit], bool]:
         """Return the nearest images, and whether they were searched exactly, as before `build` they are."""
         exact = exact or not self._has_built
-        options = Options(label=self._own(labels), approximate=None if exact else self.snapshot.kinds[0])
-        return self._search(vector, k, options, left_out), exact
+        kind = None if exact else self.snapshot.kinds[0]
+        return self._search(vector, k, self._options(labels, folder, approximate=kind), left_out), exact
 
     def farthest(
-        self, vector: np.ndarray, k: int, labels: Sequence[str], left_out: Sequence[int]
+        self,
+        vector: np.ndarray,
+        k: int,
+        labels: Sequence[str],
+        left_out: Sequence[int],
+        folder: str | None = None,
     ) -> list[Hit]:
         """Return the farthest images, the farthest first."""
-        return self._search(vector, k, Options(label=self._own(labels), bottom=True), left_out)
+        return self._search(vector, k, self._options(labels, folder, bottom=True), left_out)
 
     def _search(self, vector: np.ndarray, k: int, options: Options, left_out: Sequence[int]) -> list[Hit]:
         # Copies of the query are shown, so it is left out by its path and not, as elsewhere, by its content.
@@ -109,17 +155,19 @@ class Gallery:
         hits = self.snapshot.search(vector[None], k + len(paths), options)[0]
         return [hit for hit in hits if hit.path not in paths][:k]
 
-    def _own(self, labels: Sequence[str]) -> tuple[str, ...] | None:
-        return tuple(label for text in labels for label in self.labels[text]) or None
+    def _options(self, labels: Sequence[str], folder: str | None, **more: Any) -> Options:
+        own = tuple(label for text in labels for label in self.labels[text]) or None
+        return Options(label=own, folder=self.folders[folder][0] if folder else None, **more)
+
+    def is_to_be_built(self) -> bool:
+        """Tell, to the first who asks, that `build` is of use and was not begun."""
+        return len(self) >= APPROXIMATE_FROM and self._to_build.acquire(blocking=False)
 
     def build(self) -> None:
-        """Build what approximate search needs, once, where it is of use and can be had."""
-        with self._building, contextlib.suppress(DeepRankingError):
-            if (
-                len(self) >= APPROXIMATE_FROM and not self._has_built
-            ):  # else an extra is missing, or the vectors
-                self.snapshot.probes(self.snapshot.kinds[0])  # are too long for it
-                self._has_built = True
+        """Build what approximate search needs, where it can be had."""
+        with contextlib.suppress(DeepRankingError):  # an extra is missing, or the vectors are too long for it
+            self.snapshot.probes(self.snapshot.kinds[0])
+            self._has_built = True
 
 
 class CurrentGallery:

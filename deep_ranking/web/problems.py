@@ -2,14 +2,16 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from deep_ranking.sqlite import StoreError
 
@@ -35,6 +37,10 @@ _PLAIN = {
     404: "Nothing is at this address; /api/openapi.json lists what there is.",
     405: "This address does not take this method; /api/openapi.json lists what there is.",
 }
+
+
+_NO_PAGES = "/api/", "/static/"
+_PAGE = "No page is at this address. It may have been mistyped, or the page may have moved."
 
 
 class Problem(HTTPException):
@@ -71,14 +77,22 @@ def response(problem: Problem) -> Response:
     return Response(json.dumps(content), problem.status_code, problem.headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Let every error of the app be answered so."""
+def reads_page(scope: Scope) -> bool:
+    """Tell whether a browser asks for an address of its own, so that it is to get a page."""
+    accepts, path = Headers(scope=scope).get("accept", ""), scope["path"]
+    return scope["method"] in ("GET", "HEAD") and "text/html" in accepts and not path.startswith(_NO_PAGES)
+
+
+def install(app: FastAPI, page: Callable[[Problem, str], Response]) -> None:
+    """Let every error of the app be answered so; by `page` where a browser asks for an address of its own."""
 
     @app.exception_handler(HTTPException)
     async def told(request: Request, error: HTTPException) -> Response:
         if isinstance(error, Problem):
             return response(error)
         # The framework's say no more than the title; in the headers, which methods an address takes.
+        if reads_page(request.scope):
+            return page(Problem(error.status_code, _PAGE, headers=error.headers), request.url.path)
         detail = _PLAIN.get(error.status_code, error.detail)
         return response(Problem(error.status_code, detail, headers=error.headers))
 

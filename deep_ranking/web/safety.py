@@ -11,13 +11,14 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deep_ranking.web.connections import MOST_CONNECTIONS, Budget
-from deep_ranking.web.problems import HEADERS, Problem, busy, response
+from deep_ranking.web.problems import HEADERS, Problem, busy, reads_page, response
 from deep_ranking.web.site import Settings
 
 logger = logging.getLogger(__name__)
@@ -35,10 +36,10 @@ READING = {"GET", "HEAD", "OPTIONS"}
 
 
 class Guard:
-    """ASGI middleware around the whole app."""
+    """ASGI middleware around the whole app; `page` is what a browser gets whose page fails."""
 
-    def __init__(self, app: ASGIApp, settings: Settings):
-        self.app, self.settings = app, settings
+    def __init__(self, app: ASGIApp, settings: Settings, page: Callable[[Problem, str], Response]):
+        self.app, self.settings, self._page = app, settings, page
         self._requests = Budget(MOST_CONNECTIONS)
         self._received, self._answered = Budget(settings.bytes_together), Budget(settings.bytes_together)
 
@@ -76,7 +77,10 @@ class Guard:
             if answer.started:
                 raise
             failed = Problem(500, "The server failed here; its log says more. Try again, or restart it.")
-            await response(failed)(scope, body, answer)
+            told = response(failed)
+            with contextlib.suppress(Exception):  # what failed may be what draws pages
+                told = self._page(failed, scope["path"]) if reads_page(scope) else told
+            await told(scope, body, answer)
 
     def _refused(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)

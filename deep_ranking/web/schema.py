@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deep_ranking.ratings import Answer
 
+MOST_QUERIES = 8
+
 Count = Annotated[int, Field(ge=0)]
 Id = Annotated[int, Field(ge=0, lt=1 << 53)]
 """An image's number; it stays the same as long as path and content do."""
@@ -28,6 +30,8 @@ class Image(BaseModel):
     label: str | None
     width: Count | None
     height: Count | None
+    bytes: Count | None = Field(description="Size of the file; null where the index does not know it.")
+    modified: float | None = Field(description="When the file was changed: seconds since 1970, or null.")
 
 
 class Health(BaseModel):
@@ -47,17 +51,27 @@ class LabelCount(BaseModel):
     count: Count
 
 
+class Folder(BaseModel):
+    """A folder below that of the images, and how many images lie in and below it."""
+
+    folder: str
+    count: Count
+
+
 class About(BaseModel):
     """What is in the index, and what can be asked."""
 
     name: str
+    folder: str | None = Field(description="Of the images; null where others than this machine may ask.")
     images: Count
     dimension: Count
     labels: list[LabelCount]
+    folders: list[Folder] = Field(description="The outer ones first, 3,000 at most.")
     uploads: bool = Field(
         description="A model is loaded, so images that are not in the index can be searched."
     )
-    approximate: bool = Field(description="Approximate search is installed.")
+    loading: bool = Field(description="The model is being loaded; an upload waits for it.")
+    approximate: bool = Field(description="Approximate search is installed, and of use for so many images.")
     model: str | None
     largest_upload: Count = Field(description="Bytes that an upload may have.")
 
@@ -85,17 +99,21 @@ class Uploaded(BaseModel):
 
 
 class SearchQuery(BaseModel):
-    """What to search by (exactly one of image, upload, path), and which results to give."""
+    """What to search by (images and uploads, or one path), and which results to give.
+
+    By several, the nearest to their middle come first: those whose squared distances to all add up to least.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    image: Id | None = None
-    upload: str | None = Field(None, max_length=64)
+    image: list[Id] = Field([], max_length=MOST_QUERIES)
+    upload: list[Annotated[str, Field(max_length=64)]] = Field([], max_length=MOST_QUERIES)
     path: str | None = Field(None, max_length=4096)
     top: int = Field(24, ge=1, le=500)
     bottom: int = Field(0, ge=0, le=500)
     offset: int = Field(0, ge=0, le=100_000)
     label: list[str] = Field([], max_length=100)
+    folder: str | None = Field(None, max_length=4096)
     exact: bool = True
 
 
@@ -117,7 +135,8 @@ class Result(BaseModel):
 class Results(BaseModel):
     """What a search found; the query itself is not among it."""
 
-    query: Subject
+    query: Subject = Field(description="The first of the queries.")
+    queries: list[Subject]
     exact: bool = Field(description="All images were compared; false: probably the nearest.")
     took_ms: float
     total: Count = Field(description="Images that the labels allow.")
@@ -143,10 +162,60 @@ class Comparison(BaseModel):
     histogram: Histogram
 
 
-class Map(BaseModel):
-    """Where each image lies on a plane; point i is image ids[i] at (x[i], y[i]), with labels[label[i]]."""
+class Copy(BaseModel):
+    """An image of a group: whether it is the one to keep, and why; what it is of that, if it is not."""
 
-    method: str
+    image: Image
+    distance: float
+    keep: bool
+    why: str
+    format: str
+
+
+class Group(BaseModel):
+    """Images that are copies of one picture, the one to keep first."""
+
+    keep: str
+    won: Count = Field(description="Bytes that the others take.")
+    images: list[Copy]
+
+
+class Duplicates(Page):
+    """A page of the groups of near-duplicates, the largest first. Nothing is ever deleted."""
+
+    done: bool = Field(description="False while they are looked for; ask again.")
+    problem: str | None = Field(description="Why they cannot be found.")
+    seconds: float = Field(description="For how long they have been looked for.")
+    images: Count
+    won: Count
+    items: list[Group]
+
+
+class Offered(BaseModel):
+    """A distance within which a share of the images have another one."""
+
+    within: float
+    share: float
+
+
+class Cluster(BaseModel):
+    """Images whose vectors lie together: the one in their middle, and the folder or label of most of them."""
+
+    name: str | None
+    image: Id
+    count: Count
+
+
+class Map(BaseModel):
+    """Where each image lies on a plane; point i is image ids[i] at (x[i], y[i]).
+
+    It has labels[label[i]], and is of clusters[cluster[i]].
+    """
+
+    method: Literal["neighbours", "PCA"]
+    done: bool = Field(description="False while better places are computed; ask again.")
+    clusters: list[Cluster]
+    cluster: list[int]
     labels: list[str | None]
     ids: list[int]
     x: list[float]

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, NoReturn, Protocol, cast
 
@@ -14,13 +14,15 @@ from fastapi import Depends, Request
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.store import ratings_file
 from deep_ranking.search import Index
+from deep_ranking.search.groups import Group
 from deep_ranking.search.measure import PairDistances
 from deep_ranking.search.stores.registry import folder_of
 from deep_ranking.settings import POSITIVE, Check, at_least, setting
 from deep_ranking.settings import Settings as CheckedSettings
 from deep_ranking.web import schema
+from deep_ranking.web.behind import Behind, Later
 from deep_ranking.web.gallery import CurrentGallery, Gallery, shown
-from deep_ranking.web.map import OncePerVersion, make_map
+from deep_ranking.web.map import CurrentMap, OncePerVersion, usual_distances
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.public import PublicURL
 from deep_ranking.web.thumbnails import Thumbnails
@@ -58,7 +60,7 @@ class Settings(CheckedSettings):
     host: str = setting("127.0.0.1", check=Check(bool, "an address"))
     public_url: str | None = None
     max_upload_bytes: int = setting(32 << 20, check=POSITIVE)
-    bytes_together: int = setting(128 << 20, check=POSITIVE)
+    bytes_together: int = setting(64 << 20, check=POSITIVE)
     max_uploads: int = setting(64, check=POSITIVE)
     upload_minutes: float = setting(60.0, check=POSITIVE)
     request_seconds: float = setting(30.0, check=POSITIVE)
@@ -132,9 +134,9 @@ class Site:
         DeepRankingError: there is no such index, it is of another model, or the ratings cannot be opened.
     """
 
-    def __init__(self, settings: Settings, embedder: ImageEmbedder | None = None):
+    def __init__(self, settings: Settings, embedder: ImageEmbedder | Later | None = None):
         self.settings, self.embedder = settings, embedder
-        if embedder is not None:
+        if not isinstance(embedder, Later | None):  # which looks by itself
             with Index.open(settings.index) as index:
                 index.check_model(embedder.fingerprint, embedder.dimension)
         self._gallery = CurrentGallery(settings.index)
@@ -146,8 +148,10 @@ class Site:
         self.uploads = Uploads(settings.max_uploads, 60 * settings.upload_minutes)
         self.thumbnails = Thumbnails(settings.cache, settings.thumbnail_bytes)
         self.workers = Workers(settings.request_seconds)
+        self.usual = OncePerVersion(lambda gallery: usual_distances(gallery, settings.seed))
         self.pairs = OncePerVersion(lambda gallery: PairDistances(gallery.snapshot.matrix, settings.seed))
-        self.map = OncePerVersion(lambda gallery: make_map(gallery, settings.seed))
+        self.map = CurrentMap(settings.cache, settings.seed, partial(self.workers.begin, "map"))
+        self.duplicates = Behind[list[Group]](partial(self.workers.begin, "duplicates"))
         self.started = time.monotonic()
 
     def close(self) -> None:
@@ -171,7 +175,16 @@ class Site:
         number, image = gallery.ids[row], gallery.snapshot.images[row]
         width, height = gallery.sizes.get(number, (None, None))
         label = shown(image.label) or None
-        return schema.Image(id=number, path=shown(image.path), label=label, width=width, height=height)
+        size, modified = image.size or None, image.mtime / 1e9 if image.mtime else None
+        return schema.Image(
+            id=number,
+            path=shown(image.path),
+            label=label,
+            width=width,
+            height=height,
+            bytes=size,
+            modified=modified,
+        )
 
     def image_at(self, gallery: Gallery, path: str) -> schema.Image | None:
         """Describe an image by its path; None if it is not in the index."""

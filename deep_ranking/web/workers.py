@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -16,7 +17,11 @@ from deep_ranking.web.problems import Problem, busy
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Kind = Literal["search", "decode", "original", "embed", "disk", "map", "pairs", "clusters", "learn"]
+Kind = Literal[
+    "search", "decode", "original", "embed", "disk", "map", "pairs", "clusters", "learn", "duplicates"
+]
+
+logger = logging.getLogger(__name__)
 
 _STEP = 5
 """By how much a thread steps back that works for longer than a search does, as `nice` counts."""
@@ -46,7 +51,7 @@ class Workers:
         self._seconds, self._stopped = seconds, False
         self._running: set[anyio.CancelScope] = set()
         threads = {"search": cores, "decode": cores, "original": 2, "embed": 1, "disk": 4}
-        threads |= {"map": 1, "pairs": 1, "clusters": 1, "learn": 1}
+        threads |= {"map": 1, "pairs": 1, "clusters": 1, "learn": 1, "duplicates": 1}
         # Where the event loop is late, files that were read would wait for it, each of up to a gigabyte.
         self._files = asyncio.Semaphore(threads["original"])
         at_once = "search", "embed", "disk"  # what somebody waits for, and does not take long
@@ -72,6 +77,18 @@ class Workers:
         if self._stopped:
             raise Problem(503, "The server was stopped; start it again.")
         raise busy()
+
+    def begin(self, kind: Kind, work: Callable[[], object]) -> None:
+        """Run what nobody waits for; the last things begun may wait for the first."""
+
+        def logged() -> None:
+            try:
+                work()
+            except Exception:
+                logger.exception("%s could not be made", kind)
+
+        if not self._stopped:
+            self._pools[kind].submit(logged)
 
     def stop(self) -> None:
         """Answer now whoever waits, with 503; their threads end by themselves, and nobody waits for them."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deep_ranking.cli import COMMANDS
+from deep_ranking.cli import COMMANDS, main
 
 SECONDS = 0.3
 """Of a processor, at most; a person takes that for at once."""
@@ -129,3 +129,12 @@ def processor_time(command, folder, environment) -> tuple[str, int, float]:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     return error, process.returncode, used.ru_utime + used.ru_stime
+
+
+@pytest.mark.parametrize(
+    "typed", ["search photo", "index photo", "search photos b.png", "similarity a.pgn a.png"]
+)
+def test_what_lies_there_under_nearly_the_name_is_asked_after(folder, monkeypatch, capsys, typed):
+    monkeypatch.chdir(folder)
+    assert main(typed.split()) == 1
+    assert capsys.readouterr().err.endswith(("; did you mean 'photos'?\n", "; did you mean 'a.png'?\n"))

@@ -36,7 +36,7 @@ def required(parser):
         if isinstance(action, argparse._SubParsersAction):
             name = "human-triplets"  # the one that neither draws nor downloads
             yield from (name, *required(action.choices[name]))
-        elif action.dest in ("place", "images") and not action.option_strings:
+        elif action.dest in ("place", "images", "folders") and not action.option_strings:
             yield from ["missing"] * (1 if action.dest == "place" else 2)
         elif action.required:
             value = next(iter(action.choices)) if action.choices else "missing"

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 from samples import PixelEmbedder, write_image
 
+from deep_ranking.containers import ContainerError
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.extras.ray.shards import Result, Shard, ShardFolder, from_parquet, make_shards, to_parquet
 from deep_ranking.extras.ray.sources import (
-    ContainerError,
     Source,
     absolute_root,
     file_system,

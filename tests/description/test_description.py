@@ -302,7 +302,7 @@ def test_a_damaged_reader_is_noticed_and_made_anew(weights, tmp_path, damage, ca
 def test_a_reader_of_another_openvino_is_not_taken(weights, monkeypatch):
     file, made = weights
     reading.open_reader(file)
-    monkeypatch.setattr(reading, "version", lambda package: "1.0")
+    monkeypatch.setattr("deep_ranking.embedding.kept.version", lambda package: "1.0")
     reading.open_reader(file)
     assert len(made) == 2
 
@@ -351,16 +351,6 @@ def test_wrong_choices_are_told_before_anything_is_made(weights, wrong):
 
 
 # With the true network.
-
-
-@pytest.fixture
-def true_weights(shared, monkeypatch):
-    pytest.importorskip("openvino")
-    file = next(iter(Path(shared, "weights").glob("mobilenet_v2_1.0_224_no_top*")), None)
-    if file is None:
-        pytest.skip("needs MobileNetV2's weights")
-    monkeypatch.setenv("DEEP_RANKING_WEIGHTS", str(file))
-    return file
 
 
 SECOND_TIME = """

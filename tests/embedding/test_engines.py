@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import zipfile
 from importlib.util import find_spec
 
 import keras
 import numpy as np
 import pytest
 
-from deep_ranking.embedding import Model, engines
+from deep_ranking.embedding import Model, engines, runner
 from deep_ranking.embedding.export import FORMATS, export
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.network.file import save_network
@@ -68,6 +69,22 @@ def test_openvino_agrees_with_keras(model):
         assert cosines(found, expected[:rows]).min() > 0.9999
     rough = Model.load(model, engine="openvino", precision="bfloat16").embed_pixels(IMAGES)
     assert cosines(rough, expected).min() > 0.999
+
+
+@pytest.mark.real
+def test_number_types_of_the_pretrained_network_are_as_the_documents_say(true_weights, shared):
+    """Random weights hide it: what docs/search.md says of bfloat16 is true of trained ones alone."""
+    with zipfile.ZipFile(shared / "data/human-triplets-development.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[::160]
+        images = [archive.read(name) for name in names]
+    expected, exact, rough = (
+        Model.pretrained(*how).encode(images) for how in (("keras",), ("openvino",), ("openvino", "bfloat16"))
+    )
+    assert cosines(exact, expected).min() > 0.9999
+    alike = cosines(rough, expected)
+    if runner.multiplies_bfloat16():
+        assert 0.995 < np.median(alike) < 0.9995
+    assert alike.min() > 0.97
 
 
 def test_auto_takes_what_suits_the_machine(model, monkeypatch, caplog):

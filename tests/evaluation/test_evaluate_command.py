@@ -16,7 +16,7 @@ from deep_ranking.vectors import Embeddings, read_embeddings, write_embeddings
 
 RETRIEVAL = {
     *("precision@1", "precision@10", "recall@1", "recall@10", "r_precision", "map@r"),
-    *("mean_reciprocal_rank", "knn_accuracy@1"),
+    *("mean_reciprocal_rank", "knn_accuracy@1", "ndcg@1", "ndcg@10"),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, ndcg_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from deep_ranking.errors import DeepRankingError
@@ -16,6 +16,7 @@ from deep_ranking.evaluation.metrics import (
     map_at_r,
     measure_retrieval,
     measure_triplets,
+    ndcg_at,
     precision_at,
     r_precision,
     recall_at,
@@ -32,6 +33,7 @@ def test_the_example_libraries_disagree_on():
     assert map_at_r(hits, relevant) == [pytest.approx(1 / 3)]
     assert r_precision(hits, relevant) == [pytest.approx(1 / 3)]
     assert reciprocal_rank(hits) == [1]
+    assert ndcg_at(hits, relevant, 5) == [pytest.approx(1 / (1 + 1 / np.log2(3) + 1 / 2))]
 
 
 def slow_scores(ranked, label, relevant, at, voters):
@@ -47,6 +49,10 @@ def slow_scores(ranked, label, relevant, at, voters):
         if hits[rank - 1]:
             total += sum(hits[:rank]) / rank
     scores["map@r"] = total / relevant
+    for k in at:
+        gain = sum(1 / np.log2(i + 1) for i in range(1, k + 1) if hits[i - 1])
+        scores[f"ndcg@{k}"] = gain / sum(1 / np.log2(i + 1) for i in range(1, min(relevant, k) + 1))
+    scores["average_precision"] = sum(sum(hits[:i]) / i for i, hit in enumerate(hits, 1) if hit) / relevant
     scores["mean_reciprocal_rank"] = 1 / (1 + hits.index(True))
     for k in voters:
         votes = {}
@@ -64,8 +70,9 @@ def slow_retrieval(queries, labels, gallery, gallery_labels, leave_out, at, vote
         order = sorted((sum((query - image) ** 2), j) for j, image in enumerate(gallery) if j != leave_out[i])
         ranked = [gallery_labels[j] for _, j in order]
         if labels[i] in ranked:
-            every.append(slow_scores(ranked, labels[i], ranked.count(labels[i]), at, voters))
-    return {name: sum(scores[name] for scores in every) / len(every) for name in every[0]}, len(every)
+            scores = slow_scores(ranked, labels[i], ranked.count(labels[i]), at, voters)
+            every.append((labels[i], scores))
+    return {name: sum(scores[name] for _, scores in every) / len(every) for name in every[0][1]}, every
 
 
 @given(st.integers(0, 10**6), st.booleans())
@@ -83,10 +90,16 @@ def test_all_retrieval_metrics_are_the_plain_loops(seed, own_gallery):
         labels = ["class 0"] + [f"class {number}" for number in random.integers(0, 9, 8)]
         leave_out = np.array([int(random.integers(-1, size)) for _ in labels])
     at, voters = (1, 3), (1, 4, 7)
-    found = measure_retrieval(queries, labels, gallery, gallery_labels, leave_out, at, voters)
-    expected, count = slow_retrieval(queries, labels, gallery, gallery_labels, leave_out, at, voters)
+    found = measure_retrieval(queries, labels, gallery, gallery_labels, leave_out, at, voters, whole=True)
+    expected, every = slow_retrieval(queries, labels, gallery, gallery_labels, leave_out, at, voters)
     assert {name: estimate.value for name, estimate in found.metrics.items()} == pytest.approx(expected)
+    count = len(every)
     assert found.counts == {"queries": count, "lonely": len(queries) - count, "gallery": size}
+    assert found.classes.keys() == {label for label, _ in every}
+    for label, means in found.classes.items():
+        own = [scores for other, scores in every if other == label]
+        slow = {name: sum(scores[name] for scores in own) / len(own) for name in expected}
+        assert means == pytest.approx({"queries": len(own), **slow})
     assert all(low <= value <= high for value, low, high in found.metrics.values())
 
 
@@ -96,6 +109,33 @@ def test_reciprocal_rank_looks_at_the_whole_ranking():
     labels = ["a"] + [f"{i}" for i in range(10)] + ["a"]
     found = measure_retrieval(vectors[:1], ["a"], vectors, labels, np.array([0]), at=[1], voters=[1])
     assert found.metrics["mean_reciprocal_rank"].value == pytest.approx(1 / 11)
+
+
+def test_average_precision_and_ndcg_agree_with_scikit_learn():
+    random = np.random.default_rng(3)
+    gallery = random.standard_normal((3000, 6)).astype(np.float32)
+    labels = random.integers(0, 40, 3000)
+    queries, wanted = random.standard_normal((30, 6)).astype(np.float32), random.integers(0, 40, 30)
+    found = measure_retrieval(queries, wanted, gallery, labels, at=[1, 50], voters=[1], whole=True)
+    closeness = -((queries[:, None].astype(np.float64) - gallery) ** 2).sum(axis=2)
+    relevant = wanted[:, None] == labels
+    precision = [average_precision_score(*row) for row in zip(relevant, closeness, strict=True)]
+    assert found.metrics["average_precision"].value == pytest.approx(np.mean(precision))
+    assert found.metrics["ndcg@50"].value == pytest.approx(ndcg_score(relevant, closeness, k=50))
+
+
+def test_ranks_of_a_whole_ranking_keep_ties_in_order_of_the_gallery():
+    # A collapsed network: all equal, so the images stand in their own order, whatever is rounded.
+    vectors = np.full((50, 3), 0.1, np.float32)
+    found = measure_retrieval(
+        vectors, list("ab" * 25), vectors, list("ab" * 25), np.arange(50), [1], [1], whole=True
+    )
+    slow = []
+    for i in range(50):
+        others = [j for j in range(50) if j != i]
+        ranks = [rank for rank, j in enumerate(others, 1) if j % 2 == i % 2]
+        slow.append(sum(place / rank for place, rank in enumerate(ranks, 1)) / len(ranks))
+    assert found.metrics["average_precision"].value == pytest.approx(np.mean(slow))
 
 
 def test_vote_agrees_with_scikit_learn_where_no_classes_tie():

@@ -4,9 +4,7 @@ import itertools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-import types
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ from memory_store import MemoryStore
 from samples import PixelEmbedder
 from waiting import wait_until
 
-import deep_ranking
 from deep_ranking.search import Index, register_store
 
 # A shard is a process, which takes a second to start: by default, test_contract.py asks shards exactly, and
@@ -81,11 +78,7 @@ def pooled_places(postgres):
 @pytest.fixture
 def no_network(monkeypatch):
     """Put the pixel embedder where the command line looks for the network's."""
-    module = types.ModuleType("deep_ranking.embedding")
-    # What else is in it is as ever.
-    module.__path__ = [str(Path(deep_ranking.__file__).with_name("embedding"))]
-    module.Model = types.SimpleNamespace(load=lambda path, *engine: PixelEmbedder())
-    monkeypatch.setitem(sys.modules, "deep_ranking.embedding", module)
+    monkeypatch.setattr("deep_ranking.embedding.kept.open_encoder", lambda path, *how: PixelEmbedder())
     monkeypatch.setattr("deep_ranking.cli.shared.import_keras", lambda: None)
     for check in ("model", "model_of_index"):
         monkeypatch.setattr(f"deep_ranking.cli.checks.{check}", lambda *_, **__: None)

@@ -44,9 +44,9 @@ def test_copies_are_those_that_a_dictionary_finds(rows, most, data):
         return
     found = copies.rows(np.array(order), most, among)
     assert found.tolist() == [row for row in every if row in allowed][:most]
-    there = copies.places(among)
-    places = range(copies.count) if there is None else np.arange(copies.count)[there]
-    assert {tuple(distinct[place].tolist()) for place in places} == {tuple(rows[row]) for row in allowed}
+    assert {tuple(distinct[place].tolist()) for place in copies.places_of(among)} == {
+        tuple(rows[row]) for row in allowed
+    }
 
 
 def test_vectors_that_share_a_key_are_still_told_apart(monkeypatch):
@@ -123,7 +123,7 @@ def test_a_recall_below_the_promised_is_told_when_built_and_when_read(tmp_path, 
     faiss = pytest.importorskip("faiss")
     build = faiss.IndexHNSWFlat
     monkeypatch.setattr(faiss, "IndexHNSWFlat", lambda dimension, links: build(dimension, 2))
-    monkeypatch.setattr("deep_ranking.search.approximate.Approximate.largest_probe", 16)
+    monkeypatch.setattr("deep_ranking.search.approximate._LARGEST", 16)
     vectors = np.random.default_rng(0).normal(size=(3000, 40)).astype(np.float32)
     with Index.create(tmp_path, 40, "test") as index:
         index.add([str(number) for number in range(3000)], vectors)

@@ -238,7 +238,7 @@ def test_of_two_first_runs_at_once_the_later_goes_on_in_the_index_of_the_earlier
         Index.create(tmp_path / "index", 12, "pixels").close()
         return PixelEmbedder()
 
-    monkeypatch.setattr(sys.modules["deep_ranking.embedding"].Model, "load", load)
+    monkeypatch.setattr("deep_ranking.embedding.kept.open_encoder", load)
     assert json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))["count"] == 31
 
 

@@ -411,7 +411,14 @@ def test_approximate_search_is_used_where_asked_for_and_there(make_client, tmp_p
     query = every_image(client)[0]["id"]
     assert get(client, "/search", image=query, exact=False)["exact"] is True  # few images: no use
     monkeypatch.setattr("deep_ranking.web.gallery.APPROXIMATE_FROM", 100)
-    approximate = get(client, "/search", image=query, exact=False)
+    # The clusters are made behind; until they are there, answers are exact.
+    assert get(client, "/search", image=query, exact=False)["exact"] is True
+
+    def approximate_answer():
+        answer = get(client, "/search", image=query, exact=False)
+        return None if answer["exact"] else answer
+
+    approximate = wait_until(approximate_answer, "the clusters are there")
     exact = get(client, "/search", image=query, exact=True)
     assert (approximate["exact"], exact["exact"]) == (False, True)
     found, right = ({r["image"]["id"] for r in some["results"]} for some in (approximate, exact))

@@ -394,7 +394,8 @@ def test_what_takes_long_leaves_the_processors_to_searches():
         return found
 
     own = priority()
-    lower = dict.fromkeys(["decode", "original", "map", "pairs", "clusters", "learn"], min(own + 5, 19))
+    behind = ["decode", "original", "map", "pairs", "duplicates", "clusters", "learn"]
+    lower = dict.fromkeys(behind, min(own + 5, 19))
     assert asyncio.run(main()) == lower | dict.fromkeys(["search", "embed", "disk"], own)
 
 
@@ -466,8 +467,9 @@ def test_searches_are_answered_while_the_map_is_computed_and_it_is_computed_once
 ):
     from deep_ranking.web.map import Map
 
-    made = Blocked(embedder, Map("PCA", np.arange(0), np.zeros((0, 2))))
-    monkeypatch.setattr("deep_ranking.web.site.make_map", made)
+    nothing = np.arange(0)
+    made = Blocked(embedder, Map("PCA", nothing, np.zeros((0, 2)), nothing, nothing))
+    monkeypatch.setattr("deep_ranking.web.map.make_map", made)
     server = serve()
     ids = [image["id"] for image in json.loads(server.ask("/api/images")[2])["items"]]
     asking = [server.connect(get("/api/map", Connection="close")) for _ in range(6)]

@@ -2,9 +2,18 @@
 
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
 from deep_ranking.evaluation.metrics.measure import Measurement, measure_retrieval, measure_triplets
-from deep_ranking.evaluation.metrics.registry import Metric, Ranked, Ranking, register_metric, registered
+from deep_ranking.evaluation.metrics.registry import (
+    Metric,
+    Ranked,
+    Ranking,
+    WholeRanking,
+    register_metric,
+    registered,
+)
 from deep_ranking.evaluation.metrics.retrieval import (
+    average_precision,
     map_at_r,
+    ndcg_at,
     precision_at,
     r_precision,
     recall_at,

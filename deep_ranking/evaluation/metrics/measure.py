@@ -1,7 +1,7 @@
 """All metrics at once, for the command line, the report and the callback."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
-from deep_ranking.evaluation.metrics.registry import Ranked, Ranking, readable, registered
+from deep_ranking.evaluation.metrics.registry import (
+    Ranked,
+    Ranking,
+    WholeRanking,
+    readable,
+    registered,
+)
 from deep_ranking.evaluation.metrics.triplets import similarity_precision, triplet_distances
 from deep_ranking.search.exact import squared_distances
 from deep_ranking.search.neighbours import NeighbourSearch
@@ -19,10 +25,15 @@ Labels = Sequence[Any] | NDArray[Any]
 
 @dataclass(frozen=True)
 class Measurement:
-    """Metrics by name, each with its 95% interval, and what they were counted over."""
+    """Metrics by name, each with its 95% interval, and what they were counted over.
+
+    `classes` has the means of each class's own queries, by class and name, where retrieval was measured. Of a
+    class with few queries a mean says little; how many there are stands beside it as `queries`.
+    """
 
     metrics: Mapping[str, Estimate]
     counts: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `json.dumps` takes: `{"metrics": {name: {"value", "low", "high"}}, "counts": {}}`."""
@@ -49,6 +60,7 @@ def measure_retrieval(
     at: Sequence[int] = (1, 10),
     voters: Sequence[int] = (1, 30),
     seed: int = 0,
+    whole: bool = False,
 ) -> Measurement:
     """Measure how well each query finds the gallery images of its own class, by Euclidean distance.
 
@@ -61,13 +73,15 @@ def measure_retrieval(
         gallery: shape (m, d); the same array as `queries` is taken once.
         gallery_labels: length m.
         leave_out: shape (n,), the gallery row that is the query itself, or -1; see `NeighbourSearch`.
-        at: the K of precision@K and Recall@K.
+        at: the K of precision@K, Recall@K and NDCG@K.
         voters: the k of the k-nearest-neighbour accuracies (majority; see `vote` for ties).
         seed: of the intervals.
+        whole: also what needs the place of every relevant image, `average_precision`; this ranks the whole
+            gallery for each query.
 
     Returns:
-        `precision@K`, `recall@K`, `r_precision`, `map@r`, `mean_reciprocal_rank` (over whole rankings) and
-        `knn_accuracy@k`; counts `queries` (measured), `lonely`, `gallery`.
+        `precision@K`, `recall@K`, `r_precision`, `map@r`, `ndcg@K`, `mean_reciprocal_rank` (over whole
+        rankings) and `knn_accuracy@k`; counts `queries` (measured), `lonely`, `gallery`; the same by class.
 
     Raises:
         DeepRankingError: arrays that do not fit each other, K beyond the gallery, or no query to measure.
@@ -78,7 +92,9 @@ def measure_retrieval(
         >>> found = measure_retrieval(vectors, labels, vectors, labels, np.arange(4), at=[1, 2], voters=[1])
         >>> {name: estimate.value for name, estimate in found.metrics.items()}
         {'precision@1': 1.0, 'precision@2': 0.5, 'recall@1': 1.0, 'recall@2': 1.0, 'r_precision': 1.0,
-         'map@r': 1.0, 'mean_reciprocal_rank': 1.0, 'knn_accuracy@1': 1.0}
+         'map@r': 1.0, 'ndcg@1': 1.0, 'ndcg@2': 1.0, 'mean_reciprocal_rank': 1.0, 'knn_accuracy@1': 1.0}
+        >>> found.classes["dog"]["precision@2"], found.classes["dog"]["queries"]
+        (0.5, 2)
         >>> found.counts
         {'queries': 4, 'lonely': 0, 'gallery': 4}
     """
@@ -93,10 +109,41 @@ def measure_retrieval(
             "no query has another image of its class in the gallery; expected the same class names in both"
         )
     scores = _scores(search, query_classes, gallery_classes, relevant, {"at": at, "voters": voters})
-    metrics = bootstrap({name: score[measured] for name, score in scores.items()}, seed=seed)
+    scores = {name: score[measured] for name, score in scores.items()}
+    if whole:
+        scores |= _whole_scores(search, np.flatnonzero(measured), query_classes, gallery_classes)
     found = int(measured.sum())
     counts = {"queries": found, "lonely": len(measured) - found, "gallery": len(search.gallery)}
-    return Measurement(metrics, counts)
+    classes = _by_class(scores, np.asarray(query_labels)[measured])
+    return Measurement(bootstrap(scores, seed=seed), counts, classes)
+
+
+def _by_class(scores: Mapping[str, NDArray[Any]], labels: NDArray[Any]) -> dict[str, dict[str, float]]:
+    """Return the mean of each score over the queries of each class."""
+    names, classes = np.unique(labels, return_inverse=True)
+    queries = np.bincount(classes)
+    means = {name: (np.bincount(classes, score) / queries).tolist() for name, score in scores.items()}
+    return {
+        str(label): {"queries": count} | {name: mean[number] for name, mean in means.items()}
+        for number, (label, count) in enumerate(zip(names.tolist(), queries.tolist(), strict=True))
+    }
+
+
+def _whole_scores(
+    search: NeighbourSearch,
+    rows: NDArray[np.intp],
+    query_classes: NDArray[np.intp],
+    gallery_classes: NDArray[np.intp],
+) -> dict[str, NDArray[np.float64]]:
+    """Return the scores, of some queries, of the metrics that need where every relevant image stands."""
+    by_class = np.split(
+        np.argsort(gallery_classes, kind="stable"), np.bincount(gallery_classes).cumsum()[:-1]
+    )
+    targets = [some[some != search.leave_out[row]] for row in rows for some in [by_class[query_classes[row]]]]
+    ranks = search.ranks_of_all(rows, targets)
+    found = WholeRanking(ranks, np.array([len(some) for some in targets]))
+    wanted = [metric for metric in registered("retrieval") if metric.whole]
+    return {name: score for metric in wanted for name, score in metric.scores(found, {}).items()}
 
 
 def _scores(
@@ -113,7 +160,7 @@ def _scores(
         ranking = Ranking(classes == wanted[:, None], classes, wanted, np.maximum(relevant[rows], 1))
         block: dict[str, NDArray[Any]] = {"hits": np.any(ranking.hits, axis=1)}
         for metric in registered("retrieval"):
-            block |= metric.scores(ranking, numbers)
+            block |= {} if metric.whole else metric.scores(ranking, numbers)
         blocks.append(block)
     scores = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     deeper = np.flatnonzero((relevant > 0) & ~scores.pop("hits"))

@@ -25,6 +25,15 @@ class Ranking(NamedTuple):
     """(n,): R, at least 1 and at most the depth."""
 
 
+class WholeRanking(NamedTuple):
+    """At which ranks n queries find all the images of their class, in the ranking of the whole gallery."""
+
+    ranks: NDArray[np.intp]
+    """(sum of R,): from 1, ascending; the R of the first query, then those of the second, ..."""
+    relevant: NDArray[np.intp]
+    """(n,): R, at least 1."""
+
+
 class Ranked(NamedTuple):
     """t triplets, and the vectors that rank them."""
 
@@ -44,14 +53,16 @@ class Metric:
 
     Args:
         name: where it ends with K, a number stands there: `precision@K` is asked for as `precision@5`.
-        score: gives one finite score a query from a `Ranking`, or a triplet from a `Ranked`, and from K if
-            the name has one; the metric is their mean.
+        score: gives one finite score a query from a `Ranking` (a `WholeRanking`, if `whole`), or a triplet
+            from a `Ranked`, and from K if the name has one; the metric is their mean.
         definition: of one query's or triplet's score, in words.
         needs: `retrieval` for queries and a gallery, `triplets`, or `groups` for triplets whose images have
             a class.
         numbers: which K are measured where none is asked for, by the argument of `measure_retrieval` or
             `measure_triplets`: `at`, `voters` or `top`; "": as the name and `needs` have it.
         beyond: the score where no relevant image is within the depth of the ranking, from its rank, (m,).
+        whole: where all the images of the query's class stand has to be known, so it is measured only when
+            it is asked for.
         total: the metric is the sum of the scores, not their mean.
         counted: the name under which the scores that are not 0 are counted; "": they are not.
         spoken: how it is said on a page, `{K}` for the number; "": as the name.
@@ -71,6 +82,7 @@ class Metric:
     needs: Literal["retrieval", "triplets", "groups"] = "retrieval"
     numbers: Literal["", "at", "voters", "top"] = ""
     beyond: Callable[[NDArray[np.intp]], NDArray[Any]] | None = None
+    whole: bool = False
     total: bool = False
     counted: str = ""
     spoken: str = ""
@@ -84,7 +96,9 @@ class Metric:
         if self.name.endswith("K") and not self.numbers:
             object.__setattr__(self, "numbers", "at" if self.needs == "retrieval" else "top")
 
-    def scores(self, found: Ranking | Ranked, numbers: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    def scores(
+        self, found: Ranking | WholeRanking | Ranked, numbers: dict[str, Any]
+    ) -> dict[str, NDArray[np.float64]]:
         """Return the scores by name, for each K of the argument that this metric takes its K from."""
         if not self.numbers:
             return {self.name: np.asarray(self.score(found), np.float64)}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.evaluation.metrics.registry import Metric, register_metric
+from deep_ranking.evaluation.metrics.registry import Metric, WholeRanking, register_metric
 
 Hits = NDArray[np.bool_]
 Counts = NDArray[np.integer]
@@ -68,6 +68,38 @@ def map_at_r(hits: Hits, relevant: Counts) -> Scores:
     hits = _first_r(hits, relevant)
     precision = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
     return (precision * hits).sum(axis=1) / relevant
+
+
+def average_precision(found: WholeRanking) -> Scores:
+    """Return average precision: the mean, over all R relevant images, of the precision at the rank of each.
+
+    The whole gallery is ranked, so each of the R has a rank, and the denominator is R. Others look at the
+    first K alone, and then divide by R, by min(R, K), or by the relevant images among the K.
+    Source: Manning et al., Introduction to Information Retrieval, 2008, section 8.4.
+
+    Example:
+        >>> average_precision(WholeRanking(np.array([1, 4, 8]), np.array([3]))).round(3)
+        array([0.625])
+    """
+    ends = np.cumsum(found.relevant)
+    first = np.repeat(ends - found.relevant, found.relevant)
+    precision = (np.arange(len(found.ranks)) - first + 1) / found.ranks
+    return np.add.reduceat(precision, ends - found.relevant) / found.relevant
+
+
+def ndcg_at(hits: Hits, relevant: Counts, k: int) -> Scores:
+    """Return NDCG@K: the sum of 1 / log2(1 + i) over the hits i <= K, over the most that R images can give.
+
+    That is the sum for i from 1 to min(R, K). An image is relevant or not, so all gains are 0 or 1, and the
+    gain 2^rel - 1 of others is the same.
+    Source: Jarvelin and Kekalainen, Cumulated gain-based evaluation of IR techniques, 2002.
+
+    Example:
+        >>> ndcg_at(np.array([[True, False, False, False, False]]), np.array([3]), k=5).round(3)
+        array([0.469])
+    """
+    gains = 1 / np.log2(np.arange(2, k + 2))
+    return _first(hits, k) @ gains / gains.cumsum()[np.minimum(relevant, k) - 1]
 
 
 def reciprocal_rank(hits: Hits) -> Scores:
@@ -140,6 +172,18 @@ for _metric in (
         lambda found: map_at_r(found.hits, found.relevant),
         "the sum of precision@i over the hits i <= R, over R",
         spoken="MAP@R",
+    ),
+    Metric(
+        "average_precision",
+        average_precision,
+        "the mean of the precision at the ranks of all R relevant images, in the whole ranking",
+        whole=True,
+    ),
+    Metric(
+        "ndcg@K",
+        lambda found, k: ndcg_at(found.hits, found.relevant, k),
+        "the sum of 1 / log2(1 + i) over the hits i <= K, over the same sum for i <= min(R, K)",
+        spoken="NDCG@{K}",
     ),
     Metric(
         "mean_reciprocal_rank",

@@ -7,9 +7,22 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_text, path_key
-from deep_ranking.search.approximate import NEIGHBOURS, Kind, recall_curve, warn_of_recall
+from deep_ranking.search.approximate import Kind
 from deep_ranking.search.image import folder_keys
 from deep_ranking.search.options import Hit, Options
+from deep_ranking.search.promise import (
+    MEASURED,
+    MOST_COPIES,
+    NEAR,
+    NEIGHBOURS,
+    Curve,
+    chosen,
+    grown_probe,
+    recall_curve,
+    usual_distance,
+    warn_of_recall,
+    worthwhile,
+)
 from deep_ranking.search.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -19,13 +32,14 @@ LARGEST_GRAPH, LARGEST_HALF_GRAPH = 2_000, 4_000
 """Coordinates that a graph over `vector` takes, and one over `halfvec` (16 bits a coordinate)."""
 
 _PROBES = (16, 1_000)  # pgvector's largest hnsw.ef_search
+_RECALL = 0.98  # of those that are in the graph; of new images it is a little less
 _HALF_CANDIDATES = 4  # times as many as asked for are ranked again by the whole vectors
 
-# Queries that the probe is chosen on, each with all that have its vector, which any search finds. The hashes
-# are as good as random, so their first are a sample.
-_SAMPLED = """
-    SELECT s.vector, array_agg(v.hash) FROM (SELECT vector FROM vectors ORDER BY hash LIMIT 64) AS s
-    JOIN vectors v ON v.vector = s.vector GROUP BY s.vector"""
+# The hashes are as good as random, so their first are a sample. `+ 0` keeps the graph out of it.
+_SAMPLED = "SELECT vector FROM vectors ORDER BY hash LIMIT 64"
+_NEAREST = """
+    SELECT hash, vector <-> %(query)s AS distance FROM vectors
+    ORDER BY (vector <-> %(query)s) + 0 LIMIT %(limit)s"""
 
 # OFFSET 0 keeps the subquery whole: each distance is computed once, and the graph is left alone.
 _EXACT = """
@@ -40,7 +54,9 @@ _GRAPH = """
         FROM vectors v JOIN images i USING (hash) WHERE {conditions}
         ORDER BY {nearness}, i.path LIMIT {candidates}
     ) AS nearest
-    ORDER BY distance, path LIMIT {limit}"""
+    ORDER BY distance + 0, path LIMIT {limit}"""
+# A walk in relaxed order gives what comes late, too, which a strict one throws away; `+ 0` keeps the server
+# from taking it for sorted.
 
 
 class PostgresSnapshot(Snapshot):
@@ -101,8 +117,11 @@ class PostgresSnapshot(Snapshot):
     ) -> list[Hit]:
         conditions, values = _conditions(options, left_out)
         values |= {"query": query, "identity": path_key(self.store.metadata["identity"])}
+        probe = None
         if options.approximate and k is not None:
-            hits = self._walk(k, options.probe, conditions, values)
+            probe = options.probe or self._grown_probe(k, options, conditions, values)
+        if probe is not None and k is not None:
+            hits = self._walk(k, probe, conditions, values)
             if len(hits) == k:
                 return [hit for hit in hits if options.within is None or hit.distance <= options.within]
         # Also where a walk found too few, as it may under a narrow filter.
@@ -114,11 +133,22 @@ class PostgresSnapshot(Snapshot):
         statement = _EXACT.format(conditions=conditions, direction=direction, limit=limit)
         return self._ask(statement, values)
 
-    def _walk(self, k: int, probe: int | None, conditions: str, values: dict[str, Any]) -> list[Hit]:
-        probe = int(self.store.metadata["probe"]) if probe is None else probe
+    def _grown_probe(self, k: int, options: Options, conditions: str, values: dict[str, Any]) -> int | None:
+        """Return the probe that was chosen, grown with a filter; None where an exact search is better."""
+        probe, total, allowed = int(self.store.metadata["probe"]), 1, 1
+        if options.labels is not None or options.folder is not None:
+            found = f"count(*) FILTER (WHERE {conditions}), count(*)"
+            query = f"SELECT {found} FROM images i JOIN vectors v USING (hash)"
+            ((allowed, total),) = self.store.rows(query, values)
+            if not worthwhile(allowed / max(1, total), probe / max(1, total)):
+                return None
+        grown = grown_probe(probe, k, allowed / max(1, total), graph=True)
+        return grown if grown <= _PROBES[1] else None
+
+    def _walk(self, k: int, probe: int, conditions: str, values: dict[str, Any]) -> list[Hit]:
         settings = {
             "hnsw.ef_search": str(min(max(probe, 1), _PROBES[1])),
-            "hnsw.iterative_scan": "strict_order",
+            "hnsw.iterative_scan": "relaxed_order",
         }
         halved = self.store.dimension > LARGEST_GRAPH
         nearness = f"{self._graphed('v.vector')} <-> {self._graphed('%(query)s')}"
@@ -169,19 +199,32 @@ class PostgresSnapshot(Snapshot):
         self._choose_probe()
         return True
 
-    def _choose_probe(self) -> None:
-        """Take the smallest probe that finds 98% of the ten nearest of a sample."""
-        sample = self.store.rows(_SAMPLED)
+    def recalls(self, kind: Kind) -> Curve:
+        """Return `(probe, recall@10)` of growing probes, of a sample left out with its near-copies."""
+        return self._curve(MEASURED) if self._make_graph() else []
+
+    def _curve(self, target: float) -> Curve:
+        sample = [vector.to_numpy() for (vector,) in self.store.rows(_SAMPLED)]
+        usual = usual_distance(np.array(sample))
+        copies = []
+        for vector in sample:
+            found = self.store.rows(_NEAREST, {"query": vector, "limit": MOST_COPIES + 1})
+            copies.append({content for content, distance in found if distance <= NEAR * usual})
+        asked = [(vector, own) for vector, own in zip(sample, copies, strict=True) if len(own) <= MOST_COPIES]
 
         def near(options: Options) -> list[np.ndarray]:
-            found = (self._find(v.to_numpy(), NEIGHBOURS, options, set(same)) for v, same in sample)
+            found = (self._find(vector, NEIGHBOURS, options, own) for vector, own in asked)
             return [np.array([hit.distance for hit in hits]) for hits in found]
 
-        curve = recall_curve(
-            near(Options()), lambda probe: near(Options(approximate="hnsw", probe=probe)), _PROBES
+        return recall_curve(
+            near(Options()), lambda probe: near(Options(approximate="hnsw", probe=probe)), _PROBES, target
         )
-        warn_of_recall("hnsw", curve[-1][1])
-        self.store.write(metadata={"probe": str(curve[-1][0])})
+
+    def _choose_probe(self) -> None:
+        """Take the smallest probe that finds 98% of the ten nearest of a sample that is in the graph."""
+        probe, recall = chosen(self._curve(_RECALL), _RECALL)
+        warn_of_recall("hnsw", recall)
+        self.store.write(metadata={"probe": str(probe)})
 
 
 def _conditions(options: Options, left_out: Collection[bytes]) -> tuple[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ray",
         metavar="ADDRESS|local",
         help="embed by the workers of a Ray cluster, or of one that is started here; --images may then be a "
-        "URL, and hold WebDataset (.tar) and Parquet files",
+        "URL",
     )
     add("--ray_workers", type=int, metavar="N", help="(default: one a GPU, or one for every 4 cores)")
     add("--shards", metavar="DIR|URL", help="where the workers write vectors (default: INDEX/shards)")

@@ -20,6 +20,7 @@ from deep_ranking.files import path_key
 from deep_ranking.search.approximate import Kind
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Hit, Options
+from deep_ranking.search.promise import Curve
 from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.store import Contents, IndexExistsError, Store
 from deep_ranking.search.stores.local import LocalStore
@@ -242,6 +243,13 @@ class ShardedSnapshot(Snapshot):
         """Return the smallest and the largest probe that make sense in some shard."""
         smallest, largest = zip(*self.store.ask("search", "probes", kind), strict=True)
         return min(smallest), max(largest)
+
+    def recalls(self, kind: Kind) -> Curve:
+        """Return `(probe, recall@10)` of growing probes, the mean of the shards'."""
+        curves = [np.array(curve) for curve in self.store.ask("search", "recalls", kind)]
+        probes = sorted({int(probe) for curve in curves for probe in curve[:, 0]})
+        means = np.mean([np.interp(probes, curve[:, 0], curve[:, 1]) for curve in curves], axis=0)
+        return list(zip(probes, means.tolist(), strict=True))
 
     def warm(self) -> None:
         """Bring the structures that an earlier version had up to date in each shard."""

@@ -2,25 +2,15 @@
 
 import hashlib
 import os
-import tarfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from deep_ranking.containers import CONTAINERS, is_named_as_image, stream
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
-from deep_ranking.files import as_text
-from deep_ranking.images.find import find_images
-from deep_ranking.search.image import CONTAINERS, is_named_as_image
+from deep_ranking.images.find import BY_DESIGN, look_into
 from deep_ranking.search.labels import label_of
-
-_BYTES = ("bytes", "image")
-_TAR_END = 1024  # bytes of 0 that a tar file ends with
-_ROWS = 64  # of a table at a time; of large photographs, a gigabyte at the most
-
-
-class ContainerError(DeepRankingError):
-    """A tar or Parquet file that cannot be read as one with images."""
 
 
 class Source(NamedTuple):
@@ -113,7 +103,9 @@ def read_source(root: str, source: Source) -> Iterator[Encoded]:
     - A tar file's members that are named as images; the label is the text of `NAME.cls` beside `NAME.jpg`
       (WebDataset's way), else the first folder of the name.
     - A Parquet file's rows: encoded images in a column `bytes` or `image` (or in the field `bytes` of it);
-      names in `path`, else the row's number; labels in `label`.
+      names in `path`, else the row's number; labels in `label`, by their names where the file has them.
+
+    Of two with one name, the second is `NAME~2.ENDING`.
 
     Raises:
         ContainerError: the file is damaged, or a table without images.
@@ -125,15 +117,15 @@ def read_source(root: str, source: Source) -> Iterator[Encoded]:
         yield Encoded(source.path, system.cat_file(place), label_of(source.path))
         return
     with system.open(place, "rb") as file:
-        read = _read_tar if source.path.endswith(".tar") else _read_table
-        for name, content, label in read(file, source.path):
-            yield Encoded(f"{source.path}/{name}", content, label)
+        folder = None if "://" in root else str(Path(place).parent)
+        for member, content in stream(file, source.path, folder):
+            yield Encoded(f"{source.path}/{member.name}", content, member.label)
 
 
 def _below_folder(root: Path, on_skip: Callable[[str], None] | None) -> Iterator[Source]:
-    others: list[str] = []
-    images = find_images(root, others.append)
-    for path in [*images, *(path for path in others if path.endswith(CONTAINERS))]:
+    found = look_into(root, containers=False)
+    others = sorted(path for path, why in found.left_out.items() if not why.startswith(BY_DESIGN))
+    for path in [*found.images, *(path for path in others if path.endswith(CONTAINERS))]:
         status = (root / path).stat()
         yield Source(path, status.st_size, status.st_mtime_ns)
     if on_skip is not None:
@@ -165,76 +157,3 @@ def _changed(info: dict[str, Any]) -> int:
     if isinstance(when, str):
         when = datetime.fromisoformat(when)
     return int((when.timestamp() if isinstance(when, datetime) else when) * 1e9)
-
-
-def _read_tar(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes, str]]:
-    key, label, waiting = "", "", list[tuple[str, bytes]]()
-    file.seek(-min(_TAR_END, file.seek(0, os.SEEK_END)), os.SEEK_END)
-    if any(file.read()):  # tarfile takes a header that is cut short for the end
-        raise ContainerError(f"{path}: cut short, or no tar file (it does not end with zeros)")
-    file.seek(0)
-    try:
-        with tarfile.open(fileobj=file, mode="r|") as archive:
-            for member in archive:
-                if not member.isreg():
-                    continue
-                name = member.name.removeprefix("./")
-                if member.issparse():  # of any size that its header tells, whatever the file holds
-                    raise ContainerError(f"{path}: {name!r} is sparse; pack it without --sparse")
-                if _key(name) != key:  # members of one key stand together
-                    yield from ((n, content, label or label_of(n)) for n, content in waiting)
-                    key, label, waiting = _key(name), "", []
-                if name.endswith(".cls"):
-                    label = _content(archive, member).decode("utf-8", "replace").strip()
-                elif is_named_as_image(name):
-                    waiting.append((name, _content(archive, member)))
-    except ContainerError:
-        raise
-    except (tarfile.TarError, EOFError, ValueError) as error:  # the last: of numbers that are none
-        raise ContainerError(f"{path}: damaged, or no tar file ({reason(error)})") from error
-    yield from ((n, content, label or label_of(n)) for n, content in waiting)
-
-
-def _key(name: str) -> str:
-    folder, slash, file = name.rpartition("/")
-    return folder + slash + file.partition(".")[0]
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    opened = archive.extractfile(member)
-    assert opened is not None  # a regular file
-    return opened.read()
-
-
-def _read_table(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes, str]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
-        names = table.schema_arrow.names
-        images = next((name for name in _BYTES if name in names), None)
-        if images is None:
-            raise ContainerError(
-                f"{path}: expected a column named {' or '.join(_BYTES)}, found {', '.join(names)}"
-            )
-        columns = [images, *(name for name in ("path", "label") if name in names)]
-        number = 0
-        for batch in table.iter_batches(_ROWS, columns=columns):
-            for row in batch.to_pylist():
-                found = row[images]
-                content = (found.get("bytes") if isinstance(found, dict) else found) or b""
-                if not isinstance(content, bytes):
-                    kind = type(content).__name__
-                    raise ContainerError(f"{path}: expected encoded images in {images!r}, found {kind}")
-                yield _text(row.get("path")) or str(number), content, _text(row.get("label"))
-                number += 1
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # Arrow's own are OSErrors too
-        raise ContainerError(f"{path}: damaged, or no Parquet file ({reason(error)})") from error
-
-
-def _text(value: Any) -> str:
-    """Return a name or a label of a table, which may be bytes; "" where there is none."""
-    if value is None:
-        return ""
-    return as_text(value) if isinstance(value, bytes) else str(value)

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 
+from deep_ranking.containers import CONTAINERS
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.extras.ray.ray_data import embed_shards
 from deep_ranking.extras.ray.shards import ShardFolder, from_parquet, make_shards
 from deep_ranking.extras.ray.sources import Source, absolute_root, find_sources
 from deep_ranking.progress import progress
-from deep_ranking.search.image import CONTAINERS
 from deep_ranking.search.index import Index
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.update import Report, Stamp, Update, check_same_images

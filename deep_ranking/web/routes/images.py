@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from deep_ranking.images.decode import ImageError, read_size
 from deep_ranking.images.forms import media_type
 from deep_ranking.web import schema
+from deep_ranking.web.behind import Later
 from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At, ImageEmbedder, Site, row_of
@@ -19,7 +20,9 @@ from deep_ranking.web.uploads import Upload, client_of, examine, receive_file
 router, uploads = APIRouter(tags=["images"]), APIRouter(tags=["uploads"])
 
 ImageId = Annotated[schema.Id, Path(description="An image's number.")]
-ThumbnailSize = Annotated[Literal["160", "320", "640"], Query(description="Pixels of the longer side.")]
+ThumbnailSize = Annotated[
+    Literal["160", "320", "640", "1600"], Query(description="Pixels of the longer side.")
+]
 IfNoneMatch = Annotated[str | None, Header()]
 UploadName = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
@@ -40,15 +43,19 @@ async def list_images(
     site: At,
     label: Annotated[list[str], Query(max_length=100)] = [],  # noqa: B006 - FastAPI copies it
     number: Annotated[list[schema.Id], Query(alias="id", max_length=200)] = [],  # noqa: B006
+    folder: Annotated[str | None, Query(max_length=4096)] = None,
+    name: Annotated[str, Query(max_length=200, description="A part of the path, in either case.")] = "",
     offset: Annotated[int, Query(ge=0, le=1 << 31)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 60,
 ) -> schema.Images:
-    """List images in order of their paths, all or those with one of some labels; or images by number."""
+    """List images in order of their paths, of some labels, below a folder, by name; or images by number."""
     gallery = site.gallery
     if number:
         rows = np.array([row_of(gallery, n) for n in number])
     else:
-        rows = gallery.rows_with(known_labels(gallery, label))
+        known_folder(gallery, folder)
+        labels = known_labels(gallery, label)
+        rows = await site.workers("search", gallery.rows_with, labels, folder, name)
     items = [site.image(gallery, row) for row in rows[offset : offset + limit].tolist()]
     return schema.Images(total=len(rows), offset=offset, limit=limit, items=items)
 
@@ -134,6 +141,16 @@ def known_labels(gallery: Gallery, labels: list[str]) -> list[str]:
     return wanted
 
 
+def known_folder(gallery: Gallery, folder: str | None) -> None:
+    """Look whether there is a folder that is asked for.
+
+    Raises:
+        Problem: 404, no image lies below it.
+    """
+    if folder and folder not in gallery.folders:
+        raise Problem(404, f"No image is below {folder[:100]!r}; /api/index lists the folders there are.")
+
+
 def _lasting(tag: str) -> dict[str, str]:
     """Return the headers of what nobody need ask for again: a number never comes to mean another content."""
     return {"ETag": tag, "Cache-Control": "private, max-age=31536000, immutable"}
@@ -162,7 +179,7 @@ def _read(gallery: Gallery, row: int) -> tuple[bytes, str]:
         return data, media_type(data[:64])
 
 
-def _embed(embedder: ImageEmbedder, data: bytes) -> np.ndarray:
+def _embed(embedder: ImageEmbedder | Later, data: bytes) -> np.ndarray:
     with decoding(data):
         return embedder.embed_image(data)
 

@@ -1,23 +1,32 @@
-"""The four pages, whose content comes from the API, and what the API says of the index itself."""
+"""The five pages, whose content comes from the API, and what the API says of the index itself."""
 
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader
 
 from deep_ranking import __version__
 from deep_ranking.search.stores.registry import place_name
 from deep_ranking.web import schema
+from deep_ranking.web.behind import Later
 from deep_ranking.web.gallery import shown
+from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At
 
 router = APIRouter(tags=["index"])
 pages = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-TITLES = {"search": "Search", "compare": "Compare", "rate": "Rate", "map": "Map"}
+TITLES = {
+    "search": "Search",
+    "duplicates": "Duplicates",
+    "compare": "Compare",
+    "rate": "Rate",
+    "map": "Map",
+}
+
+_MORE_STYLES = {"search": ("look",), "duplicates": ("look",)}
 
 _templates = Environment(
     loader=FileSystemLoader(Path(__file__).parents[1] / "templates"), autoescape=True, auto_reload=False
@@ -26,12 +35,25 @@ _templates = Environment(
 
 @pages.get("/")
 @pages.get("/compare")
+@pages.get("/duplicates")
 @pages.get("/rate")
 @pages.get("/map")
 async def page(request: Request) -> str:
     """Show a page."""
     name = request.url.path.strip("/") or "search"
-    return _templates.get_template(f"{name}.html").render(page=name, title=TITLES[name], version=__version__)
+    return _drawn(name, page=name, title=TITLES[name], styles=(*_MORE_STYLES.get(name, ()), name))
+
+
+def _drawn(template: str, **values: object) -> str:
+    values = {"up": "", "version": __version__, **values}
+    return _templates.get_template(f"{template}.html").render(values)
+
+
+def error_page(problem: Problem, path: str) -> Response:
+    """Return a problem as a page, for who came by an address; with the way up from there."""
+    title = "Not found" if problem.status_code == 404 else "This cannot be shown"
+    text = _drawn("error", title=title, problem=problem, up="../" * (path.count("/") - 1), styles=())
+    return HTMLResponse(text, problem.status_code, problem.headers)
 
 
 @router.get("/health")
@@ -52,13 +74,17 @@ async def about(site: At) -> schema.About:
     gallery = site.gallery
     counts = {text: len(gallery.rows_with([text])) for text in gallery.labels}
     model = gallery.metadata.get("model")
+    own = site.settings.public is None and site.settings.host in ("127.0.0.1", "localhost", "::1")
     return schema.About(
         name=shown(Path(gallery.folder or place_name(site.settings.index)).name),
+        folder=shown(str(Path(gallery.folder).resolve())) if own and gallery.folder else None,
         images=len(gallery),
         dimension=gallery.snapshot.matrix.shape[1],
         labels=[schema.LabelCount(label=text, count=count) for text, count in counts.items()],
-        uploads=site.embedder is not None,
-        approximate=find_spec("faiss") is not None,
+        folders=[schema.Folder(folder=text, count=number) for text, (_, number) in gallery.folders.items()],
+        uploads=site.embedder is not None and not (isinstance(site.embedder, Later) and site.embedder.failed),
+        loading=isinstance(site.embedder, Later) and site.embedder.loading,
+        approximate=gallery.approximates,
         model=shown(Path(model).name) if model else None,
         largest_upload=site.settings.max_upload_bytes,
     )

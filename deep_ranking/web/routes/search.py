@@ -14,7 +14,7 @@ from deep_ranking.search.measure import PairDistances
 from deep_ranking.web import schema
 from deep_ranking.web.gallery import Gallery, shown
 from deep_ranking.web.problems import Problem
-from deep_ranking.web.routes.images import known_labels
+from deep_ranking.web.routes.images import known_folder, known_labels
 from deep_ranking.web.site import At, Site, row_of
 
 router = APIRouter(tags=["search"])
@@ -26,13 +26,18 @@ ImageOrUpload = Annotated[str, Query(max_length=64, description="An image's numb
 async def search(site: At, asked: Annotated[schema.SearchQuery, Query()]) -> schema.Results:
     """Find the images nearest to an image of the index, which is itself left out, or to an upload."""
     gallery = site.gallery
-    if [asked.image, asked.upload, asked.path].count(None) != 2:
-        raise Problem(422, "Search by exactly one of image=NUMBER, upload=NAME and path=PATH.")
-    query = _query(site, gallery, asked.image, asked.upload, asked.path)
+    several = len(asked.image) + len(asked.upload)
+    if (asked.path is None) == (not several) or several > schema.MOST_QUERIES:
+        most = f"up to {schema.MOST_QUERIES} image=NUMBER and upload=NAME"
+        raise Problem(422, f"Search by {most} together, or by one path=PATH.")
+    queries = [_query(site, gallery, image=number) for number in asked.image]
+    queries += [_query(site, gallery, upload=name) for name in asked.upload]
+    queries += [] if asked.path is None else [_query(site, gallery, path=asked.path)]
     labels = known_labels(gallery, asked.label)
-    if not asked.exact:
-        await site.workers("clusters", gallery.build)
-    return await site.workers("search", _results, site, gallery, query, asked, labels)
+    known_folder(gallery, asked.folder)
+    if not asked.exact and gallery.is_to_be_built():
+        site.workers.begin("clusters", gallery.build)  # until they are there, answers are exact
+    return await site.workers("search", _results, site, gallery, queries, asked, labels)
 
 
 @router.get("/compare")
@@ -90,14 +95,19 @@ def _of_text(site: Site, gallery: Gallery, text: str) -> _Query:
 
 
 def _results(
-    site: Site, gallery: Gallery, query: _Query, asked: schema.SearchQuery, labels: Sequence[str]
+    site: Site, gallery: Gallery, queries: list[_Query], asked: schema.SearchQuery, labels: Sequence[str]
 ) -> schema.Results:
-    left_out = () if query.row is None else (query.row,)
-    start = time.perf_counter()
-    hits, exact = gallery.search(query.vector, asked.offset + asked.top, labels, left_out, asked.exact)
-    far = gallery.farthest(query.vector, asked.bottom, labels, left_out) if asked.bottom else []
+    left_out = tuple({query.row for query in queries if query.row is not None})
+    vector = queries[0].vector
+    if len(queries) > 1:
+        vector = np.asarray(
+            np.mean([query.vector for query in queries], axis=0, dtype=np.float64), np.float32
+        )
+    start, folder = time.perf_counter(), asked.folder
+    hits, exact = gallery.search(vector, asked.offset + asked.top, labels, left_out, asked.exact, folder)
+    far = gallery.farthest(vector, asked.bottom, labels, left_out, folder) if asked.bottom else []
     took = time.perf_counter() - start
-    rows = gallery.rows_with(labels) if labels else range(len(gallery))
+    rows = gallery.rows_with(labels, folder) if labels or folder else range(len(gallery))
     total = len(rows) - sum(bool(row in rows) for row in left_out)
 
     def described(hits: Sequence[Hit], first: int) -> list[schema.Result]:
@@ -108,7 +118,8 @@ def _results(
         ]
 
     return schema.Results(
-        query=_subject(site, gallery, query),
+        query=_subject(site, gallery, queries[0]),
+        queries=[_subject(site, gallery, query) for query in queries],
         exact=exact,
         took_ms=round(took * 1000, 3),
         total=total,
@@ -138,6 +149,9 @@ def _subject(site: Site, gallery: Gallery, query: _Query) -> schema.Subject:
 
 def _map(site: Site, gallery: Gallery) -> schema.Map:
     found = site.map(gallery)
+    numbers = np.bincount(found.cluster, minlength=len(found.middles)).tolist()
+    middles = found.rows[found.middles].tolist() if len(found.middles) else []
+    named = zip(found.names(gallery), middles, numbers, strict=True)
     labels: dict[str | None, int] = {}
     rows = found.rows.tolist()
     images = gallery.snapshot.images
@@ -145,6 +159,11 @@ def _map(site: Site, gallery: Gallery) -> schema.Map:
     x, y = found.places.round(5).T.tolist() if rows else ([], [])
     return schema.Map(
         method=found.method,
+        done=found.done,
+        clusters=[
+            schema.Cluster(name=name, image=gallery.ids[row], count=number) for name, row, number in named
+        ],
+        cluster=found.cluster.tolist(),
         labels=[label and shown(label) for label in labels],
         ids=[gallery.ids[row] for row in rows],
         x=x,

@@ -31,7 +31,14 @@ async function show() {
   try {
     const about = await index();
     const why = await refusal();
-    for (const side of SIDES) await slot(side, state[side], why);
+    let missing = null;
+    for (const side of SIDES) {
+      await slot(side, state[side], why).catch((error) => {
+        missing = error;
+        return slot(side, null, why); // so that another can be chosen
+      });
+    }
+    if (missing) throw missing;
     at("swap").disabled = !state.a && !state.b;
     if (!about.images && !about.uploads) return emptyIndex();
     if (state.a && state.b) await verdict(state);
@@ -89,6 +96,13 @@ async function take(side, file) {
   }
 }
 
+/** Take what was dropped: a second picture is the other one. */
+async function takeAll([first, second], where) {
+  const side = second ? "a" : sideOf(where);
+  await take(side, first);
+  if (second) await take("b", second);
+}
+
 /** Show the distance, and where it lies among those of the index. */
 async function verdict(state) {
   const { distance, closer_than: share, histogram: spread } = await ask(address("api/compare", state));
@@ -115,8 +129,8 @@ at("swap").addEventListener("click", () => {
   const { a, b } = read();
   go({ a: b, b: a });
 });
-opens(make("button"), at("file"), (file) => take(asking, file));
-intake({ onFile: (file, where) => take(sideOf(where), file), onImage: (id, where) => go({ [sideOf(where)]: id }), invitation: "Drop the picture on one of the two sides" });
+opens(make("button"), at("file"), ([file]) => take(asking, file));
+intake({ onFiles: takeAll, onImage: (id, where) => go({ [sideOf(where)]: id }), invitation: "Drop the picture on one of the two sides" });
 new ResizeObserver(() => drawn()).observe(at("histogram"));
 addEventListener("popstate", show);
 show();

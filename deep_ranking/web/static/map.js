@@ -12,6 +12,7 @@ import { tipFor } from "./parts/tip.js";
 import { gestures, View } from "./parts/view.js";
 import { Wall } from "./parts/wall.js";
 
+const AGAIN = 1500; // ms between two looks at a map that is being computed
 const REACH = 18; // px from the pointer to the dot it means
 
 async function start() {
@@ -22,17 +23,40 @@ async function start() {
       return emptyIndex();
     }
     at("method").textContent = "Laying out the map…";
-    open(await ask("api/map"));
+    const found = await ask("api/map");
+    grow(open(found), found);
   } catch (error) {
     at("atlas").hidden = at("in-view").hidden = true;
     problem(error, () => location.reload());
   }
 }
 
-function open({ method, labels, ...map }) {
+/** Ask for better places until they are the best, and put the points there. */
+async function grow(put, { done, ids }) {
+  if (done !== false) return;
+  await new Promise((resolve) => setTimeout(resolve, AGAIN));
+  const found = await ask("api/map").catch(() => null);
+  if (!found) return;
+  if (found.ids.length === ids.length) put(found); // else the index has changed: a new visit shows it
+  grow(put, found);
+}
+
+/** What tells the points apart by colour: their labels, or where there is but one, the clusters that were found. */
+function kinds({ labels, label, clusters, cluster }) {
+  if (labels.length > 1 || !clusters) return { names: labels, of: label, examples: [] };
+  return { names: clusters.map(({ name }, i) => name ?? `cluster ${i + 1}`), of: cluster, examples: clusters.map(({ image }) => image) };
+}
+
+const CAPTIONS = {
+  neighbours: "Laid out by neighbours: near means similar; distances across the map mean little.",
+  PCA: "The two directions in which the images differ most (PCA): far apart means different, but near need not mean similar.",
+};
+
+function open(map) {
   const canvas = at("canvas");
-  const points = new Points(map);
-  const view = new View(4 * Math.sqrt(points.size + 1), () => changed());
+  const { names: labels, of: label, examples } = kinds(map);
+  let points = new Points({ ...map, label });
+  const view = new View(2 * Math.sqrt(points.size + 1), () => changed());
   const atlas = new Atlas(canvas, points, view, labels);
   const tip = tipFor(atlas);
   const wall = new Wall(at("in-view-wall"), (image, _, sizes) => card(image, sizes, address("./", { image: image.id })));
@@ -55,6 +79,12 @@ function open({ method, labels, ...map }) {
       tip.show(middle, left, top, true);
     }
     if (at("in-view").open) list();
+    if (!atlas.seen && points.size) toNearest(); // never a void
+  }
+
+  function toNearest() {
+    const i = points.nearest(view.x, view.y);
+    view.glide(points.x[i], points.y[i], view.scale);
   }
 
   function list() {
@@ -116,9 +146,15 @@ function open({ method, labels, ...map }) {
   at("zoom-out").addEventListener("click", () => view.glide(view.x, view.y, view.scale / 2));
   at("zoom-fit").addEventListener("click", () => view.glide(0.5, 0.5, view.least));
   at("in-view").addEventListener("toggle", () => at("in-view").open && list());
-  at("method").textContent = `${method}. Near means similar; distances across the map mean little.`;
-  legend(atlas, labels, points);
+  const caption = ({ method, done }) => (at("method").textContent = `${CAPTIONS[method] ?? method}${done === false ? " A layout by neighbours is being computed; the dots move as it comes." : ""}`);
+  caption(map);
+  legend(atlas, labels, points, examples);
   say(`Map of ${counted(points.size, "image")}`);
+  return (found) => {
+    points = atlas.points = new Points({ ...found, label });
+    caption(found);
+    changed();
+  };
 }
 
 start();

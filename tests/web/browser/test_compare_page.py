@@ -74,3 +74,11 @@ def test_a_forgotten_upload_says_what_to_do(open_page, watch):
     first = page.request.get("/api/images?limit=1").json()["items"][0]["id"]
     page.goto(f"/compare?a=upload:00000000000000000000000000000000&b={first}")
     expect(page.locator("#notice")).to_contain_text("Choose or drop the file again")
+
+
+def test_an_image_that_is_gone_leaves_the_ways_to_choose_another(open_page, watch):
+    watch.expected += ["/api/images/1"]
+    page = open_page("/compare?a=1")
+    expect(page.locator("#notice")).to_contain_text("Not found")
+    for which in ("first", "second"):
+        expect(page.get_by_role("button", name=f"Choose the {which} image from the index")).to_be_visible()

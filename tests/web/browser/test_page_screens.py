@@ -79,16 +79,37 @@ def listed(page):
     expect(page.locator("#in-view-wall .card:not(.waiting)").first).to_be_visible()
 
 
+def looking(page):
+    results(page)
+    page.locator("#wall .card a.well").nth(2).focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#look-facts")).to_contain_text("Pixels")
+
+
+def grouped(page):
+    page.goto("/duplicates")
+    slider = page.get_by_role("slider", name="How near")
+    expect(slider).not_to_have_attribute("max", "0")
+    slider.focus()
+    page.keyboard.press("End")
+    expect(page.locator(".group").first).to_be_visible()
+
+
+def lost(page):
+    page.goto("/nothing/here")
+    expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+
+
 STATES = [
-    browsing, results, forgotten, nothing_chosen, compared, picking, naming, rating, rated_all, mapped,
-    listed,
+    looking, grouped, lost, browsing, results, forgotten, nothing_chosen, compared, picking, naming, rating,
+    rated_all, mapped, listed,
 ]  # fmt: skip
-MAIN = [browsing, results, compared, rating, mapped]
+MAIN = [looking, grouped, browsing, results, compared, rating, mapped]
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_each_page_fits_and_passes_axe(open_page, watch, tmp_path, state):
-    watch.expected += ["/api/uploads/", "upload=", "/api/ratings/question"]
+    watch.expected += ["/nothing/here", "/api/uploads/", "upload=", "/api/ratings/question"]
     page = open_page("/compare", width=400)
     state(page)
     found = {}

@@ -194,6 +194,9 @@ def test_refusals_say_what_to_do(open_page, watch, tmp_path):
     expect(page.locator("#notice").get_by_role("button", name="Choose a file")).to_be_visible()
     page.goto("/?image=1")
     expect(page.locator("#notice")).to_contain_text("Not found")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)  # it would find nothing again
+    expect(page.locator("#query-text")).to_contain_text("or click any image")
+    expect(page.get_by_label("Nearest")).to_be_hidden()
     page.get_by_role("link", name="All images").click()
     expect(page.locator("#count")).to_have_text("80 images")
     expect(page.locator(CARDS).first).to_be_visible()

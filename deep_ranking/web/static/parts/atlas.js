@@ -62,7 +62,7 @@ export class Atlas {
     if (seen === points.size) this.mixed.forEach(set);
     else this.inView(set);
     dots.end();
-    const near = view.scale > 1.5 * view.least && seen <= (view.width * view.height) / THUMB ** 2;
+    const near = seen <= (view.width * view.height) / THUMB ** 2;
     if (near && seen) this.drawThumbs(ratio, seen);
     else this.shown.clear();
   }

@@ -1,7 +1,7 @@
 /** What a card of the grid shows of an image. */
 
 import { address } from "./api.js";
-import { fileName, icon, make, spoken } from "./dom.js";
+import { fileName, folderOf, icon, make, spoken } from "./dom.js";
 import { DRAGGED } from "./intake.js";
 import { picture, title } from "./picture.js";
 
@@ -11,9 +11,10 @@ import { picture, title } from "./picture.js";
  * @param {object} image
  * @param {string} sizes
  * @param {{rank: number, distance: number}=} hit where the image came from, if from a search
- * @param {{image: ?object, upload: ?string}=} query what was searched by
+ * @param {{image: ?object, upload: ?string}[]} queries what was searched by
  */
-export function card(image, sizes, href, hit = null, query = null) {
+export function card(image, sizes, href, hit = null, queries = []) {
+  const [query = null] = queries;
   const name = title(image);
   const link = make(
     "a",
@@ -27,15 +28,17 @@ export function card(image, sizes, href, hit = null, query = null) {
     { class: "with", href: address("compare", other === undefined ? { a: image.id } : { a: other, b: image.id }), title: other === undefined ? "Compare with…" : "Compare with the query", "aria-label": `Compare ${name} with ${other === undefined ? "another" : "the query"}` },
     icon("compare"),
   );
-  return [link, compare, caption(image, hit, query)];
+  const peek = make("button", { type: "button", class: "with peek", title: "Look at it (Space)", "aria-label": `Look at ${name}` }, icon("look"));
+  return [link, peek, compare, caption(image, hit, queries)];
 }
 
 /** The lines under a picture. */
-export function caption(image, hit = null, query = null) {
-  const same = query?.image?.label && query.image.label === image.label;
+export function caption(image, hit = null, queries = []) {
+  const same = image.label && queries.length && queries.every((query) => query.image?.label === image.label);
   const label = make("span", { class: same ? "label same" : "label" }, same ? `✓ ${image.label}` : image.label ?? fileName(image.path));
   const first = make("div", { class: "line" }, label);
-  const second = make("div", { class: "line" }, make("span", { class: "name", title: image.path }, image.label || !hit ? fileName(image.path) : ""));
+  const below = image.label ? fileName(image.path) : folderOf(image.path); // the file name once
+  const second = make("div", { class: "line" }, ...(below || hit ? [make("span", { class: "name", title: image.path }, below)] : []));
   if (hit) {
     first.append(make("span", { class: "distance" }, spoken(hit.distance)));
     second.append(make("span", { class: "rank" }, `#${hit.rank}`));

@@ -13,8 +13,11 @@ export function showControls(search, about) {
   at("exact-choice").hidden = !about.approximate;
   at("exact").checked = search.exact;
   at("choose").disabled = at("photograph").disabled = !about.uploads;
-  at("chips").hidden = !search.label.length;
-  at("chips").replaceChildren(...search.label.map((label) => make("li", {}, chip(label, search))));
+  if (document.activeElement !== at("name")) at("name").value = search.name ?? "";
+  const chips = search.label.map((label) => chip(label, "label", { ...search, label: search.label.filter((other) => other !== label) }));
+  if (search.folder) chips.push(chip(search.folder, "folder", { ...search, folder: null }));
+  at("chips").hidden = !chips.length;
+  at("chips").replaceChildren(...chips);
 }
 
 function choices(select, numbers, chosen, text) {
@@ -22,8 +25,7 @@ function choices(select, numbers, chosen, text) {
   select.replaceChildren(...all.map((number) => make("option", { value: number, selected: number === chosen }, text(number))));
 }
 
-/** A label that is searched, and the way to take it away. */
-function chip(label, search) {
-  const without = { ...search, label: search.label.filter((other) => other !== label) };
-  return make("a", { class: "button", href: addressOf(without), "aria-label": `Take away the label ${label}` }, label, icon("close"));
+/** A label or a folder that is searched, and the way to take it away. */
+function chip(text, kind, without) {
+  return make("li", {}, make("a", { class: "button", href: addressOf(without), "aria-label": `Take away the ${kind} ${text}` }, text, icon("close")));
 }

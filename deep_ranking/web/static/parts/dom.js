@@ -52,5 +52,8 @@ export const counted = (number, noun) => `${count(number)} ${noun}${number === 1
 /** A distance, with the digits that the commands print. */
 export const spoken = (distance) => distance.toFixed(6);
 
+/** The folder of a path, "" where it has none. */
+export const folderOf = (path) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
+
 /** The last part of a path. */
 export const fileName = (path) => path.split("/").pop();

@@ -29,11 +29,11 @@ export async function limit() {
 /**
  * Listen for pictures.
  *
- * @param {(file: File, where: ?Element) => void} onFile
+ * @param {(files: File[], where: ?Element) => void} onFiles
  * @param {(id: number, where: ?Element) => void} onImage a picture of the index was dragged here
  * @param {string} invitation what the page says while a picture hovers over it
  */
-export function intake({ onFile, onImage, invitation }) {
+export function intake({ onFiles, onImage, invitation }) {
   const veil = at("veil");
   const wanted = (event) => [DRAGGED, "Files"].find((kind) => event.dataTransfer?.types.includes(kind));
   let depth = 0; // dragenter and dragleave come for every element on the way
@@ -56,22 +56,22 @@ export function intake({ onFile, onImage, invitation }) {
     event.preventDefault();
     leave();
     if (kind === DRAGGED) onImage(Number(event.dataTransfer.getData(DRAGGED)), event.target);
-    else if (event.dataTransfer.files.length) onFile(event.dataTransfer.files[0], event.target);
+    else if (event.dataTransfer.files.length) onFiles([...event.dataTransfer.files], event.target);
   });
   addEventListener("paste", (event) => {
-    const [file] = event.clipboardData?.files ?? [];
-    if (!file) return;
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (!files.length) return;
     event.preventDefault();
-    onFile(file, null);
+    onFiles(files, null);
   });
 }
 
-/** Let a button open a file input, and hand on what was chosen. */
-export function opens(button, input, onFile) {
+/** Let a button open a file input, and hand on the files that were chosen. */
+export function opens(button, input, onFiles) {
   button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
-    const [file] = input.files;
+    const files = [...input.files];
     input.value = ""; // so that the same file can be chosen again
-    if (file) onFile(file);
+    if (files.length) onFiles(files);
   });
 }

@@ -1,16 +1,18 @@
 /** The labels of the map, their colours, and how many images they have. */
 
 import { at, count, make, openWhenWide } from "./dom.js";
+import { thumbnail } from "./picture.js";
 import { matcher } from "./labels.js";
 
-/** Fill the legend; a label that is pressed is shown, the others fade. */
-export function legend(atlas, labels, points) {
+/** Fill the legend; a label that is pressed is shown, the others fade. Clusters come with an example each. */
+export function legend(atlas, labels, points, examples = []) {
+  at("legend-title").textContent = examples.length ? "Clusters" : "Labels";
   const numbers = new Uint32Array(labels.length);
   for (const label of points.label) numbers[label] += 1;
   const rows = labels.map((label, i) => {
     const dot = make("span", { class: "dot" });
     const name = label ?? "no label";
-    const button = make("button", { type: "button", "aria-pressed": "false", title: name }, dot, make("span", { class: "label" }, name), make("span", { class: "number" }, count(numbers[i])));
+    const button = make("button", { type: "button", "aria-pressed": "false", title: name }, dot, examples.length ? make("img", { src: thumbnail(examples[i], 160), alt: "", width: 36, height: 36 }) : null, make("span", { class: "label" }, name), make("span", { class: "number" }, count(numbers[i])));
     button.addEventListener("click", () => {
       atlas.chosen = atlas.chosen === i ? null : i;
       rows.forEach((row, j) => row.button.setAttribute("aria-pressed", String(atlas.chosen === j)));

@@ -23,7 +23,7 @@ export async function pick() {
 
 async function prepare(dialog) {
   const { labels } = await index();
-  wall = new Wall(at("picker-wall"), card, at("picker-scroll"));
+  wall = new Wall(at("picker-wall"), card, { scroller: at("picker-scroll") });
   at("picker-label").append(make("option", { value: "" }, "all"), ...labels.filter(({ label }) => label).map(({ label }) => make("option", { value: label }, label)));
   at("picker-label").addEventListener("change", fill);
   at("picker-close").addEventListener("click", () => dialog.close());

@@ -16,13 +16,18 @@ export class Wall {
    * @param {HTMLUListElement} list
    * @param {(item, position: number, sizes: string) => Node[]} card what a card holds; its first link or button takes the focus
    * @param {Element | Window} scroller what scrolls the list
+   * @param {(position: number) => void} onLook wants to see an item large: Space, a double click, its button
    */
-  constructor(list, card, scroller = window) {
-    Object.assign(this, { list, card, scroller, cells: new Map(), total: 0, items: [], pages: new Set() });
+  constructor(list, card, { scroller = window, onLook = null } = {}) {
+    Object.assign(this, { onLook, list, card, scroller, cells: new Map(), total: 0, items: [], pages: new Set() });
     const soon = () => (this.frame ??= requestAnimationFrame(() => this.render()));
     scroller.addEventListener("scroll", soon, { passive: true });
     new ResizeObserver(() => this.layout()).observe(list);
     list.addEventListener("keydown", (event) => this.key(event));
+    if (!onLook) return;
+    const positionOf = (event) => Number(event.target.closest("li")?.getAttribute("aria-posinset")) - 1;
+    list.addEventListener("dblclick", (event) => event.target.closest("a.well") && onLook(positionOf(event)));
+    list.addEventListener("click", (event) => event.target.closest(".peek") && onLook(positionOf(event)));
   }
 
   /** Show the items of a list. */
@@ -127,6 +132,12 @@ export class Wall {
     if (missing.length && this.load) this.timer = setTimeout(() => missing.forEach((page) => this.fetch(page)), this.pages.size ? CALM : 0);
   }
 
+  /** The item at a position, fetched if it is not there yet. */
+  async item(position) {
+    if (!this.items[position] && this.load) await this.fetch(Math.floor(position / PAGE));
+    return this.items[position];
+  }
+
   async fetch(page) {
     const { load, pages } = this;
     pages.add(page);
@@ -154,6 +165,10 @@ export class Wall {
   key(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: this.columns, ArrowUp: -this.columns, Home: -Infinity, End: Infinity }[event.key];
     const cell = event.target.closest("li");
+    if (event.key === " " && this.onLook && cell && event.target.matches("a.well")) {
+      event.preventDefault();
+      return this.onLook(Number(cell.getAttribute("aria-posinset")) - 1);
+    }
     if (!step || !cell || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const now = Number(cell.getAttribute("aria-posinset")) - 1;
