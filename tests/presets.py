@@ -49,7 +49,7 @@ FAMILIES = {
     ),
     "densenet": lambda m: m.DenseNetBackbone([1, 1], growth_rate=4),
     "swin": lambda m: m.SwinTransformerBackbone(
-        image_shape=(32, 32, 3), patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=4
+        image_shape=(32, 32, 3), patch_size=4, embed_dim=8, depths=[2, 1], num_heads=[2, 2], window_size=4
     ),
     "mit": lambda m: m.MiTBackbone(
         layerwise_depths=[1, 1],

@@ -44,6 +44,13 @@ def export(embedder: "Model", path: str | os.PathLike[str], format: str | None =
                 found = np.asarray(run(written, images), np.float32)
         except ImportError as error:
             raise MissingExtraError(error.name or str(error), "export", f"--format {format}") from None
+        except OSError:
+            raise
+        except Exception as error:  # of the converters' and runtimes' own kinds
+            said = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+            raise DeepRankingError(
+                f"{path}: the network cannot be converted ({said}); nothing was written"
+            ) from error
         lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
         cosine = float((np.sum(expected * found, axis=1) / lengths).min())
         if not cosine >= LOWEST_COSINE:

@@ -54,6 +54,7 @@ def test_learn_index_compare_teach_export(vit, striped_classes, tmp_path, run):
     assert (tmp_path / "model.xml").is_file()
 
 
+@pytest.mark.long
 def test_adapters_are_trained_and_the_file_is_whole(vit, striped_classes, tmp_path, run):
     flags = ("--lora", 2, "--mining", "semi-hard", "--epochs", 1, "--classes_per_batch", 2)
     flags += ("--images_per_class", 2, "--embedding_size", 8, "--low_resolution", "none")
