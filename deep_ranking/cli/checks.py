@@ -4,11 +4,12 @@ import os
 import struct
 import zipfile
 from contextlib import suppress
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
 from deep_ranking.cli.parser import nearest
-from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.location import STORE, index_of, is_address
 from deep_ranking.settings import WEIGHTS_VARIABLE
 
@@ -132,6 +133,12 @@ def starting_weights(given: str | None) -> None:
     """Raise DeepRankingError unless this is a word for weights, or a file of them."""
     if given not in (None, "imagenet", "none"):
         weights(str(given), words="imagenet, none, or ")
+
+
+def backbone(name: str | None) -> None:
+    """Raise MissingExtraError for a backbone of KerasHub's where that is not installed."""
+    if str(name).startswith("hub:") and find_spec("keras_hub") is None:
+        raise MissingExtraError("keras-hub", "hub", f"--backbone {name}")
 
 
 def network(model_file: str | None, weights_file: str | None) -> None:

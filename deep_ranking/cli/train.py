@@ -124,6 +124,7 @@ def run_processes(work: Callable[[argparse.Namespace], None], args: argparse.Nam
 
 
 def _train(args: argparse.Namespace) -> None:
+    checks.backbone(args.backbone)
     checks.starting_weights(args.weights)
     # The data first: what is missing is said before Keras has taken its seconds.
     data, validation = training_data.read(args)

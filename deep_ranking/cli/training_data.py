@@ -92,11 +92,11 @@ def preset(args: argparse.Namespace) -> str:
     Raises:
         DeepRankingError: such flags beside `--preset features`.
     """
-    from deep_ranking.network.backbones import BACKBONES
+    from deep_ranking.network.backbones import HUB, find_backbone, is_backbone
 
     steps = [f"--{name}" for name in _of_steps(args)]
-    known = BACKBONES.get(args.backbone or "mobilenetv2")
-    published = known is None or known.application
+    name = args.backbone or "mobilenetv2"
+    published = not is_backbone(name) or name.startswith(HUB) or find_backbone(name).application
     if args.preset == "features" and steps:
         raise DeepRankingError(f"{', '.join(steps)}: no effect with --preset features; leave one of them out")
     return str(args.preset or ("paper" if steps or not published else "features"))

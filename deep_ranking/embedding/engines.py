@@ -78,7 +78,14 @@ def convert(network: keras.Model) -> Any:
         openvino = import_openvino()
     except ImportError:
         raise MissingExtraError("openvino", "fast", "--engine openvino") from None
-    return openvino.convert_model(_concrete_function(network))
+    function = _concrete_function(network)
+    model = openvino.convert_model(function)
+    if len(model.outputs) > 1:  # what some layer computes and nobody reads is an output too
+        names = {output.name for output in function.outputs}
+        wanted = [output for output in model.outputs if names & output.get_names()]
+        sources = [output.get_node().input_value(0) for output in wanted[:1] or model.outputs[:1]]
+        model = openvino.Model(sources, model.get_parameters())
+    return model
 
 
 class AutoEngine:

@@ -36,10 +36,21 @@ def export(embedder: "Model", path: str | os.PathLike[str], format: str | None =
                 import_openvino()  # before Keras does, who would bring its telemetry
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the converters, about their own dependencies
+                if format == "onnx":
+                    _teach_erfc()
                 embedder.network.export(str(written), format=keras_name, verbose=False)
+                if format == "onnx":
+                    _hold_constants(embedder.network, written)
                 found = np.asarray(run(written, images), np.float32)
         except ImportError as error:
             raise MissingExtraError(error.name or str(error), "export", f"--format {format}") from None
+        except OSError:
+            raise
+        except Exception as error:  # of the converters' and runtimes' own kinds
+            said = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+            raise DeepRankingError(
+                f"{path}: the network cannot be converted ({said}); nothing was written"
+            ) from error
         lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
         cosine = float((np.sum(expected * found, axis=1) / lengths).min())
         if not cosine >= LOWEST_COSINE:
@@ -74,6 +85,41 @@ def _format_of(path: Path, format: str | None) -> tuple[str, tuple[str, str, Run
     if not ending and path.exists():
         raise DeepRankingError(f"{path}: is there already; remove it or choose another name")
     return format, FORMATS[format]
+
+
+def _teach_erfc() -> None:
+    """Tell tf2onnx of Erfc, 1 - Erf, by which TensorFlow computes the transformers' GELU."""
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class Erfc:
+        @classmethod
+        def version_9(cls, ctx: Any, node: Any, **options: Any) -> None:
+            kinds = {"outputs": node.output, "shapes": node.output_shapes, "dtypes": node.output_dtypes}
+            erf = ctx.make_node("Erf", node.input)
+            one = ctx.make_const(f"{node.name}_one", np.array(1, np.float32))
+            ctx.remove_node(node.name)
+            ctx.make_node("Sub", [one.output[0], erf.output[0]], **kinds)
+
+
+def _hold_constants(network: Any, path: Path) -> None:
+    """Convert anew where tf2onnx made inputs of what layers keep as tensors, and put these in."""
+    import onnx
+
+    if len(onnx.load(path).graph.input) == 1:
+        return
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec((None, *network.input_shape[1:]), tf.float32, name="image")]
+    function = tf.function(lambda image: network(image, training=False), input_signature=signature)
+    graph = (model := tf2onnx.convert.from_function(function, signature)[0]).graph
+    captures = function.get_concrete_function().graph.captures
+    kept = {inner.name: outer for outer, inner in captures if outer.dtype != tf.resource}
+    for entry in [entry for entry in graph.input if entry.name in kept]:
+        graph.initializer.append(onnx.numpy_helper.from_array(kept[entry.name].numpy(), entry.name))
+        graph.input.remove(entry)
+    onnx.save(model, path)
 
 
 def _run_onnx(path: Path, images: np.ndarray) -> Any:

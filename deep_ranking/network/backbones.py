@@ -1,12 +1,23 @@
-"""The ConvNets to choose from: images -> features. Keras is imported when one is built."""
+"""The ConvNets to choose from: images -> features. Keras is imported when one is built.
+
+`BACKBONES` are those that the project knows most of; `find_backbone` gives every other of
+`keras.applications`, and of KerasHub by "hub:" and its preset.
+"""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import keras
+
+HUB = "hub:"
+"""Begins the name of a backbone of KerasHub's; what follows is a preset's name or folder."""
+
+Tokens = Literal["auto", "class", "mean", "patches"]
+Preprocessing = Literal["centered", "signed", "standard", "inside"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +27,8 @@ class Backbone:
     Args:
         build: called with the image size; returns a `keras.Model` without a top.
         preprocessing: what its ImageNet weights expect: "centered" is BGR less the mean, "signed" is
-            -1..1, "inside" means that the network does it itself from 0..255.
+            -1..1, "standard" is less the mean by the deviation, "inside" means that the network does it
+            itself from 0..255.
         application: its name in `keras.applications`, where ImageNet weights exist.
         hidden: sizes of the fully connected layers that follow, each with dropout.
         pooling: average over the positions before what follows; otherwise flatten.
@@ -27,7 +39,7 @@ class Backbone:
     """
 
     build: Callable[[int], "keras.Model"]
-    preprocessing: Literal["centered", "signed", "inside"]
+    preprocessing: Preprocessing
     application: str | None = None
     hidden: tuple[int, ...] = ()
     pooling: bool = True
@@ -35,7 +47,7 @@ class Backbone:
     gains_from_bfloat16: bool = False
 
 
-def _application(name: str, preprocessing: Literal["centered", "signed", "inside"], **kwargs) -> Backbone:
+def _application(name: str, preprocessing: Preprocessing, **kwargs) -> Backbone:
     def build(image_size: int) -> "keras.Model":
         import keras
 
@@ -91,3 +103,54 @@ BACKBONES = {
     "convnext_tiny": _application("ConvNeXtTiny", "inside", saves_as_h5=False),
     "simple": Backbone(_simple, "signed"),
 }
+
+_OTHERS: dict[Preprocessing, str] = {
+    "centered": "VGG19 ResNet152",
+    "signed": "MobileNet ResNet50V2 ResNet101V2 ResNet152V2 InceptionV3 InceptionResNetV2 Xception "
+    "NASNetMobile NASNetLarge",
+    "standard": "DenseNet121 DenseNet169 DenseNet201",
+    "inside": "MobileNetV3Small MobileNetV3Large EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 "
+    "EfficientNetB4 EfficientNetB5 EfficientNetB6 EfficientNetB7 EfficientNetV2B1 EfficientNetV2B2 "
+    "EfficientNetV2B3 EfficientNetV2S EfficientNetV2M EfficientNetV2L ConvNeXtSmall ConvNeXtBase "
+    "ConvNeXtLarge ConvNeXtXLarge",
+}
+"""The rest of `keras.applications`, by what their weights expect."""
+
+APPLICATIONS = {
+    name.lower().replace("convnext", "convnext_"): (name, preprocessing)
+    for preprocessing, names in _OTHERS.items()
+    for name in names.split()
+}
+
+
+def is_backbone(name: str) -> bool:
+    """Tell whether a name is a backbone's; of "hub:PRESET" only KerasHub can tell, when it is built."""
+    return name in BACKBONES or name in APPLICATIONS or (name.startswith(HUB) and name != HUB)
+
+
+def find_backbone(name: str, tokens: Tokens = "auto") -> Backbone:
+    """Return the backbone of a name for which `is_backbone` holds.
+
+    Args:
+        name: in `BACKBONES` or `APPLICATIONS`, or "hub:" and a preset's name or folder.
+        tokens: of a transformer's tokens, as of `hub.build_hub`.
+
+    Example:
+        >>> find_backbone("densenet121").application, find_backbone("convnext_base").saves_as_h5
+        ('DenseNet121', False)
+    """
+    if name in BACKBONES:
+        return BACKBONES[name]
+    if name.startswith(HUB):
+        pooling = tokens != "patches"
+        return Backbone(
+            partial(_hub, name.removeprefix(HUB), tokens), "inside", pooling=pooling, saves_as_h5=False
+        )
+    application, preprocessing = APPLICATIONS[name]
+    return _application(application, preprocessing, saves_as_h5="ConvNeXt" not in application)
+
+
+def _hub(preset: str, tokens: Tokens, image_size: int) -> "keras.Model":
+    from deep_ranking.network.hub import build_hub
+
+    return build_hub(preset, image_size, tokens)

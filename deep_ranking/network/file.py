@@ -24,9 +24,9 @@ from typing import Any
 import h5py
 import keras
 
-from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 from deep_ranking.files import written_whole
-from deep_ranking.network import hdf5, layers  # noqa: F401 - the layers that a saved model names
+from deep_ranking.network import hdf5, hub, layers  # noqa: F401 - the layers that a saved model names
 
 _KEY = "deep_ranking"
 _MEMBER, _LONGEST_MEMBER = "deep_ranking.json", 64 * 2**20  # bytes
@@ -52,6 +52,7 @@ def save_network(network: keras.Model, path: str | os.PathLike[str], metadata: d
         OSError: the file cannot be written.
     """
     check_ending(path)
+    hub.keep_positions(network)
     with written_whole(path) as temporary, _without_legacy_warning():
         network.save(temporary)
         text = json.dumps(metadata, sort_keys=True)
@@ -76,6 +77,7 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
     """
     path, metadata = Path(path), read_metadata(path)
     try:
+        hub.check_named(_description(path), path)
         most = path.stat().st_size
         with warnings.catch_warnings(), _without_legacy_warning(), at_most_weights(most):
             # Keras builds an optimizer-less model and says so; it is what is wanted here.
@@ -83,6 +85,8 @@ def load_network(path: str | os.PathLike[str]) -> tuple[keras.Model, dict[str, A
             network = keras.models.load_model(path, compile=False, safe_mode=True)
         if not isinstance(network, keras.Model):  # the file may describe whatever Keras can make
             raise TypeError(f"expected a model, found a {type(network).__name__}")
+    except MissingExtraError:
+        raise
     # Keras raises whatever its parsers raise on a foreign or damaged file.
     except Exception as error:
         raise ModelFileError(f"{path}: cannot be loaded as a model: {reason(error):.300}") from error
@@ -107,6 +111,14 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         if file.getinfo(_MEMBER).file_size > _LONGEST_MEMBER:
             raise ValueError(f"{_MEMBER} is over {_LONGEST_MEMBER:,} bytes long")
         return dict(json.loads(file.read(_MEMBER)))
+
+
+def _description(path: Path) -> Any:
+    """Return what a model file says of its network, parsed."""
+    with untrusted(path, f"a {path.suffix} model file") as file:
+        if path.suffix == ".h5":
+            return json.loads(file.attrs.get("model_config", "{}"))
+        return json.loads(file.read("config.json")) if "config.json" in file.namelist() else {}
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:

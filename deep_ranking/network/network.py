@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.backbones import find_backbone
 from deep_ranking.network.layers import GradientScale, ImageNetCentering, Mirror
 from deep_ranking.network.settings import NetworkSettings
 
@@ -58,8 +58,12 @@ def build_network(settings: NetworkSettings, backbone_rate: float = 1.0) -> kera
     return keras.Model(image, unit, name="deep_ranking")
 
 
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, RGB 0..1; those of `keras.applications`' "torch" mode."""
+
+
 def _convnet(image: Any, settings: NetworkSettings, rate: float) -> Any:
-    backbone = BACKBONES[settings.backbone]
+    backbone = find_backbone(settings.backbone, settings.tokens)
     x = image
     if settings.preprocessing == "unit":
         x = layers.Rescaling(1 / 255, name="preprocessing")(x)
@@ -67,13 +71,20 @@ def _convnet(image: Any, settings: NetworkSettings, rate: float) -> Any:
         x = ImageNetCentering(name="preprocessing")(x)
     elif backbone.preprocessing == "signed":
         x = layers.Rescaling(1 / 127.5, offset=-1, name="preprocessing")(x)
+    elif backbone.preprocessing == "standard":
+        scale, offset = (
+            [1 / (255 * s) for s in _DEVIATION],
+            [-m / s for m, s in zip(_MEAN, _DEVIATION, strict=True)],
+        )
+        x = layers.Rescaling(scale, offset, name="preprocessing")(x)
     convnet = backbone.build(settings.image_size)
     convnet.name = "backbone"
     convnet.trainable = rate > 0
     x = convnet(x)
     if 0 < rate < 1:
         x = GradientScale(rate, name="backbone_rate")(x)
-    reduce = layers.GlobalAveragePooling2D if backbone.pooling else layers.Flatten
+    pooled = backbone.pooling and len(x.shape) == 4  # a class token has no positions
+    reduce = layers.GlobalAveragePooling2D if pooled else layers.Flatten
     x = reduce(name="features")(x)
     for number, units in enumerate(backbone.hidden if settings.fully_connected else (), 1):
         x = layers.Dense(units, activation="relu", name=f"hidden_{number}")(x)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.backbones import BACKBONES, Tokens, is_backbone
 from deep_ranking.settings import BELOW_1, WEIGHTS_VARIABLE, Check, Settings, at_least, setting
 
 LowResolution = Literal["paper", "blog", "none"]
@@ -18,7 +18,7 @@ class NetworkSettings(Settings):
     """The architecture, without its weights; it travels inside the saved model.
 
     Args:
-        backbone: a name from `backbones.BACKBONES`.
+        backbone: a name for which `backbones.is_backbone` holds.
         image_size: height and width of the input in pixels, 32 or more.
         embedding_size: length of the embedding; 0 leaves the linear layer out, so that the normalized
             features themselves are the embedding.
@@ -28,6 +28,8 @@ class NetworkSettings(Settings):
             0..1, as the blog did. Both take RGB 0..255.
         dropout: share of units dropped in the fully connected layers (the paper keeps 0.6 of them).
         fully_connected: VGG16 and AlexNet have their two hidden layers, for which no weights are published.
+        tokens: of a backbone of KerasHub's that gives tokens: "class", "mean" of the patches' or "patches",
+            all of these; "auto" is the class token where there is one, else the mean.
 
     Raises:
         DeepRankingError: a value is out of its range.
@@ -39,9 +41,13 @@ class NetworkSettings(Settings):
 
     backbone: str = setting(
         "vgg16",
-        "{default} (default), alexnet, resnet50, resnet101, mobilenetv2, efficientnetv2b0, convnext_tiny, or "
-        "simple, a small net for first tries",
-        Check(lambda name: name in BACKBONES, f"one of {', '.join(BACKBONES)}"),
+        "{default} (default), alexnet, resnet50, resnet101, mobilenetv2, efficientnetv2b0, convnext_tiny, "
+        "simple, a small net for first tries, any other of keras.applications in small letters, or "
+        "hub:PRESET, a preset of KerasHub or its folder (docs/backbones.md)",
+        Check(
+            is_backbone,
+            f"one of {', '.join(BACKBONES)}, another of keras.applications in small letters, or hub:PRESET",
+        ),
     )
     image_size: int = setting(
         224, "pixels (default: {default})", Check(lambda size: size >= 32, "32 pixels or more")
@@ -60,6 +66,12 @@ class NetworkSettings(Settings):
     preprocessing: Preprocessing = setting("backbone", choices=get_args(Preprocessing), flag=None)
     dropout: float = setting(0.4, "of units dropped (default: {default}; blog: {blog})", BELOW_1, "SHARE")
     fully_connected: bool = setting(True, flag=None)
+    tokens: Tokens = setting(
+        "auto",
+        "what of a transformer's tokens describes the image: class token, mean of the patches', or all of "
+        "these (default: the class token where there is one, else the mean)",
+        choices=get_args(Tokens),
+    )
 
     @classmethod
     def blog(cls) -> "NetworkSettings":

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError, reason
-from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.backbones import HUB, find_backbone
 from deep_ranking.network.file import ModelFileError, load_network, untrusted
 from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.network.settings import named_weights
@@ -138,7 +138,15 @@ def _kind(path: Path) -> str:
 
 
 def _load_imagenet(network: keras.Model, settings: NetworkSettings) -> None:
-    application = BACKBONES[settings.backbone].application
+    if settings.backbone.startswith(HUB):
+        from deep_ranking.network.hub import build_hub
+
+        trained = build_hub(
+            settings.backbone.removeprefix(HUB), settings.image_size, settings.tokens, trained=True
+        )
+        network.get_layer("backbone").set_weights(trained.get_weights())
+        return
+    application = find_backbone(settings.backbone).application
     if application is None:
         raise NoImageNetWeightsError(
             f"no ImageNet weights exist for the backbone {settings.backbone!r}; use --weights none or a file"
@@ -154,7 +162,27 @@ def _load_imagenet(network: keras.Model, settings: NetworkSettings) -> None:
             f"the ImageNet weights of {settings.backbone} could not be downloaded ({error!s:.200}); "
             "give a file with --weights FILE, or start from random ones with --weights none"
         ) from error
-    network.get_layer("backbone").set_weights(source.get_weights())
+    _copy_application(source, network.get_layer("backbone"))
+
+
+def _copy_application(source: keras.Model, backbone: keras.Model) -> None:
+    """Copy weights; EfficientNet's are for a graph that `keras.applications` builds for ImageNet's alone.
+
+    There the pixels, (x - mean) / sqrt(variance), are divided by sqrt(deviation) once more, without a weight
+    that would tell; here the variance says so. And what that layer divides by is not read by `set_weights`.
+    """
+    backbone.set_weights(source.get_weights())
+    ours = [
+        layer for layer in backbone.layers if isinstance(layer, keras.layers.Normalization) and layer.weights
+    ]
+    scales = [
+        layer for layer in source.layers if isinstance(layer, keras.layers.Rescaling) and np.ndim(layer.scale)
+    ]
+    for layer, scale in zip(ours, scales, strict=False):
+        mean, variance, *others = layer.get_weights()
+        layer.set_weights([mean, variance / np.square(scale.scale), *others])
+    for layer in ours:
+        layer.finalize_state()
 
 
 def _load_backbone(network: keras.Model, settings: NetworkSettings, path: Path) -> None:

@@ -10,7 +10,8 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.augment import PRESETS
 from deep_ranking.images.batches import ImageBatches, LabelledBatches, TripletBatches
 from deep_ranking.images.cache import ImageCache
-from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.backbones import find_backbone
+from deep_ranking.network.hub import add_adapters
 from deep_ranking.network.network import build_network
 from deep_ranking.network.weights import load_weights
 from deep_ranking.ranking.loss import MinedTripletLoss, TripletHingeLoss
@@ -100,6 +101,8 @@ def build_training_model(settings: TrainingSettings, classes: int = 0, steps: in
         network = build_network(settings.network, settings.backbone_share)
         load_weights(network, settings.network, settings.weights)
         _set_normalization(network, settings.freezes_normalization)
+        if settings.lora:
+            add_adapters(network, settings.lora)
         frozen, learning = None, network
         if settings.train_from:
             frozen, learning = split_network(network, settings.train_from)
@@ -176,7 +179,7 @@ def best_precision(backbone: str) -> str:
     bfloat16, which has float32's range, on a processor that multiplies it, where the backbone gains; else
     float32. On accelerators, where it was not measured, float32.
     """
-    gains = BACKBONES[backbone].gains_from_bfloat16 and keras.backend.backend() == "tensorflow"
+    gains = find_backbone(backbone).gains_from_bfloat16 and keras.backend.backend() == "tensorflow"
     return "bfloat16" if gains and multiplies_bfloat16() and not has_accelerator() else "float32"
 
 
@@ -195,6 +198,8 @@ def float32_copy(network: keras.Model, settings: TrainingSettings) -> keras.Mode
     if settings.precision == "float32":
         return network
     copy = build_network(settings.network, settings.backbone_share)
+    if settings.lora:
+        add_adapters(copy, settings.lora)
     copy.set_weights(network.get_weights())
     return copy
 
@@ -205,7 +210,7 @@ def _set_normalization(network: keras.Model, freeze: bool) -> None:
     A frozen layer runs in inference mode in Keras 3. Of one that follows, the statistics forget in some
     hundred steps; with MobileNetV2's own momentum of 0.999 a short run would end with a fifth of ImageNet's.
     """
-    for layer in network.get_layer("backbone").layers:
+    for layer in network.get_layer("backbone")._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = not freeze
             layer.momentum = min(layer.momentum, 0.99)

@@ -22,7 +22,7 @@ from deep_ranking.files import check_writable
 from deep_ranking.images.augment import PRESETS
 from deep_ranking.images.batches import BatchStream, ImageBatches
 from deep_ranking.images.cache import ImageCache
-from deep_ranking.network.backbones import BACKBONES
+from deep_ranking.network.backbones import find_backbone
 from deep_ranking.network.file import check_ending, load_network, save_network
 from deep_ranking.network.network import average_mirror
 from deep_ranking.network.weights import starting_network
@@ -126,7 +126,7 @@ def check_place(path: Path, settings: TrainingSettings) -> None:
     check_ending(path)
     check_writable(path)
     check_log(path.with_suffix(".csv"))
-    if path.suffix == ".h5" and not BACKBONES[settings.network.backbone].saves_as_h5:
+    if path.suffix == ".h5" and not find_backbone(settings.network.backbone).saves_as_h5:
         raise DeepRankingError(
             f"{path}: Keras cannot read {settings.network.backbone} back from .h5; name it *.keras"
         )
@@ -143,6 +143,8 @@ class Run:
         network: computes in float32, with the weights that are learned.
         used: what is measured and saved: the network, or the mean of both its sides.
     """
+
+    used: keras.Model
 
     def __init__(
         self,
@@ -186,7 +188,11 @@ class Run:
             self._go_back()
         elif self.writes and (callbacks or best is not history[-1]):
             # It was saved in an earlier epoch, or callbacks may have changed it since.
-            self.used.set_weights(load_network(self.model_path)[0].get_weights())
+            saved = load_network(self.model_path)[0]
+            if self.settings.lora:  # it has no adapters any more
+                self.used = saved
+            else:
+                self.used.set_weights(saved.get_weights())
         if settings.epochs and self.writes:
             self.checkpoint.path.unlink(missing_ok=True)
         return Trained(*self._beside_start(best, history))

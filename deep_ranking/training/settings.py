@@ -46,6 +46,7 @@ class TrainingSettings(Settings):
         freeze_normalization: batch normalization keeps its pretrained statistics and scales; None does so
             whenever training starts from pretrained weights.
         backbone_rate: 0, which freezes the backbone, is several times faster too.
+        lora: see `network.hub.add_adapters`; they learn at the full rate unless `backbone_rate` says less.
         train_from: the name of a layer; "" computes all of it anew. See `training.frozen`.
         discriminants: see `training.frozen`.
         average_mirror: it is measured so too (`network.average_mirror`); what is learned is the same.
@@ -125,6 +126,13 @@ class TrainingSettings(Settings):
         "epoch costs the layers behind it alone (MobileNetV2: block_12_add, for one)",
         metavar="LAYER",
     )
+    lora: int = _learning(
+        0,
+        "freeze a transformer but for adapters of this rank on its linear layers (try 8; default: none); "
+        "what is saved is whole",
+        at_least(0),
+        "RANK",
+    )
     views: int = _learning(
         1,
         "with --train_from: of each image, itself and draws of the augmentation (default: {default})",
@@ -169,6 +177,9 @@ class TrainingSettings(Settings):
             expect("discriminants", self.mining != "none", _SHRINKAGE.expected, by)
             linear = "a linear layer to replace (embedding_size above 0); or 0"
             expect("discriminants", self.network.embedding_size > 0, linear, by)
+        if self.lora:
+            free = not self.train_from and self.backbone_share > 0
+            expect("lora", free, "no train_from, and a backbone_rate above 0; or 0", self.lora)
 
     @classmethod
     def blog(cls) -> "TrainingSettings":
@@ -196,9 +207,9 @@ class TrainingSettings(Settings):
 
     @property
     def backbone_share(self) -> float:
-        """The backbone's share of the learning rate, the default resolved."""
+        """The backbone's share of the learning rate, the default resolved; adapters begin with nothing."""
         if self.backbone_rate is None:
-            return 1.0 if self.weights == "none" else 0.1
+            return 1.0 if self.weights == "none" or self.lora else 0.1
         return self.backbone_rate
 
     @property

@@ -93,6 +93,9 @@ def renamed(layer, name, module, config):
         ("TorchModuleWrapper", "keras.layers", {"module": {"class_name": "__bytes__", "config": {}}}),
         ("get_file", "keras.utils", {"origin": "file:///etc/hostname"}),
         ("load_model", "keras.saving", {"filepath": "x"}),
+        ("BytePairTokenizer", "keras_hub.tokenizers", {"vocabulary": "HARM", "merges": "HARM"}),
+        ("keras_hub>TextClassifier", "keras.layers", {}),
+        ("Layer", "keras_nlp.layers", {}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
