@@ -158,8 +158,10 @@ class Comparison(BaseModel):
     a: Subject
     b: Subject
     distance: float
-    closer_than: float = Field(ge=0, le=1, description="Share of the pairs of the index that are farther.")
-    histogram: Histogram
+    closer_than: float | None = Field(
+        ge=0, le=1, description="Share of the pairs of the index that are farther; null: ask again."
+    )
+    histogram: Histogram | None = Field(description="Null while the pairs are being measured; ask again.")
 
 
 class Copy(BaseModel):
@@ -198,6 +200,13 @@ class Offered(BaseModel):
     share: float
 
 
+class Offers(BaseModel):
+    """Distances worth asking for."""
+
+    done: bool = Field(description="False while they are being measured; ask again.")
+    items: list[Offered]
+
+
 class Cluster(BaseModel):
     """Images whose vectors lie together: the one in their middle, and the folder or label of most of them."""
 
@@ -212,8 +221,9 @@ class Map(BaseModel):
     It has labels[label[i]], and is of clusters[cluster[i]].
     """
 
-    method: Literal["neighbours", "PCA"]
+    method: Literal["neighbours", "PCA"] | None = Field(description="Null while there are no places yet.")
     done: bool = Field(description="False while better places are computed; ask again.")
+    problem: str | None = Field(description="Why there are none.")
     clusters: list[Cluster]
     cluster: list[int]
     labels: list[str | None]

@@ -34,11 +34,12 @@ async def duplicates(
 ) -> schema.Duplicates:
     """List groups, the largest first; while they are looked for, `done` is false and there are none."""
     gallery, made = _made(site, within)
+    done = made.done
     groups = made.value or []
     return schema.Duplicates(
-        done=made.done,
+        done=done,
         problem=made.problem,
-        seconds=0 if made.done else round(time.monotonic() - made.began, 1),
+        seconds=0 if done else round(time.monotonic() - made.began, 1),
         total=len(groups),
         offset=offset,
         limit=limit,
@@ -49,10 +50,12 @@ async def duplicates(
 
 
 @router.get("/distances")
-async def offered(site: At) -> list[schema.Offered]:
+async def offered(site: At) -> schema.Offers:
     """List distances worth asking for: of a sample, a share of the images has another one so near."""
-    found = await site.workers("pairs", site.usual, site.gallery)
-    return [schema.Offered(within=within, share=share) for within, share in found]
+    made = site.usual(site.gallery)
+    done = made.done  # first: what is done has its value
+    items = [schema.Offered(within=within, share=share) for within, share in made.value or []]
+    return schema.Offers(done=done, items=items)
 
 
 @router.get("/export", response_class=Response, responses={200: {"content": {"text/csv": {}}}})

@@ -137,7 +137,9 @@ def known_labels(gallery: Gallery, labels: list[str]) -> list[str]:
     wanted = [label for label in labels if label]
     for label in wanted:
         if label not in gallery.labels:
-            raise Problem(404, f"No image has the label {label[:100]!r}; /api/index lists those there are.")
+            raise Problem(
+                404, f"No image has the label {label[:100]!r} (any more); choose another, or search all."
+            )
     return wanted
 
 
@@ -148,7 +150,9 @@ def known_folder(gallery: Gallery, folder: str | None) -> None:
         Problem: 404, no image lies below it.
     """
     if folder and folder not in gallery.folders:
-        raise Problem(404, f"No image is below {folder[:100]!r}; /api/index lists the folders there are.")
+        raise Problem(
+            404, f"No image is in the folder {folder[:100]!r} (any more); choose another, or search all."
+        )
 
 
 def _lasting(tag: str) -> dict[str, str]:

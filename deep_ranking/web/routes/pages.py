@@ -26,6 +26,7 @@ TITLES = {
     "map": "Map",
 }
 
+_TITLES = {404: "Not found", 414: "The address is too long", 421: "Another address", 503: "Busy"}
 _MORE_STYLES = {"search": ("look",), "duplicates": ("look",)}
 
 _templates = Environment(
@@ -51,8 +52,9 @@ def _drawn(template: str, **values: object) -> str:
 
 def error_page(problem: Problem, path: str) -> Response:
     """Return a problem as a page, for who came by an address; with the way up from there."""
-    title = "Not found" if problem.status_code == 404 else "This cannot be shown"
-    text = _drawn("error", title=title, problem=problem, up="../" * (path.count("/") - 1), styles=())
+    title = _TITLES.get(problem.status_code, "This cannot be shown")
+    template = "refused" if problem.status_code == 421 else "error"  # there styles are refused too
+    text = _drawn(template, title=title, problem=problem, up="../" * (path.count("/") - 1), styles=())
     return HTMLResponse(text, problem.status_code, problem.headers)
 
 

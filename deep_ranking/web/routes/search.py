@@ -12,7 +12,9 @@ from deep_ranking.search import Hit
 from deep_ranking.search.exact import distances
 from deep_ranking.search.measure import PairDistances
 from deep_ranking.web import schema
+from deep_ranking.web.behind import Made
 from deep_ranking.web.gallery import Gallery, shown
+from deep_ranking.web.map import NOWHERE, Map
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.routes.images import known_folder, known_labels
 from deep_ranking.web.site import At, Site, row_of
@@ -45,14 +47,15 @@ async def compare(site: At, a: ImageOrUpload, b: ImageOrUpload) -> schema.Compar
     """Tell how near two images are, and how near that is among the pairs of the index."""
     gallery = site.gallery
     one, other = _of_text(site, gallery, a), _of_text(site, gallery, b)
-    pairs = await site.workers("pairs", site.pairs, gallery)
+    pairs = site.pairs(gallery).value
     return await site.workers("search", _compared, site, gallery, one, other, pairs)
 
 
 @router.get("/map")
 async def plane(site: At) -> schema.Map:
     """Tell where each image lies on a plane on which similar images are near each other."""
-    return await site.workers("map", _map, site, site.gallery)
+    gallery = site.gallery
+    return await site.workers("search", _map, gallery, site.map(gallery))
 
 
 @dataclass(frozen=True)
@@ -129,16 +132,18 @@ def _results(
 
 
 def _compared(
-    site: Site, gallery: Gallery, one: _Query, other: _Query, pairs: PairDistances
+    site: Site, gallery: Gallery, one: _Query, other: _Query, pairs: PairDistances | None
 ) -> schema.Comparison:
-    distance = float(distances(one.vector[None], np.arange(1), other.vector)[0])
-    edges, counts = pairs.histogram()
+    distance, spread = float(distances(one.vector[None], np.arange(1), other.vector)[0]), None
+    if pairs is not None:
+        edges, counts = (array.tolist() for array in pairs.histogram())
+        spread = schema.Histogram(edges=edges, counts=counts, pairs=len(pairs.distances))
     return schema.Comparison(
         a=_subject(site, gallery, one),
         b=_subject(site, gallery, other),
         distance=distance,
-        closer_than=pairs.closer_than(distance),
-        histogram=schema.Histogram(edges=edges.tolist(), counts=counts.tolist(), pairs=len(pairs.distances)),
+        closer_than=None if pairs is None else pairs.closer_than(distance),
+        histogram=spread,
     )
 
 
@@ -147,8 +152,9 @@ def _subject(site: Site, gallery: Gallery, query: _Query) -> schema.Subject:
     return schema.Subject(image=image, upload=query.upload)
 
 
-def _map(site: Site, gallery: Gallery) -> schema.Map:
-    found = site.map(gallery)
+def _map(gallery: Gallery, made: Made[Map]) -> schema.Map:
+    done = made.done  # first: what is done has its value
+    found = made.value or NOWHERE
     numbers = np.bincount(found.cluster, minlength=len(found.middles)).tolist()
     middles = found.rows[found.middles].tolist() if len(found.middles) else []
     named = zip(found.names(gallery), middles, numbers, strict=True)
@@ -158,8 +164,9 @@ def _map(site: Site, gallery: Gallery) -> schema.Map:
     of_each = [labels.setdefault(images[row].label or None, len(labels)) for row in rows]
     x, y = found.places.round(5).T.tolist() if rows else ([], [])
     return schema.Map(
-        method=found.method,
-        done=found.done,
+        method=None if found is NOWHERE else found.method,
+        done=done or found.done,
+        problem=made.problem,
         clusters=[
             schema.Cluster(name=name, image=gallery.ids[row], count=number) for name, row, number in named
         ],

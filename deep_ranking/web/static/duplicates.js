@@ -2,7 +2,7 @@
 
 import { address, ask, index } from "./parts/api.js";
 import { facts } from "./parts/bar.js";
-import { at, count, counted, fileName, make, say } from "./parts/dom.js";
+import { at, count, counted, fileName, make, say, spoken } from "./parts/dom.js";
 import { look } from "./parts/look.js";
 import { emptyIndex, noNotice, notice, problem } from "./parts/notice.js";
 import { picture, title } from "./parts/picture.js";
@@ -72,10 +72,12 @@ function groupOf({ images, won }, number) {
     searchBy: (image) => address("./", { image: image.id }),
     add: null,
   };
-  const cards = images.map(({ image, keep, why, format }, i) => {
+  const cards = images.map(({ image, keep, why, format, distance }, i) => {
     const facts = [image.width && `${count(image.width)} × ${count(image.height)}`, format, image.bytes && `${count(Math.ceil(image.bytes / 1000))} kB`, image.modified && new Date(1000 * image.modified).toLocaleDateString()];
     const open = () => look({ ...list, closed: (last) => section.querySelectorAll("button.well")[last]?.focus() }, i);
-    const verdict = copies() ? (keep ? `✓ Keep: ${why}` : why) : keep ? `The best: ${why}` : why; // those alike are no copies
+    // By distance they are similar, and some of them may be copies; none is said to be worth keeping.
+    const near = keep ? "The others are near this one" : `Distance ${spoken(distance)}${why === "alike" ? "" : `, and a copy: ${why}`}`;
+    const verdict = copies() ? (keep ? `✓ Keep: ${why}` : why) : near;
     return make("li", { class: keep && copies() ? "keep" : "copy" },
       make("button", { type: "button", class: "well", "aria-label": `Look at ${title(image)}`, click: open }, picture(image, "320px", "")),
       make("p", { class: "verdict" }, verdict),
@@ -91,9 +93,12 @@ const megabytes = (bytes) => (bytes < 1e6 ? `${count(Math.ceil(bytes / 1000))} k
 
 /** Distances that are worth asking for, for the slider. */
 async function offer() {
-  const found = await ask("api/duplicates/distances");
-  steps = [{ within: null }, ...found];
+  for (let found; !found?.done; await new Promise((resolve) => setTimeout(resolve, WAIT))) {
+    found = await ask("api/duplicates/distances");
+    steps = [{ within: null }, ...found.items];
+  }
   at("within").max = steps.length - 1;
+  at("within").disabled = steps.length < 2;
 }
 
 function tell() {

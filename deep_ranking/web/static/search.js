@@ -128,7 +128,7 @@ async function failed(error, state, before, again) {
     at("heading").textContent = "Nothing to show";
     invite();
   }
-  problem(error, error.status === 404 ? null : () => show(), all); // what is not there does not come by asking
+  problem(error, () => show(), all);
 }
 
 function controls(state, about) {

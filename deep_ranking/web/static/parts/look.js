@@ -5,6 +5,8 @@ import { at, count, fileName, make, say, spoken } from "./dom.js";
 import { showMarks } from "./marks.js";
 import { thumbnail, title } from "./picture.js";
 
+const SMALL = 320; // px of the thumbnail that is there at once
+
 let list; // what is gone through
 let position = 0;
 let turn = 0;
@@ -43,7 +45,11 @@ async function step(to) {
 /** The thumbnail at once, then the file; of one that no browser shows, a large preview. */
 async function show(image, mine) {
   const shown = at("look-image");
-  Object.assign(shown, { src: thumbnail(image.id, 320), alt: title(image) });
+  shown.classList.remove("whole");
+  // A thumbnail stands in for a larger file, so it is blown up; one that is smaller than asked for is as large as its file.
+  shown.onload = () => shown.classList.toggle("whole", shown.src !== stand || Math.max(shown.naturalWidth, shown.naturalHeight) < SMALL);
+  Object.assign(shown, { src: thumbnail(image.id, SMALL), alt: title(image) });
+  const stand = shown.src;
   for (const src of [`api/images/${image.id}/file`, thumbnail(image.id, 1600)]) {
     const whole = new Image();
     whole.src = src;

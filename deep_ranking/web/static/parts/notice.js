@@ -22,6 +22,7 @@ const TITLES = { "/problems/ratings-unusable": "The ratings cannot be used", 404
 export function problem(error, again, ...ways) {
   if (error.name === "AbortError") return;
   const known = "detail" in error;
+  if (error.status >= 400 && error.status < 500 && error.status !== 408) again = null; // it would be refused again
   notice(known ? (TITLES[error.type] ?? TITLES[error.status] ?? error.title) : "The page failed", known ? error.detail : String(error), {
     wrong: true,
     actions: [...(again ? [make("button", { type: "button", class: "button", click: again }, "Try again")] : []), ...ways],
