@@ -63,6 +63,7 @@ class About(BaseModel):
 
     name: str
     folder: str | None = Field(description="Of the images; null where others than this machine may ask.")
+    folder_there: bool = Field(description="False where it cannot be opened now, as of a disk taken away.")
     images: Count
     dimension: Count
     labels: list[LabelCount]
@@ -188,6 +189,9 @@ class Duplicates(Page):
     done: bool = Field(description="False while they are looked for; ask again.")
     problem: str | None = Field(description="Why they cannot be found.")
     seconds: float = Field(description="For how long they have been looked for.")
+    gone: Count = Field(
+        description="Images whose files are not as they were indexed: by equal vectors alone."
+    )
     images: Count
     won: Count
     items: list[Group]

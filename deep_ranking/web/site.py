@@ -151,7 +151,7 @@ class Site:
         self._usual = Behind[list[tuple[float, float]]](partial(self.workers.begin, "pairs"), 1)
         self._pairs = Behind[PairDistances](partial(self.workers.begin, "pairs"), 1)
         self._map = Behind[Map](partial(self.workers.begin, "map"), 1)
-        self.duplicates = Behind[list[Group]](partial(self.workers.begin, "duplicates"))
+        self.duplicates = Behind[tuple[list[Group], int]](partial(self.workers.begin, "duplicates"))
         self.started = time.monotonic()
 
     def close(self) -> None:

@@ -80,6 +80,7 @@ async def about(site: At) -> schema.About:
     return schema.About(
         name=shown(Path(gallery.folder or place_name(site.settings.index)).name),
         folder=shown(str(Path(gallery.folder).resolve())) if own and gallery.folder else None,
+        folder_there=gallery.folder is None or Path(gallery.folder).is_dir(),
         images=len(gallery),
         dimension=gallery.snapshot.matrix.shape[1],
         labels=[schema.LabelCount(label=text, count=count) for text, count in counts.items()],

@@ -44,10 +44,18 @@ function shown(found) {
   at("count").textContent = found.problem || !found.total ? "" : `${counted(found.total, "group")} of ${counted(found.images, "image")}${copies() ? `, ${megabytes(found.won)} to win` : ""}`;
   say(at("count").textContent);
   if (found.problem) return notice("The duplicates cannot be found", found.problem, { wrong: true });
-  if (!found.total) return notice("No duplicates", copies() ? "No image is a copy of another. The slider looks for similar ones." : "No two images are this near. Move the slider further.");
+  if (found.gone) missing(found);
+  else if (!found.total) notice("No duplicates", copies() ? "No image is a copy of another. The slider looks for similar ones." : "No two images are this near. Move the slider further.");
+  if (!found.total) return;
   at("export").hidden = false;
   at("export").href = address("api/duplicates/export", { within: within() });
   append(found);
+}
+
+/** Pictures that cannot be looked at are not said to be no copies. */
+function missing({ gone, total }) {
+  const all = total ? "" : " No two of them are equal to the network, and nothing more can be said.";
+  notice(`The files of ${counted(gone, "image")} are gone or have changed`, `Copies are told by the pixels, so of these images only those are found that are equal to the network.${all} Bring the files back, or index the folder again with \`deep-ranking index\`.`, { wrong: true });
 }
 
 function append({ items, offset, total }) {
@@ -81,7 +89,7 @@ function groupOf({ images, won }, number) {
     return make("li", { class: keep && copies() ? "keep" : "copy" },
       make("button", { type: "button", class: "well", "aria-label": `Look at ${title(image)}`, click: open }, picture(image, "320px", "")),
       make("p", { class: "verdict" }, verdict),
-      make("p", { title: image.path }, image.path),
+      make("p", { title: image.path }, ...image.path.split(/(?<=\/)/).flatMap((part) => [part, make("wbr")])),
       make("p", { class: "muted" }, facts.filter(Boolean).join(", ")));
   });
   const heading = make("h2", {}, `${number}. ${counted(images.length, "image")} `, make("span", {}, copies() ? `${megabytes(won)} to win` : ""));
@@ -93,10 +101,9 @@ const megabytes = (bytes) => (bytes < 1e6 ? `${count(Math.ceil(bytes / 1000))} k
 
 /** Distances that are worth asking for, for the slider. */
 async function offer() {
-  for (let found; !found?.done; await new Promise((resolve) => setTimeout(resolve, WAIT))) {
-    found = await ask("api/duplicates/distances");
-    steps = [{ within: null }, ...found.items];
-  }
+  const found = await ask("api/duplicates/distances");
+  if (!found.done) return setTimeout(() => offer().catch(() => {}), WAIT);
+  steps = [{ within: null }, ...found.items];
   at("within").max = steps.length - 1;
   at("within").disabled = steps.length < 2;
 }

@@ -1,6 +1,6 @@
 /** The page that rates: a query, two candidates, four answers. Keys 1 to 4, arrows and clicks answer, U takes back. */
 
-import { address, ask, Problem, send } from "./parts/api.js";
+import { address, ask, index, Problem, send } from "./parts/api.js";
 import { facts } from "./parts/bar.js";
 import { at, count, counted, say } from "./parts/dom.js";
 import { lesson } from "./parts/lesson.js";
@@ -68,6 +68,11 @@ async function summary() {
 
 /** Start with the question that is next. */
 async function start() {
+  const about = await index().catch(() => null);
+  if (about && !about.images) {
+    at("rater-form").hidden = true;
+    return emptyIndex();
+  }
   noNotice();
   at("rater-form").hidden = true;
   try {

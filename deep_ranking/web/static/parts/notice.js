@@ -33,6 +33,14 @@ export function problem(error, again, ...ways) {
 /** Take the notice away. */
 export const noNotice = () => at("notice").replaceChildren();
 
+/** The notice of a folder of images that cannot be opened. */
+export const folderGone = ({ folder }) =>
+  notice(
+    "The folder of images cannot be opened",
+    `${folder ? `\`${folder}\` was` : "It was"} moved, deleted or is on a disk that is not there now. The index knows what its images look like, so they can be searched, but not shown.`,
+    { wrong: true },
+  );
+
 /** The notice of an index without images. */
 export const emptyIndex = () =>
   notice(
