@@ -14,8 +14,8 @@ The goal of the rate is a fifth of that of the search alone on one core, since a
 and a thread's turn in one Python process, and the clients' share of the cores.
 
 With --page, what a person sees instead, of 3,000 and of 100,000 images, in Chromium (by Playwright): the time
-to the first byte of the page and of what it asks for first; what scrolling through the whole gallery leaves in
-the server's memory; and how smooth it is, beside an empty page as tall. A frame that comes late may be the
+to the first byte of the page and of what it asks for first; what going through a whole gallery leaves in the
+server's memory; and how smooth scrolling is, beside an empty page as tall. A frame that comes late may be the
 machine's doing, so what the page worked for a frame, in processor time, tells more on a busy one.
 """
 
