@@ -20,7 +20,7 @@ PACKAGE = Path(deep_ranking.__file__).parent
 PICTURE = """
     errors  door
     containers
-    files  location  progress  settings
+    files  location  progress  settings  styles
     vectors  sqlite
     triplets  search
     evaluation  ratings

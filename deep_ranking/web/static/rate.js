@@ -68,11 +68,6 @@ async function summary() {
 
 /** Start with the question that is next. */
 async function start() {
-  const about = await index().catch(() => null);
-  if (about && !about.images) {
-    at("rater-form").hidden = true;
-    return emptyIndex();
-  }
   noNotice();
   at("rater-form").hidden = true;
   try {
@@ -164,6 +159,7 @@ addEventListener("keydown", (event) => {
   else if (event.key.toLowerCase() === "u") undo();
 });
 
-if (rater) start();
-else askName();
+index()
+  .catch(() => null) // what fails is told by what comes next
+  .then((about) => (about && !about.images ? emptyIndex() : rater ? start() : askName()));
 facts().catch(() => {});

@@ -43,7 +43,10 @@ async function step(to) {
   if (mine !== turn || !known) return;
   facts(known, item, about);
   if (known.width) await show(image, mine);
-  else at("look-place").textContent += "; its file is gone, has changed or cannot be read";
+  else {
+    at("look-place").textContent += "; its file is gone, has changed or cannot be read";
+    at("look-image").classList.add("whole"); // the drawing in its place
+  }
 }
 
 /** The thumbnail, at once. */
