@@ -130,6 +130,11 @@ function failed(error) {
   else problem(error, start);
 }
 
+function tooFew({ images }) {
+  if (!images) return emptyIndex();
+  notice("Too few images", `A question takes three images, and the index has ${images}. Put more into it with \`deep-ranking index\`, then load this page again.`);
+}
+
 function askName() {
   at("rater-form").hidden = false;
   at("question").hidden = at("rated").hidden = true;
@@ -161,5 +166,5 @@ addEventListener("keydown", (event) => {
 
 index()
   .catch(() => null) // what fails is told by what comes next
-  .then((about) => (about && !about.images ? emptyIndex() : rater ? start() : askName()));
+  .then((about) => (about && about.images < 3 ? tooFew(about) : rater ? start() : askName()));
 facts().catch(() => {});

@@ -91,7 +91,7 @@ def go(page, address, name, count):
         expect(page.locator("#histogram svg") if count else told).to_be_visible()
     elif name == "rate":
         page.goto(f"{address}/rate")
-        if count:
+        if count > 2:
             page.get_by_label("Your name").fill("Ann")
             page.keyboard.press("Enter")
         expect(page.locator("#question") if count > 2 else told).to_be_visible()
@@ -149,7 +149,9 @@ def test_the_keyboard_reaches_everything(place, page, name):
     wanted = dict(enumerate(page.evaluate(MARK, FOCUSABLE)))
     page.evaluate("document.activeElement.blur()")
     unseen = []
-    for _ in range(len(wanted) + 20):
+    for _ in range(3 * len(wanted) + 20):  # a wall makes more cards as one goes through it
+        if not wanted:
+            break
         page.keyboard.press("Tab")
         number, shown = page.evaluate(NOW)
         if number is not None and not shown:
