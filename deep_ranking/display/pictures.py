@@ -150,16 +150,23 @@ def duplicates_page(groups: Sequence[Group], within: float | None, folder: str) 
     found = summary(groups, within).removesuffix("; nothing was deleted") if groups else "There are none"
     yield _head("Near-duplicates", found, f"{rule} Nothing was deleted.")
     for number, group in enumerate(progress(groups, "drawing", "groups"), 1):
-        won = f" <span>{group.won / 1e6:.1f} MB to win</span>" if group.won else ""
+        won = f" <span>{_size(group.won)} to win</span>" if group.won and within is None else ""
         yield f'<section class="group">\n<h2>{number}. {len(group.images)} images{won}</h2>\n<ul>\n'
-        rows = sorted(group.rows(), key=lambda row: row[0].path != group.keep)  # the one to keep first
-        for image, kind, words in rows:
-            kept = image.path == group.keep and within is None
-            verdict = f"\N{CHECK MARK} Keep: {group.reason}" if kept else MARKS[kind]
-            told = ", ".join([*words, *([] if kept else [f"distance {image.distance:.6f}"])])
-            yield _card(Path(folder) / image.path, image.path, verdict, told, "keep" if kept else "copy")
+        for image, kind, words in sorted(group.rows(), key=lambda row: row[0].path != group.keep):
+            first = image.path == group.keep
+            why = "" if first or not group.about else words.pop(0)
+            verdict = f"\N{CHECK MARK} Keep: {group.reason}" if first else why or MARKS[kind]
+            if within is not None:  # similar, so none is said to be worth keeping
+                copy = f", and a copy: {why}" if why not in ("", "alike") else ""
+                verdict = "The others are near this one" if first else f"Distance {image.distance:.6f}{copy}"
+            kind = "keep" if first and within is None else "copy"
+            yield _card(Path(folder) / image.path, image.path, verdict, ", ".join(words), kind)
         yield "</ul>\n</section>\n"
     yield _END
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
 def _card(path: str | Path | None, name: str, verdict: str, words: str, kind: str = "copy") -> str:
