@@ -97,9 +97,9 @@ def teach(index: "Index", judgements: "Judgements", settings: LessonSettings | N
             f"{more}; rate some with: deep-ranking serve"
         )
     images = snapshot.images
-    folder = np.array([images[row].path.rpartition("/")[0] for row in range(len(images))])
+    folder = np.array([image.path.rpartition("/")[0] for image in images])
     content = np.array([image.hash.hex() for image in images])
-    lesson = learn_map(snapshot.contents.matrix, rows, weights, settings, (folder, content))
+    lesson = learn_map(snapshot.contents.whole().matrix, rows, weights, settings, (folder, content))
     index.write(metadata={KEY: lesson.map.to_text() if lesson.map else ""})
     index.snapshot.warm()
     return replace(lesson, left_out=lost)

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from threading import Lock
 from typing import Any, TypeVar
@@ -55,6 +56,13 @@ class Bounds:
 
     def __len__(self) -> int:
         return len(self._matrix)
+
+    def without(self, rows: NDArray[np.intp]) -> "Bounds":
+        """Return bounds by which some rows are infinitely far."""
+        other = copy(self)
+        other.half_squares = self.half_squares.copy()
+        other.half_squares[rows] = np.inf
+        return other
 
     def margin(self, query: Floats) -> float:
         """Return twice the largest error of any row's closeness to a query."""

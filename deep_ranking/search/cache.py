@@ -43,6 +43,15 @@ class Caches:
     def __init__(self, folder: Path, identity: str, version: str):
         self._folder, self._identity, self._version = folder, identity, version
 
+    def of(self, mark: str) -> "Caches":
+        """Return the caches of this state as something else has changed it, which the mark stands for."""
+        return Caches(self._folder, self._identity, f"{self._version}-{mark}")
+
+    def versions(self, name: str) -> list[tuple[str, Path]]:
+        """Return of which versions, this and earlier ones, there may be caches; the newest first."""
+        paths = [self._path(name, self._version), *self._stale(name)]
+        return [(self._version_of(name, path), path) for path in paths]
+
     def get(self, name: str, write: Callable[[Path], None], read: Callable[[Path], T | None]) -> T:
         """Read the cache `name` (with its ending), after writing it if it is missing, stale or damaged.
 
@@ -82,11 +91,14 @@ class Caches:
         stem, ending = os.path.splitext(name)  # noqa: PTH122 - it is a name, not a path
         return self._folder / f"{stem}-{self._identity}-{version}{ending}"
 
+    def _version_of(self, name: str, path: Path) -> str:
+        return path.stem.removeprefix(f"{self._path(name, '').stem}")
+
     def _stale(self, name: str) -> list[Path]:
         """Return the files of earlier states, and of as many changes that are lost; the newest first."""
         own, found = self._path(name, self._version), []
         for path in self._folder.glob(self._path(name, "*").name):
-            count = path.stem.removeprefix(own.stem.removesuffix(self._version)).partition("-")[0]
+            count = self._version_of(name, path).partition("-")[0]
             if path != own and count.isdigit() and int(count) <= int(self._version.partition("-")[0]):
                 found.append((int(count), path))
         return [path for _, path in sorted(found, reverse=True)]
@@ -140,6 +152,9 @@ def save_matrix(path: Path, matrix: np.ndarray) -> None:
 def load_matrix(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Read a float32 matrix, or map a large one; None for one of another shape."""
     mapped = np.lib.format.open_memmap(path, mode="r")
-    if mapped.shape != shape or mapped.dtype != np.float32:
-        return None
+    return held(mapped) if mapped.shape == shape and mapped.dtype == np.float32 else None
+
+
+def held(mapped: np.ndarray) -> np.ndarray:
+    """Return a mapped matrix as it is, if it is large, or read."""
     return np.asarray(mapped if mapped.nbytes > MAPPED_BYTES else np.array(mapped))

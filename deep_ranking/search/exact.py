@@ -5,6 +5,7 @@ the distance itself, from differences in float64.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,20 @@ class Exact:
     def __init__(self, matrix: np.ndarray):
         self.matrix = matrix
         self.bounds = Bounds(matrix)
+
+    def without(self, gone: NDArray[np.intp]) -> "Exact":
+        """Return the same search, where some rows are as far as can be.
+
+        They come last, where k is larger than the number of the others; then the caller drops them.
+
+        Example:
+            >>> line = Exact(np.array([[0], [1], [4], [9]], np.float32)).without(np.array([1]))
+            >>> line.nearest(np.array([[1]], np.float32), 1)
+            [array([0])]
+        """
+        other = copy(self)
+        other.bounds = self.bounds.without(gone)
+        return other
 
     def nearest(self, queries: np.ndarray, k: int, rows: Rows = None) -> list[np.ndarray]:
         """Return for each query the rows that hold its `k` nearest, in no order, with a few more for ties.
@@ -91,7 +106,8 @@ class Exact:
         margin = self.bounds.margin(query)
         square = float(query @ query)
         lowest, highest = (square - high * high) / 2, (square - low * low) / 2
-        inside = np.flatnonzero((closeness >= lowest - margin) & (closeness <= highest + margin))
+        there = closeness > -np.inf  # as of rows that are gone it is not
+        inside = np.flatnonzero(there & (closeness >= lowest - margin) & (closeness <= highest + margin))
         if k is None:
             return number(rows, inside)
         closeness = closeness[inside]

@@ -3,7 +3,7 @@
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -12,6 +12,8 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.cache import Caches
 from deep_ranking.search.image import Image
+from deep_ranking.search.part import Part, whole
+from deep_ranking.search.segment import Segment
 from deep_ranking.search.snapshot import Snapshot
 
 
@@ -29,15 +31,37 @@ class Contents(NamedTuple):
 
     Attributes:
         version: the store's, of that moment.
-        images: every image, in order of the path's bytes.
-        matrix: (n, dimension) float32; row i is the vector of `images[i]`, as its model gave it.
+        parts: where the images and their vectors are, as the model gave them; a path is in one of them.
         learned: the text of the map that the vectors are searched under; see `learned.Stretch`.
     """
 
     version: str
-    images: list[Image]
-    matrix: np.ndarray
+    parts: Sequence[Part]
     learned: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        version: str,
+        images: Iterable[Image],
+        matrix: np.ndarray,
+        learned: str = "",
+        caches: Caches | None = None,
+    ) -> "Contents":
+        """Return contents that are read as one.
+
+        Args:
+            version: the store's.
+            images: every image, in order of the path's bytes.
+            matrix: (n, dimension) float32; row i is the vector of `images[i]`, as its model gave it.
+            learned: as of the class.
+            caches: of the version, where there are any.
+        """
+        return cls(version, (Part(Segment(images, matrix, caches)),), learned)
+
+    def whole(self) -> Segment:
+        """Return the images and vectors, as the model gave them, as one segment."""
+        return whole(self.parts)
 
 
 class Store(ABC):
@@ -127,7 +151,7 @@ class Store(ABC):
 
     def images(self) -> list[Image]:
         """Return every image, in order of the path's bytes."""
-        return self.contents().images
+        return list(self.contents().whole().images)
 
     def count(self) -> int:
         """Return how many images there are."""

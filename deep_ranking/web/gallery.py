@@ -120,8 +120,8 @@ class Gallery:
             low, high = (first_row(self.snapshot.images, key) for key in keys)
             rows = rows[(rows >= low) & (rows < high)]
         if wanted := name.strip().casefold():
-            images = self.snapshot.images
-            rows = np.array([row for row in rows if wanted in shown(images[row].path).casefold()], np.intp)
+            named = (wanted in shown(image.path).casefold() for image in self.snapshot.images)
+            rows = rows[np.fromiter(named, bool, len(self))[rows]]
         return rows
 
     def search(

@@ -37,7 +37,7 @@ class MemoryStore(Store):
         with self.lock:
             images = sorted(self.kept.values(), key=lambda image: path_key(image.path))
             matrix = np.array([self.vectors[image.hash] for image in images], np.float32)
-            return Contents(self.version(), images, matrix.reshape(-1, self.dimension))
+            return Contents.of(self.version(), images, matrix.reshape(-1, self.dimension))
 
     def known(self, hashes):
         return set(hashes) & self.vectors.keys()

@@ -197,7 +197,7 @@ def test_a_store_that_was_never_finished_is_no_index_and_can_be_made(tmp_path):
     sqlite3.connect(tmp_path / "store.sqlite").close()
     (tmp_path / "store.sqlite").touch()
     assert not Index.exists(tmp_path)
-    with pytest.raises(DeepRankingError, match="expected an index of layout 1, found an unfinished one"):
+    with pytest.raises(DeepRankingError, match="expected an index of layout 2, found an unfinished one"):
         Index.open(tmp_path)
     with Index.create(tmp_path, 1, "test") as index:
         assert len(index) == 0
@@ -207,7 +207,7 @@ def test_a_store_of_garbage_or_of_a_later_layout_is_refused(folder):
     database = sqlite3.connect(folder / "store.sqlite")
     database.execute("PRAGMA user_version = 9")
     database.close()
-    with pytest.raises(DeepRankingError, match="expected an index of layout 1, found layout 9"):
+    with pytest.raises(DeepRankingError, match="expected an index of layout 2, found layout 9"):
         Index.open(folder)
     for path in folder.glob("store.sqlite*"):
         path.write_bytes(b"garbage" * 1000)

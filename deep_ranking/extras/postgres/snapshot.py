@@ -75,7 +75,7 @@ class PostgresSnapshot(Snapshot):
         found = self.store.rows("SELECT hash FROM images WHERE path = %s", [path_key(path)])
         return found[0][0] if found else None
 
-    def vector(self, content: bytes) -> np.ndarray | None:
+    def vector(self, content: bytes, as_given: bool = False) -> np.ndarray | None:
         """Return the vector (dimension,) of the images with this content."""
         query = "SELECT vector FROM vectors WHERE hash = %s AND EXISTS (SELECT 1 FROM images WHERE hash = %s)"
         found = self.store.rows(query, [content, content])

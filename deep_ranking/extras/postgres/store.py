@@ -145,7 +145,7 @@ class PostgresStore(Store):
             while rows := cursor.fetchmany(4096):
                 images += [_to_image(*row[:-1]) for row in rows]
                 blocks.append(np.stack([row[-1].to_numpy() for row in rows]))
-        return Contents(version, images, np.concatenate(blocks))
+        return Contents.of(version, images, np.concatenate(blocks))
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return those of the content hashes that have a vector."""

@@ -1,10 +1,13 @@
 """A shard's process: it holds the folder of a store, and answers for it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from deep_ranking.search.image import Image
 from deep_ranking.search.snapshot import Snapshot
-from deep_ranking.search.store import Contents
 from deep_ranking.search.stores.local import LocalStore
 
 
@@ -29,9 +32,10 @@ class ShardActor:
         """Return how many images there are."""
         return len(self._newest())
 
-    def contents(self) -> Contents:
-        """Return the images, in order of the path, and their vectors."""
-        return self._newest().contents
+    def contents(self) -> tuple[str, Sequence[Image], np.ndarray]:
+        """Return the version, the images in order of the path, and their vectors."""
+        snapshot = self._newest()
+        return snapshot.version, snapshot.images, snapshot.matrix
 
     def store(self, method: str, *arguments: Any) -> Any:
         """Call a method of the store."""

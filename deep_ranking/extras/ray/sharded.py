@@ -21,7 +21,7 @@ from deep_ranking.search.approximate import Kind
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.promise import Curve
-from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.snapshot import Snapshot, ranked
 from deep_ranking.search.store import Contents, IndexExistsError, Store
 from deep_ranking.search.stores.local import LocalStore
 
@@ -129,10 +129,11 @@ class ShardedStore(Store):
 
     def contents(self) -> Contents:
         """Gather the images and vectors of all shards."""
-        versions, images, matrices, _ = zip(*self.ask("contents"), strict=True)
+        versions, images, matrices = zip(*self.ask("contents"), strict=True)
         every = list(chain(*images))
         order = sorted(range(len(every)), key=lambda row: path_key(every[row].path))
-        return Contents(" ".join(versions), [every[row] for row in order], np.concatenate(matrices)[order])
+        matrix = np.concatenate(matrices)[order]
+        return Contents.of(" ".join(versions), [every[row] for row in order], matrix)
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
         """Return those of the content hashes that have a vector."""
@@ -227,7 +228,7 @@ class ShardedSnapshot(Snapshot):
         found = self.store.ask("search", "content", path)
         return next((content for content in found if content is not None), None)
 
-    def vector(self, content: bytes) -> np.ndarray | None:
+    def vector(self, content: bytes, as_given: bool = False) -> np.ndarray | None:
         """Return the vector (dimension,) of the images with this content."""
         return self.store.ask_one(self.store.home(content), "search", "vector", content)
 
@@ -259,13 +260,7 @@ class ShardedSnapshot(Snapshot):
         self, queries: np.ndarray, k: int | None, options: Options, left_out: Collection[bytes] = ()
     ) -> list[list[Hit]]:
         """Return for each query its hits, as `search`: those of all shards, in order."""
-        found = self.store.ask("search", "find", queries, k, options, left_out)
-        sign = -1 if options.bottom else 1
-
-        def rank(hit: Hit) -> tuple[float, bytes]:
-            return sign * hit.distance, path_key(hit.path)
-
-        return [sorted(chain(*lists), key=rank)[:k] for lists in zip(*found, strict=True)]
+        return ranked(self.store.ask("search", "find", queries, k, options, left_out), k, options)
 
 
 def _read(place: str | os.PathLike[str]) -> tuple[str, Path, int | None]:

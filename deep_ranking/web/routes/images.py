@@ -118,8 +118,8 @@ async def upload(site: At, request: Request) -> schema.Uploaded:
     content, width, height, picture = await site.workers("decode", examine, data)
     gallery = site.gallery
     row = gallery.rows_of_content.get(content)
-    if row is not None:
-        vector = gallery.snapshot.contents.matrix[row].copy()  # as the model gives it, as of others
+    if row is not None and (known := gallery.snapshot.vector(content, as_given=True)) is not None:
+        vector = known.copy()
     elif site.embedder is not None:
         vector = await site.workers("embed", _embed, site.embedder, data)
     else:

@@ -2,7 +2,7 @@
 
 import { address, ask, index } from "./parts/api.js";
 import { facts } from "./parts/bar.js";
-import { at, count, icon, make, say, spoken } from "./parts/dom.js";
+import { at, count, icon, make, path, say, spoken } from "./parts/dom.js";
 import { histogram } from "./parts/histogram.js";
 import { intake, opens, refusal, upload } from "./parts/intake.js";
 import { emptyIndex, noNotice, notice, problem } from "./parts/notice.js";
@@ -65,7 +65,7 @@ async function slot(side, wanted, why) {
   } else if (wanted) {
     const image = await ask(`api/images/${encodeURIComponent(wanted)}`);
     well.append(make("a", { href: address("./", { image: image.id }), title: "Search by it" }, picture(image, "(min-width: 900px) 416px, 50vw", title(image))));
-    about.append(make("strong", {}, image.label ?? "Image"), image.path);
+    about.append(make("strong", {}, image.label ?? "Image"), path(image.path));
   } else {
     well.textContent = why ? "Choose an image of the index" : "Drop or paste a picture, or choose one";
   }

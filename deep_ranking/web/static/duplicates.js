@@ -2,7 +2,7 @@
 
 import { address, ask, index } from "./parts/api.js";
 import { facts } from "./parts/bar.js";
-import { at, count, counted, fileName, make, say, spoken } from "./parts/dom.js";
+import { at, count, counted, fileName, make, path, say, spoken } from "./parts/dom.js";
 import { look } from "./parts/look.js";
 import { emptyIndex, noNotice, notice, problem } from "./parts/notice.js";
 import { picture, title } from "./parts/picture.js";
@@ -81,7 +81,7 @@ function groupOf({ images, won }, number) {
     add: null,
   };
   const cards = images.map(({ image, keep, why, format, distance }, i) => {
-    const facts = [image.width && `${count(image.width)} × ${count(image.height)}`, format, image.bytes && `${count(Math.ceil(image.bytes / 1000))} kB`, image.modified && new Date(1000 * image.modified).toLocaleDateString()];
+    const facts = [image.width && `${count(image.width)} × ${count(image.height)}`, format, image.bytes && `${count(Math.ceil(image.bytes / 1000))} kB`, image.modified && day(image.modified)];
     const open = () => look({ ...list, closed: (last) => section.querySelectorAll("button.well")[last]?.focus() }, i);
     // By distance they are similar, and some of them may be copies; none is said to be worth keeping.
     const near = keep ? "The others are near this one" : `Distance ${spoken(distance)}${why === "alike" ? "" : `, and a copy: ${why}`}`;
@@ -89,7 +89,7 @@ function groupOf({ images, won }, number) {
     return make("li", { class: keep && copies() ? "keep" : "copy" },
       make("button", { type: "button", class: "well", "aria-label": `Look at ${title(image)}`, click: open }, picture(image, "320px", "")),
       make("p", { class: "verdict" }, verdict),
-      make("p", { title: image.path }, ...image.path.split(/(?<=\/)/).flatMap((part) => [part, make("wbr")])),
+      make("p", { title: image.path }, path(image.path)),
       make("p", { class: "muted" }, facts.filter(Boolean).join(", ")));
   });
   const heading = make("h2", {}, `${number}. ${counted(images.length, "image")} `, make("span", {}, copies() ? `${megabytes(won)} to win` : ""));
@@ -97,6 +97,7 @@ function groupOf({ images, won }, number) {
   return section;
 }
 
+const day = (seconds) => new Date(1000 * seconds).toLocaleDateString(undefined, { dateStyle: "medium" });
 const megabytes = (bytes) => (bytes < 1e6 ? `${count(Math.ceil(bytes / 1000))} kB` : `${count(Math.round(bytes / 1e6))} MB`);
 
 /** Distances that are worth asking for, for the slider. */
