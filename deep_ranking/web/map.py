@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.plane import clusters, neighbour_layout, principal_plane
 from deep_ranking.files import read_arrays, written_whole
 from deep_ranking.search.neighbours import NeighbourSearch
+from deep_ranking.web import schema
 from deep_ranking.web.behind import Made
 from deep_ranking.web.gallery import Gallery, shown
 
@@ -62,13 +63,8 @@ class Map:
         return found
 
 
-_nothing = np.zeros(0, np.intp)
-NOWHERE = Map("PCA", _nothing, np.zeros((0, 2)), _nothing, _nothing, False)
-"""The map before there is one."""
-
-
-def lay_out(gallery: Gallery, folder: Path, seed: int, made: Made[Map]) -> None:
-    """Make the map of a gallery: the best there is at once, then better ones, of which the last is kept.
+def lay_out(gallery: Gallery, folder: Path, seed: int, made: Made[bytes]) -> None:
+    """Make the map of a gallery, as JSON: the best there is at once, then better ones; the last is kept.
 
     Args:
         gallery: what is shown.
@@ -77,20 +73,45 @@ def lay_out(gallery: Gallery, folder: Path, seed: int, made: Made[Map]) -> None:
         made: takes them.
     """
     file, key = folder / _FILE, hashlib.sha256(repr((gallery.key, seed)).encode()).hexdigest()
-    made.value = _read(file, key)
-    if made.value is not None:
+    kept = _read(file, key)
+    found = kept or make_map(gallery, seed)
+    made.value = as_json(gallery, found)
+    if kept or found.done:
         return
-    first = made.value = make_map(gallery, seed)
-    if first.done:
-        return
-    for places, done in neighbour_layout(_vectors(gallery, first.rows), seed):
+    for places, done in neighbour_layout(_vectors(gallery, found.rows), seed):
         if made.dropped:
             return  # the index has changed
-        made.value = Map("neighbours", first.rows, _fitted(places), first.cluster, first.middles, done)
+        found = replace(found, method="neighbours", places=_fitted(places), done=done)
+        made.value = as_json(gallery, found)
     with contextlib.suppress(OSError):  # where nothing may be written, it is computed anew
         file.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(file) as temporary, temporary.open("wb") as opened:
-            np.savez(opened, key=np.array(key), **{name: getattr(made.value, name) for name in _KEPT})
+            np.savez(opened, key=np.array(key), **{name: getattr(found, name) for name in _KEPT})
+
+
+def as_json(gallery: Gallery, found: Map) -> bytes:
+    """Return the answer of the API: of 100,000 images it takes a second, so it is made once."""
+    numbers = np.bincount(found.cluster, minlength=len(found.middles)).tolist()
+    middles = found.rows[found.middles].tolist() if len(found.middles) else []
+    named = zip(found.names(gallery), middles, numbers, strict=True)
+    labels: dict[str | None, int] = {}
+    rows, images = found.rows.tolist(), gallery.snapshot.images
+    of_each = [labels.setdefault(images[row].label or None, len(labels)) for row in rows]
+    x, y = found.places.round(5).T.tolist() if rows else ([], [])
+    answer = schema.Map(
+        method=found.method,
+        done=found.done,
+        clusters=[
+            schema.Cluster(name=name, image=gallery.ids[row], count=number) for name, row, number in named
+        ],
+        cluster=found.cluster.tolist(),
+        labels=[label and shown(label) for label in labels],
+        ids=[gallery.ids[row] for row in rows],
+        x=x,
+        y=y,
+        label=of_each,
+    )
+    return answer.model_dump_json().encode()
 
 
 def _read(file: Path, key: str) -> Map | None:

@@ -225,16 +225,18 @@ class Map(BaseModel):
     It has labels[label[i]], and is of clusters[cluster[i]].
     """
 
-    method: Literal["neighbours", "PCA"] | None = Field(description="Null while there are no places yet.")
+    method: Literal["neighbours", "PCA"] | None = Field(
+        default=None, description="Null while there are no places."
+    )
     done: bool = Field(description="False while better places are computed; ask again.")
-    problem: str | None = Field(description="Why there are none.")
-    clusters: list[Cluster]
-    cluster: list[int]
-    labels: list[str | None]
-    ids: list[int]
-    x: list[float]
-    y: list[float]
-    label: list[int]
+    problem: str | None = Field(default=None, description="Why there are none.")
+    clusters: list[Cluster] = []
+    cluster: list[int] = []
+    labels: list[str | None] = []
+    ids: list[int] = []
+    x: list[float] = []
+    y: list[float] = []
+    label: list[int] = []
 
 
 class Question(BaseModel):

@@ -22,7 +22,7 @@ from deep_ranking.settings import Settings as CheckedSettings
 from deep_ranking.web import schema
 from deep_ranking.web.behind import Behind, Later, Made
 from deep_ranking.web.gallery import CurrentGallery, Gallery, shown
-from deep_ranking.web.map import Map, lay_out, usual_distances
+from deep_ranking.web.map import lay_out, usual_distances
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.public import PublicURL
 from deep_ranking.web.thumbnails import Thumbnails
@@ -150,7 +150,7 @@ class Site:
         self.workers = Workers(settings.request_seconds)
         self._usual = Behind[list[tuple[float, float]]](partial(self.workers.begin, "pairs"), 1)
         self._pairs = Behind[PairDistances](partial(self.workers.begin, "pairs"), 1)
-        self._map = Behind[Map](partial(self.workers.begin, "map"), 1)
+        self._map = Behind[bytes](partial(self.workers.begin, "map"), 1)
         self.duplicates = Behind[tuple[list[Group], int]](partial(self.workers.begin, "duplicates"))
         self.started = time.monotonic()
 
@@ -179,8 +179,8 @@ class Site:
         matrix, seed = gallery.snapshot.matrix, self.settings.seed
         return self._pairs(gallery.key, lambda made: made.be(PairDistances(matrix, seed)))
 
-    def map(self, gallery: Gallery) -> Made[Map]:
-        """Return the map as it is now."""
+    def map(self, gallery: Gallery) -> Made[bytes]:
+        """Return the map as it is now, as JSON."""
         return self._map(gallery.key, partial(lay_out, gallery, self.settings.cache, self.settings.seed))
 
     def image(self, gallery: Gallery, row: int) -> schema.Image:

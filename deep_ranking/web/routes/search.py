@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from deep_ranking.search import Hit
 from deep_ranking.search.exact import distances
 from deep_ranking.search.measure import PairDistances
 from deep_ranking.web import schema
-from deep_ranking.web.behind import Made
-from deep_ranking.web.gallery import Gallery, shown
-from deep_ranking.web.map import NOWHERE, Map
+from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.routes.images import known_folder, known_labels
 from deep_ranking.web.site import At, Site, row_of
 
 router = APIRouter(tags=["search"])
+
+_JSON = "application/json"
 
 ImageOrUpload = Annotated[str, Query(max_length=64, description="An image's number, or upload:NAME.")]
 
@@ -51,11 +51,14 @@ async def compare(site: At, a: ImageOrUpload, b: ImageOrUpload) -> schema.Compar
     return await site.workers("search", _compared, site, gallery, one, other, pairs)
 
 
-@router.get("/map")
-async def plane(site: At) -> schema.Map:
+@router.get("/map", response_model=schema.Map)
+async def plane(site: At) -> Response:
     """Tell where each image lies on a plane on which similar images are near each other."""
-    gallery = site.gallery
-    return await site.workers("search", _map, gallery, site.map(gallery))
+    made = site.map(site.gallery)
+    done = made.done  # first: what is done has its value
+    if made.problem or made.value is None:
+        return Response(schema.Map(done=done, problem=made.problem).model_dump_json(), media_type=_JSON)
+    return Response(made.value, media_type=_JSON)
 
 
 @dataclass(frozen=True)
@@ -150,30 +153,3 @@ def _compared(
 def _subject(site: Site, gallery: Gallery, query: _Query) -> schema.Subject:
     image = None if query.row is None else site.image(gallery, query.row)
     return schema.Subject(image=image, upload=query.upload)
-
-
-def _map(gallery: Gallery, made: Made[Map]) -> schema.Map:
-    done = made.done  # first: what is done has its value
-    found = made.value or NOWHERE
-    numbers = np.bincount(found.cluster, minlength=len(found.middles)).tolist()
-    middles = found.rows[found.middles].tolist() if len(found.middles) else []
-    named = zip(found.names(gallery), middles, numbers, strict=True)
-    labels: dict[str | None, int] = {}
-    rows = found.rows.tolist()
-    images = gallery.snapshot.images
-    of_each = [labels.setdefault(images[row].label or None, len(labels)) for row in rows]
-    x, y = found.places.round(5).T.tolist() if rows else ([], [])
-    return schema.Map(
-        method=None if found is NOWHERE else found.method,
-        done=done or found.done,
-        problem=made.problem,
-        clusters=[
-            schema.Cluster(name=name, image=gallery.ids[row], count=number) for name, row, number in named
-        ],
-        cluster=found.cluster.tolist(),
-        labels=[label and shown(label) for label in labels],
-        ids=[gallery.ids[row] for row in rows],
-        x=x,
-        y=y,
-        label=of_each,
-    )
