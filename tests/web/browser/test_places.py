@@ -171,3 +171,15 @@ def test_what_is_gone_is_said_once_and_shown_as_gone(place, page):
         expect(page.locator("#notice")).to_contain_text("The folder of images cannot be opened")
     page.goto(f"{address}/duplicates")
     expect(page.locator("#notice")).to_contain_text("The files of 30 images are gone or have changed")
+
+
+def test_a_flat_folder_has_one_line_a_result(place, page):
+    """Its name, with the rank before it and the distance after: there is no folder to tell below."""
+    kind, address, count = place
+    if kind != "flat":
+        pytest.skip("of a flat folder")
+    go(page, address, "results", count)
+    card = page.locator("#wall .card").nth(1)
+    expect(card.locator(".line:visible")).to_have_count(1)
+    assert card.locator(".line").first.inner_text().split()[0] == "#2"
+    expect(page.locator("#facts")).to_have_text("photos")  # the number of images stands once, at the list
