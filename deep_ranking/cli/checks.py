@@ -59,8 +59,10 @@ def _nearby(path: str) -> str:
 
 def images(paths: "list[str] | tuple[str, ...]") -> None:
     """Raise ImageError unless these files are there and begin as images do; their headers are read."""
+    from deep_ranking.containers import is_contained
+
     for path in paths:
-        if not Path(path).exists():  # said without NumPy
+        if not Path(path).exists() and not is_contained(path):  # said without NumPy
             raise DeepRankingError(f"{path}: no such image{_nearby(path)}")
     from deep_ranking.images.decode import read_size
 

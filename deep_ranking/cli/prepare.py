@@ -192,6 +192,8 @@ def _format(args: argparse.Namespace) -> dict[str, Any]:
     image_folders.tell_left_out(found)
     if copies := summary["copies_in_several_parts"]:
         logger.warning("%d images lie in more than one part (the same bytes), so measuring flatters", copies)
+    if copies := summary["copies_in_several_classes"]:
+        logger.warning("%d images lie in more than one class (the same bytes): which is true?", copies)
     return summary
 
 

@@ -138,7 +138,9 @@ def _tell_changes(args: argparse.Namespace, index: "Index") -> None:
 
 
 def _load(args: argparse.Namespace, index: "Index", queries: list[str]) -> "Encoder":
-    checks.images([query for query in queries if Path(query).is_file()])
+    from deep_ranking.containers import is_contained
+
+    checks.images([query for query in queries if Path(query).is_file() or is_contained(query)])
     return shared.embedder_of(args, index.store.name, index.metadata)
 
 

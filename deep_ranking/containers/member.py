@@ -103,14 +103,23 @@ def clean(name: str) -> str:
 
 
 def as_label(value: Any, names: list[str] | None = None) -> str:
-    """Return a label or a name of a table, "" where there is none: null, NaN, or -1."""
+    """Return a label or a name of a table, "" where there is none: null, NaN, or -1.
+
+    Raises:
+        ContainerError: true, false, a list or an object; a number that none of the names has.
+    """
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "surrogateescape").strip()
+        value = value.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
     if isinstance(value, float):
         value = None if math.isnan(value) else int(value) if value.is_integer() else value
     if value is None or value in ("", "-1", -1):
         return ""
-    if isinstance(value, list | dict):
-        raise ContainerError(f"expected one label or name a row, found {type(value).__name__}")
-    known = names is not None and isinstance(value, int) and 0 <= value < len(names)
-    return names[value] if known else str(value)  # type: ignore[index]
+    if isinstance(value, bool | list | dict):
+        raise ContainerError(
+            f"expected one label or name, a text or a number, found {type(value).__name__}: {value!r:.40}"
+        )
+    if not names or not isinstance(value, int):
+        return str(value)
+    if not 0 <= value < len(names):
+        raise ContainerError(f"expected the number of one of {len(names):,} classes, found {value}")
+    return names[value]

@@ -1,8 +1,10 @@
 """Parquet files of images, as Hugging Face's datasets and others write them."""
 
+import errno
 import itertools
 import json
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import IO, Any, NamedTuple
@@ -18,7 +20,8 @@ from deep_ranking.containers.member import (
 )
 from deep_ranking.errors import MissingExtraError, reason
 
-_ROWS, _WINDOW_BYTES, _WINDOWS = 64, 8 << 20, 8  # of a table, kept at a time
+_ROWS, _WINDOW_BYTES = 64, 8 << 20  # of a table, read at a time
+_KEPT_BYTES = 128 << 20
 
 
 class _Layout(NamedTuple):
@@ -55,17 +58,27 @@ class _Layout(NamedTuple):
                 "deep-ranking prepare hf-parquet"
             )
         image = image or images[0]
-        kind = schema.field(image).type
-        is_struct = pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-        held = kind.field("bytes").type if is_struct else kind
-        if not any(getattr(pyarrow.types, f"is_{name}")(held) for name in ("binary", "large_binary", "null")):
-            raise ContainerError(f"{path}: expected encoded images in {image!r}, found {kind}")
         classes = [name for name in names if features.get(name, {}).get("_type") == "ClassLabel"]
         label = columns.label or ("label" if "label" in names else classes[0] if len(classes) == 1 else None)
         if label is None and columns.ask and classes:
             raise ContainerError(
                 f"{path}: expected one column of labels, found {', '.join(classes)}; --label says which"
             )
+        if again := [name for name in (image, label, "path", columns.group) if names.count(name) > 1]:
+            raise ContainerError(f"{path}: expected one column {again[0]!r}, found {names.count(again[0])}")
+        kind = schema.field(image).type
+        is_struct = pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+        held = kind.field("bytes").type if is_struct else kind
+        if not any(
+            getattr(pyarrow.types, f"is_{name}")(held)
+            for name in ("binary", "large_binary", "binary_view", "null")
+        ):
+            raise ContainerError(f"{path}: expected encoded images in {image!r}, found {kind}")
+        of = schema.field(label).type if label else pyarrow.null()
+        if pyarrow.types.is_nested(of) or pyarrow.types.is_boolean(of):
+            if columns.ask:
+                raise ContainerError(f"{path}: expected one text or number a row in {label!r}, found {of}")
+            label = None  # it is indexed all the same
         own = features.get(label or "", {}).get("names")
         has_paths = is_struct and kind.get_field_index("path") >= 0
         return cls(
@@ -132,6 +145,7 @@ def _rows(
         read = [f"{layout.image}.path"]
     if not read and not names:
         yield from [(b"", "", {})] * table.metadata.row_group(group).num_rows
+        return
     for batch in table.iter_batches(_ROWS, row_groups=[group], columns=[*names, *read]):
         about = [batch.column(name).to_pylist() for name in names]
         contents: list[bytes | None] = [b""] * batch.num_rows
@@ -159,25 +173,54 @@ def _has_nulls(table: Any, group: int, layout: _Layout) -> bool:
     return told is None or not told.has_null_count or told.null_count > 0
 
 
+class _Kept:
+    """Images that were read lately, of any tables, up to so many bytes: of a small set, all."""
+
+    def __init__(self, most: int):
+        self._most, self._bytes, self._lock = most, 0, threading.Lock()
+        self._images: OrderedDict[tuple[object, int, int], bytes] = OrderedDict()
+
+    def get(self, key: tuple[object, int, int]) -> bytes | None:
+        with self._lock:
+            if key in self._images:
+                self._images.move_to_end(key)
+            return self._images.get(key)
+
+    def put(self, key: tuple[object, int, int], image: bytes) -> None:
+        with self._lock:
+            self._bytes += len(image) - len(self._images.pop(key, b""))
+            self._images[key] = image
+            while self._bytes > self._most and len(self._images) > 1:
+                self._bytes -= len(self._images.popitem(last=False)[1])
+
+
+_kept = _Kept(_KEPT_BYTES)
+
+
 class _Table:
-    """The images of a Parquet file by their places; those around one that was read are kept for a while."""
+    """The images of a Parquet file by their places."""
 
     def __init__(self, path: str, columns: Columns):
         self._table = _parquet().ParquetFile(path)
         self._layout = _Layout.of(self._table.schema_arrow, path, columns)
         self._lock = threading.Lock()
-        self._kept: list[tuple[int, int, Any]] = []  # group, first row, images
         self._group, self._next, self._batches = -1, 0, iter(())
 
     def read(self, group: int, row: int) -> bytes:
-        with self._lock:
-            while True:
-                for of, first, images in reversed(self._kept):
-                    if of == group and first <= row < first + len(images):
-                        return images[row - first].as_py() or b""
-                self._read_on(group, row)
+        key = (self, group, row)
+        if (image := _kept.get(key)) is None:
+            with self._lock:
+                image = _kept.get(key)  # another thread may have read on
+                try:
+                    while image is None:
+                        image = self._read_on(group, row)
+                except Exception as error:  # Arrow raises nearly anything of damaged pages
+                    self._group = -1
+                    raise OSError(errno.EIO, f"damaged in row group {group}") from error
+        return image
 
-    def _read_on(self, group: int, row: int) -> None:
+    def _read_on(self, group: int, row: int) -> bytes | None:
+        """Keep the next images of a group, and return that of a row if it is one of them."""
         if group != self._group or row < self._next:
             about = self._table.metadata.row_group(group)
             rows = _WINDOW_BYTES * about.num_rows // max(1, about.total_byte_size)
@@ -191,11 +234,13 @@ class _Table:
             import pyarrow.compute
 
             images = pyarrow.compute.struct_field(images, "bytes")
-        self._kept = [*self._kept[-_WINDOWS + 1 :], (group, self._next, images)]
-        self._next += len(images)
+        first, self._next = self._next, self._next + len(images)
+        for place, image in enumerate(images.to_pylist(), first):
+            _kept.put((self, group, place), image or b"")
+        return images[row - first].as_py() or b"" if row < self._next else None
 
 
-@lru_cache(4)
+@lru_cache(64)
 def table_of(path: str, columns: Columns, size: int, changed: int) -> _Table:
     """Return what reads the images of a Parquet file by their places, while the file is as it was."""
     return _Table(path, columns)

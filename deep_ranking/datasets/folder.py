@@ -1,6 +1,8 @@
 """A data set's folder, which is either whole or not there, and the titles of its classes."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +65,8 @@ def check_free(output: str | os.PathLike[str]) -> None:
 def class_titles(folder: str | os.PathLike[str]) -> dict[str, str]:
     """Return class -> title from the `classes.tsv` in a folder of classes or beside it; `{}` where none is.
 
-    A line is the class, a tab and its words; of several, separated by commas, the first is the title.
+    A line is the class, a tab and its words; of WordNet's synonyms, separated by commas, the first is the
+    title, if it is one class's alone.
 
     Example:
         >>> import tempfile
@@ -76,8 +79,12 @@ def class_titles(folder: str | os.PathLike[str]) -> dict[str, str]:
     for table in (root / "classes.tsv", root.parent / "classes.tsv"):
         if table.is_file():
             lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
-            rows = [line.partition("\t") for line in lines]
-            return {name: words.partition(",")[0].strip() or name for name, _, words in rows if name}
+            words = {name: rest.strip() or name for name, _, rest in (line.partition("\t") for line in lines)}
+            synsets = [name for name in words if re.fullmatch(r"n\d{8}", name)]
+            first = {name: words[name].partition(",")[0].strip() or name for name in synsets}
+            often = Counter((words | first).values())
+            alone = {name: title for name, title in first.items() if often[title] == 1}
+            return {name: title for name, title in (words | alone).items() if name}
     return {}
 
 

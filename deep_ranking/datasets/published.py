@@ -18,7 +18,7 @@ def read_sop(source: Path, options: Options) -> Iterator[Row]:
 def read_cub(source: Path, options: Options) -> Iterator[Row]:
     """Yield CUB-200-2011: four tables of `id value`; 1 in `train_test_split.txt` is train."""
     tables = {
-        name: {number: value for _, (number, value) in _columns(source / f"{name}.txt", 2)}
+        name: _by_number(source / f"{name}.txt")
         for name in ("classes", "image_class_labels", "train_test_split")
     }
     for place, (number, path) in _columns(source / "images.txt", 2):
@@ -68,6 +68,14 @@ def read_cars(source: Path, options: Options) -> Iterator[Row]:
             yield file_row(f"{split}: {name}", file, label=label, split=split)
 
 
+def _by_number(path: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for place, (number, value) in _columns(path, 2):
+        if found.setdefault(number, value) != value:
+            raise DeepRankingError(f"{place}: expected {number} once, found it as {found[number]!r} already")
+    return found
+
+
 def _class_of(record: dict[str, Any], names: Any, path: Path | None) -> str:
     number = int(record["class"])
     if not 1 <= number <= len(names):
@@ -79,7 +87,7 @@ def _columns(path: Path, count: int, heading: int = 0) -> Iterator[tuple[str, li
     """Yield place and values of each line of a table with blanks between columns; the last may hold some."""
     if not path.is_file():
         raise DeepRankingError(f"{path}: expected this table of the data set, found none; check --source")
-    for number, line in enumerate(text_lines(path)[heading:], heading + 1):
+    for number, line in text_lines(path)[heading:]:
         values = line.split(maxsplit=count - 1)
         if len(values) != count:
             told = f"expected {count} columns, found {line[:60]!r}"

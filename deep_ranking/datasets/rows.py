@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -135,8 +136,8 @@ def file_row(place: str, path: Path | None, **known: Any) -> Row:
     return Row(place, path, path.name if path else "", why="" if path else MISSING, **known)
 
 
-def text_lines(path: Path) -> list[str]:
-    """Return the lines of a text file that are not blank.
+def text_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a text file that are not blank, with their numbers from 1.
 
     Raises:
         DeepRankingError: it cannot be read.
@@ -145,7 +146,15 @@ def text_lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise DeepRankingError(f"{path}: expected a text file of this data set ({reason(error)})") from error
-    return [line for line in text.splitlines() if line.strip()]
+    return [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        again = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"{again!r} stands twice in one object")
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -155,7 +164,7 @@ def read_json(path: Path) -> dict[str, Any]:
         DeepRankingError: it cannot be read, or is no object.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
     except (OSError, ValueError, RecursionError) as error:
         raise DeepRankingError(f"{path}: expected a JSON file, whole ({reason(error)})") from error
     if not isinstance(found, dict):
@@ -163,30 +172,40 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def read_records(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line and values by column of a CSV or TSV file with a heading, or a file of JSON objects by line.
+def read_records(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
+    """Return the columns, and line and values by column, of CSV or TSV with a heading, or of JSON lines.
+
+    The columns are those of the heading, repeated ones too, or of any object.
 
     Raises:
         DeepRankingError: it cannot be read, or a line is none.
     """
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json"):
-        for number, line in enumerate(text_lines(path), 1):
-            try:
-                found = json.loads(line)
-            except ValueError as error:
-                raise DeepRankingError(f"{path}, line {number}: expected JSON ({reason(error)})") from error
-            if not isinstance(found, dict):
-                raise DeepRankingError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
-            yield number, {str(k): "" if v is None else str(v) for k, v in found.items()}
-        return
+    if path.suffix.lower() not in (".jsonl", ".ndjson", ".json"):
+        rows = _table_rows(path)
+        names = [name.strip() for name in next(rows, (0, []))[1]]
+        return names, ((line, dict(zip(names, row, strict=True))) for line, row in rows)
+    records: list[tuple[int, dict[str, Any]]] = []
+    for number, line in text_lines(path):
+        try:
+            found = json.loads(line, object_pairs_hook=_each_once)
+        except (ValueError, RecursionError) as error:
+            raise DeepRankingError(f"{path}, line {number}: expected JSON ({reason(error)})") from error
+        if not isinstance(found, dict):
+            raise DeepRankingError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
+        records.append((number, found))
+    return list({column: None for _, record in records for column in record}), iter(records)
+
+
+def _table_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
-            first = file.readline()
+            first, count = file.readline(), 0
             file.seek(0)
-            rows = csv.DictReader(file, delimiter="\t" if "\t" in first else ",")
-            for row in rows:
-                if None in row or None in row.values():
-                    told = f"expected {len(rows.fieldnames or ())} columns, as in the heading"
+            rows = csv.reader(file, delimiter=max("\t,;", key=first.count), strict=True)
+            for row in filter(None, rows):
+                count = count or len(row)
+                if len(row) != count:
+                    told = f"expected {count} columns, as in the heading, found {len(row)}"
                     raise DeepRankingError(f"{path}, line {rows.line_num}: {told}")
                 yield rows.line_num, row
     except (OSError, csv.Error) as error:

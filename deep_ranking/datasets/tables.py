@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from deep_ranking.containers.member import ContainerError, as_label
 from deep_ranking.datasets.rows import Options, Row, below, file_row, read_records
 from deep_ranking.errors import DeepRankingError
 
@@ -22,10 +23,14 @@ def read_table(source: Path, options: Options) -> Iterator[Row]:
     Raises:
         DeepRankingError: there is no such column; the table cannot be read.
     """
-    root, columns = Path(options.root or source.parent), None
-    for line, row in read_records(source):
-        columns = columns or {name: _column(source, row, name, getattr(options, name)) for name in _USUAL}
-        about = {name: row.get(column or "", "").strip() for name, column in columns.items()}
+    root, (names, records) = Path(options.root or source.parent), read_records(source)
+    columns = {name: _column(source, names, name, getattr(options, name)) for name in _USUAL}
+    for line, row in records:
+        try:
+            values = {name: column and row.get(column) for name, column in columns.items()}
+            about = {name: as_label(v.strip() if isinstance(v, str) else v) for name, v in values.items()}
+        except ContainerError as error:
+            raise DeepRankingError(f"{source}, line {line}: {error}") from error
         image, place = about.pop("image"), f"{source.name}, line {line}"
         if not image:
             yield Row(place, why="row without an image")
@@ -33,11 +38,15 @@ def read_table(source: Path, options: Options) -> Iterator[Row]:
         yield file_row(f"{place}: {image}", below(root, image.replace("\\", "/")), **about)
 
 
-def _column(source: Path, row: dict[str, str], name: str, given: str | None) -> str | None:
-    found = next((column for column in ((given,) if given else _USUAL[name]) if column in row), None)
+def _column(source: Path, names: list[str], name: str, given: str | None) -> str | None:
+    usual = {column.lower(): column for column in reversed(names)}
+    found = next((usual[column] for column in _USUAL[name] if column in usual), None)
+    found = found if given is None else given if given in names else None
     if found is None and (given or name == "image"):
         raise DeepRankingError(
-            f"{source}: expected a column {given or 'of images'}, found {', '.join(row)}; say which with "
+            f"{source}: expected a column {given or 'of images'}, found {', '.join(names)}; say which with "
             f"--{name}"
         )
+    if found and (count := names.count(found)) > 1:
+        raise DeepRankingError(f"{source}: expected one column {found!r}, found {count}")
     return found

@@ -6,11 +6,12 @@ A record is its length (8 bytes, little endian), 4 bytes of checksum, the data a
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deep_ranking.containers.member import as_label
+from deep_ranking.containers.member import ContainerError, as_label
 from deep_ranking.datasets.rows import Options, Row, files_of, text_lines
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import split_of
@@ -27,9 +28,11 @@ def read_tfrecords(source: Path, options: Options) -> Iterator[Row]:
     """Yield the examples of record files; names come from `label.labels.txt` or `labels.txt` beside them.
 
     Raises:
-        DeepRankingError: no records; a damaged one; an example without the image or the label asked for.
+        DeepRankingError: no records; a damaged one; an example without the image or the label asked for; one
+            class text for two numbers.
     """
     files = files_of(source, r"(?i)\.tfrecord|-of-", "files of records (.tfrecord, or NAME-00000-of-00010)")
+    numbers = dict[Any, Any]()  # of the classes that the examples name by a text
     for path in files:
         names = _class_names(path.parent)
         for number, example in enumerate(_examples(path)):
@@ -43,10 +46,20 @@ def read_tfrecords(source: Path, options: Options) -> Iterator[Row]:
                     raise DeepRankingError(f"{path}, record {number}: {told}")
             text = _one(example, None, _TEXTS) if label is None else None
             value = text or (example.get(column or "") or [None])[0]
-            label = _named(value, names, _BASES.get(column or "", 0))
+            of = example.get(column or "") if text and column in _BASES else None
+            if of and numbers.setdefault(text, of) != of:
+                told = f"{as_label(text)!r} is the text of the classes {numbers[text][0]} and {of[0]}"
+                raise DeepRankingError(f"{path}, record {number}: {told}; --label {column} keeps them apart")
+            try:
+                label = _named(value, names, _BASES.get(column or "", 0))
+            except ContainerError as error:
+                raise DeepRankingError(f"{path}, record {number}: {error}") from error
             name = as_label(_one(example, None, _NAMES)).replace("\\", "/").rpartition("/")[2]
             content = image if isinstance(image, bytes) and image else None
             split, why = split_of(path.name), "" if content else "record without an image"
+            for kind, used in (("images", (options.image or "", *_IMAGES)), ("labels", (column or "",))):
+                if not why and any(len(example.get(name, ())) > 1 for name in used):
+                    why = f"several {kind} in one record"
             yield Row(place, content, name, label, split, as_label(group), why)
 
 
@@ -61,17 +74,25 @@ def _named(value: Any, names: dict[int, str] | list[str], base: int) -> str:
         return names.get(value, as_label(value))
     if base and value == 0:
         return ""
-    return as_label(value - base if 0 <= value - base < len(names) else value, names)
+    if names and value != -1 and not 0 <= value - base < len(names):
+        raise ContainerError(f"expected a class from {base} to {len(names) - 1 + base}, found {value}")
+    return as_label(value - base, names) if names and value != -1 else as_label(value)
 
 
 def _class_names(folder: Path) -> dict[int, str] | list[str]:
     for name in ("label.labels.txt", "labels.txt"):
         if (folder / name).is_file():
             lines = text_lines(folder / name)
-            numbered = [re.fullmatch(r"(\d+):(.+)", line) for line in lines]
+            numbered = [re.fullmatch(r"(\d+):(.+)", line) for _, line in lines]
             if all(numbered):
                 return {int(found[1]): found[2].strip() for found in numbered if found}
-            return lines
+            classes = [line.strip() for _, line in lines]
+            if lines[-1][0] != len(lines):  # some readers count it, others do not
+                told = "expected a class a line, found a blank line before the last; delete it, or write"
+                raise DeepRankingError(f"{folder / name}: {told} NUMBER:NAME in each line")
+            if again := [text for text, count in Counter(classes).items() if count > 1]:
+                raise DeepRankingError(f"{folder / name}: expected each class once, found {again[0]!r} again")
+            return classes
     return []
 
 
@@ -82,7 +103,9 @@ def _examples(path: Path) -> Iterator[dict[str, list[Any]]]:
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else _MOST
             data = file.read(length + 4) if length < _MOST else b""
             if len(data) < length + 4:
-                raise DeepRankingError(f"{path}, record {number}: cut short, or no file of records")
+                raise DeepRankingError(
+                    f"{path}, record {number}: cut short, compressed, or no file of records"
+                )
             try:
                 yield _example(data[:-4])
             except (IndexError, ValueError, struct.error) as error:

@@ -68,8 +68,8 @@ def write_rows(
     """Write the images of a data set into a folder, whole or not at all.
 
     Class names become those of folders, with what no folder may have in its name as `%2F`; `classes.tsv` then
-    tells them. Of two images of a class with one name, also if letters differ in case alone, the second is
-    `NAME~2`. Rows without a part are `train`; unlabelled ones go to `unlabelled/SPLIT/NAME`.
+    tells them. Of two images of a class with one name, and of two classes, also if letters differ in case
+    alone, the second is `NAME~2`. Rows without a part are `train`; unlabelled ones go to `unlabelled/SPLIT`.
 
     Args:
         rows: as a reader yields them.
@@ -141,6 +141,11 @@ def _cut(text: str, most: int) -> str:
     return text.encode("utf-8", "surrogateescape")[:most].decode("utf-8", "ignore")
 
 
+def _as_one(name: str) -> str:
+    """Return what a name is to systems that take letters for one in either case, or form of Unicode."""
+    return composed(name).casefold()
+
+
 class _Names:
     """The names that are taken: of classes, and in each folder of files."""
 
@@ -153,7 +158,9 @@ class _Names:
         return any(label != name for label, name in self.classes.items())
 
     def of_class(self, label: str) -> str:
-        return self.classes.setdefault(label, folder_name(label))
+        if label not in self.classes:
+            self.classes[label] = free_name(folder_name(label), self._taken[""], _as_one)
+        return self.classes[label]
 
     def of_file(self, folder: str, name: str, number: int, content: bytes) -> str:
         name = re.sub(r"[/\\\0-\x1f\x7f]", "_", name) or f"{number:06}"
@@ -164,7 +171,7 @@ class _Names:
             name += _ENDINGS.get(kind, f".{kind.lower()}")
         if len(name.encode("utf-8", "surrogateescape")) > _LONGEST:
             name = _cut(name, _LONGEST - 10) + Path(name).suffix[-10:]
-        return free_name(name, self._taken[folder], lambda name: composed(name).casefold())
+        return free_name(name, self._taken[folder], _as_one)
 
 
 def _write(row: Row, folder: Path, split: str, names: _Names, number: int) -> Written | str:
@@ -253,8 +260,10 @@ def _counts(rows: int, written: list[Written], found: Found, names: _Names) -> d
     labels = {folder: label for label, folder in names.classes.items()}
     parts = Counter(image.split for image in written if image.folder)
     sides: dict[bytes, set[str]] = defaultdict(set)
+    labels_of: dict[bytes, set[str]] = defaultdict(set)
     for image in written:
         sides[image.content].add(image.split)
+        labels_of[image.content].add(image.folder)
     classes, first = len({image.folder for image in written} - {""}), written[0]
     return {
         "rows": rows,
@@ -264,6 +273,7 @@ def _counts(rows: int, written: list[Written], found: Found, names: _Names) -> d
         UNLABELLED: sum(not image.folder for image in written),
         "dropped": len(found.left_out),
         "copies_in_several_parts": sum(len(parts) > 1 for parts in sides.values()),
+        "copies_in_several_classes": sum(len(labels - {""}) > 1 for labels in labels_of.values()),
         "first": told_first(classes, len(written), labels.get(first.folder, ""), first.name),
         "left_out": found.counts(),
     }

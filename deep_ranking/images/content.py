@@ -14,6 +14,7 @@ NO_IMAGE = "not an image"
 SPECIAL = "a pipe, a socket or a device, not opened"
 BROKEN_LINK = "broken link"
 NO_PERMISSION = "no permission to read"
+PACKED = "compressed archive, not read; unpack it, or of a tar file its compression alone"
 
 RAW = "camera's raw file without a preview of use; export it as JPEG"
 
@@ -29,6 +30,11 @@ _CONTAINER_ENDINGS = {
     ".tar": "tar file",
     ".parquet": "Parquet file",
 }
+_DATA_ENDINGS = {
+    ".arrow": "Hugging Face's Arrow file, not read; write it anew with Dataset.to_parquet",
+    ".tfrecord": "TensorFlow's records, not read in place: deep-ranking prepare tfrecord",
+}
+_PACKED = re.compile(r"(?i)\.(?:tar\.(?:gz|bz2|xz|zst|lz4)|t[gbx]z2?|tzst|zip|7z|rar)$")
 _OTHERS = [
     (re.compile(pattern, re.DOTALL), told)
     for pattern, told in (
@@ -59,7 +65,7 @@ def why_no_image(path: str) -> str | None:
         try:
             head = os.read(file, 64)
             if (why := forms.why_unreadable(head)) is not None:
-                return why or _what_else(head, path)
+                return why or what_else(head, path)
             try:
                 size = os.lseek(file, -_CUT, os.SEEK_END) + _CUT
                 tail = os.read(file, _CUT)
@@ -85,12 +91,18 @@ def why_not_opened(error: OSError) -> str:
     return BROKEN_LINK if isinstance(error, FileNotFoundError) else error.strerror or str(error)
 
 
-def _what_else(head: bytes, path: str) -> str:
+def what_else(head: bytes, path: str) -> str:
+    """Tell what a file is that is no image, by how it begins and by its name."""
     if not head:
         return EMPTY
     ending = PurePath(path).suffix.lower()
     if ending in _CONTAINER_ENDINGS:
-        return _CONTAINER_ENDINGS[ending]
+        named = "" if path.endswith(ending) else f", not read: its name has to end in {ending}"
+        return _CONTAINER_ENDINGS[ending] + named
+    if ending in _DATA_ENDINGS:
+        return _DATA_ENDINGS[ending]
+    if _PACKED.search(path):
+        return PACKED
     told = next((told for pattern, told in _OTHERS if pattern.match(head)), NO_IMAGE)
     return RAW if told == NO_IMAGE and _is_named_raw(path) else told
 

@@ -287,7 +287,8 @@ def refuse_splits(
     held = any(image in contained for images in classes.values() for image in images)
     inside = re.compile(rf"^.*?({_ENDS})/" if held else "^")
     below = [
-        {"/".join(inside.sub("", i).split("/")[1:-1][:1]) for i in images} for images in classes.values()
+        {f"/{inside.sub('', i)}".rpartition("/")[0].partition(f"/{name}/")[2].split("/")[0] for i in images}
+        for name, images in classes.items()
     ]
     common = sorted(set.intersection(*below) - {""})
     if not common:

@@ -44,13 +44,9 @@ class Copies:
         if len(first) == len(keys):
             return cls(np.arange(len(keys)), len(keys))
         # Different vectors hardly ever share a key; a row unlike the first of its key stands for itself.
-        step = max(1, _BLOCK // max(1, matrix.shape[1]))
-        for start in range(0, len(keys), step):
-            rows = slice(start, start + step)
-            unlike = start + np.flatnonzero((matrix[rows] != matrix[first[places[rows]]]).any(axis=1))
-            places[unlike] = len(first) + np.arange(len(unlike))
-            first = np.concatenate([first, unlike])
-        return cls(places, len(first))
+        unlike = _unlike(matrix, first[places])
+        places[unlike] = len(first) + np.arange(len(unlike))
+        return cls(places, len(first) + len(unlike))
 
     def moved(self, order: np.ndarray) -> "Copies":
         """Return them with the vector that is at the place `order[i]` at the place i."""
@@ -96,14 +92,34 @@ def first_of_equal(matrix: np.ndarray) -> np.ndarray:
         >>> first_of_equal(np.array([[1], [2], [1]], np.float32))
         array([0, 1, 0])
     """
-    seen: dict[bytes, int] = {}
-    return np.array([seen.setdefault(row.tobytes(), place) for place, row in enumerate(matrix)], np.intp)
+    bits = np.ascontiguousarray(matrix).view(f"u{matrix.dtype.itemsize}")
+    keys = np.concatenate([np.zeros(0, np.uint64), *_keys(bits)])
+    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+    found = first[places]
+    seen: dict[bytes, int] = {}  # of different rows with one key, which hardly ever are
+    for row in _unlike(bits, found):
+        found[row] = seen.setdefault(bits[row].tobytes(), row)
+    return found
 
 
 def _keys(matrix: np.ndarray) -> Iterator[np.ndarray]:
     """Yield, block by block, a number for each row, which equal rows share."""
     factors = np.random.default_rng(0).integers(1, 1 << 63, matrix.shape[1], np.uint64) * 2 + 1
+    for rows in _blocks(matrix):
+        some = matrix[rows]
+        if matrix.dtype == np.float32:
+            some = (some + np.float32(0)).view(np.uint32)  # -0 + 0 is 0
+        yield (some * factors).sum(axis=1, dtype=np.uint64)
+
+
+def _unlike(matrix: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the rows that are not equal to the others that are named for them."""
+    found = [np.zeros(0, np.intp)]
+    for rows in _blocks(matrix):
+        found.append(rows.start + np.flatnonzero((matrix[rows] != matrix[others[rows]]).any(axis=1)))
+    return np.concatenate(found)
+
+
+def _blocks(matrix: np.ndarray) -> Iterator[slice]:
     step = max(1, _BLOCK // max(1, matrix.shape[1]))
-    for start in range(0, len(matrix), step):
-        bits = (matrix[start : start + step] + np.float32(0)).view(np.uint32)  # -0 + 0 is 0
-        yield (bits * factors).sum(axis=1, dtype=np.uint64)
+    yield from (slice(start, start + step) for start in range(0, len(matrix), step))

@@ -16,13 +16,13 @@ import numpy as np
 
 from deep_ranking.containers import contained, is_contained, status
 from deep_ranking.errors import expect
-from deep_ranking.progress import progress
 from deep_ranking.search.copies import first_of_equal
-from deep_ranking.search.exact import Exact, distances, pair_distances
+from deep_ranking.search.exact import distances, pair_distances
 from deep_ranking.search.groups import About, Fit, Group
 from deep_ranking.search.image import Image
 from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.search.options import Hit
+from deep_ranking.search.pairs import near_pairs
 from deep_ranking.search.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_BLOCK = 512
 _NEAREST, _NEAR_HASHES = (3, 10), (6, 24)
 """Of an image, how many others are looked at, by vectors, and by hashes; and how many to verify."""
 _SAME = 1e-5
@@ -289,18 +288,16 @@ class _Duplicates:
 def _joined_within(matrix: np.ndarray, within: float, quiet: bool) -> np.ndarray:
     """Return for each row the number of its group: rows that a chain of pairs within a distance joins.
 
-    Equal rows are one first: a thousand blank pages are a row, and not half a million pairs. All others are
-    compared exactly, in blocks: the time grows with the square of their number, the memory does not.
+    Equal rows are one first: a thousand blank pages are a row, and not half a million pairs.
     """
     first, same = np.unique(first_of_equal(matrix), return_inverse=True)
     matrix = matrix if len(first) == len(matrix) else matrix[first]
-    joined, exact = np.arange(len(matrix)), Exact(matrix)
-    for start in progress(range(0, len(matrix), _BLOCK), "comparing", "blocks", quiet=quiet):
-        for one, other in exact.pairs(within, slice(start, start + _BLOCK)):
-            apart = joined[one] != joined[other]  # of those joined already, no distance is needed
-            one, other = one[apart], other[apart]
-            near = pair_distances(matrix, one, other) <= within
-            joined = _joined(joined, one[near], other[near])
+    joined = np.arange(len(matrix))
+    for one, other in near_pairs(matrix, within, quiet):
+        apart = joined[one] != joined[other]  # of those joined already, no distance is needed
+        one, other = one[apart], other[apart]
+        near = pair_distances(matrix, one, other) <= within
+        joined = _joined(joined, one[near], other[near])
     return joined[same]
 
 

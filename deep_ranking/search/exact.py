@@ -4,7 +4,6 @@ The bounds of `search.bounds` leave each query a few rows more than it asks for;
 the distance itself, from differences in float64.
 """
 
-from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
@@ -16,7 +15,6 @@ from deep_ranking.search.bounds import Bounds
 Rows = slice | np.ndarray | None
 """Which rows of the matrix may be found: a range, an array of row numbers, or (None) all."""
 
-_COLUMNS = 2**16  # rows that pairs are looked for in at once
 _NUMBERS = 2**17  # numbers of float64 worked on at once, so that they stay in a core's cache
 _FEW = 2**14  # numbers
 _PART = 2**18  # numbers of a matrix multiplied by one query at once: 1 MiB
@@ -115,26 +113,6 @@ class Exact:
         ranked = np.flatnonzero(sure)
         best = largest(-closeness[ranked] if farthest else closeness[ranked], k, margin)
         return number(rows, inside[np.concatenate([np.flatnonzero(~sure), ranked[best]])])
-
-    def pairs(self, within: float, first: slice) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield pairs of rows that may be within a distance: one in a range, the other after it.
-
-        All that are, and a few more for the rounding, some at a time.
-
-        Example:
-            >>> line = Exact(np.array([[0], [1], [4], [9]], np.float32))
-            >>> [(one.tolist(), other.tolist()) for one, other in line.pairs(3, slice(0, 4))]
-            [([0, 1], [1, 2])]
-        """
-        some = self.matrix[first]
-        for start in range(first.start, len(self.matrix), _COLUMNS):
-            for queries, block in self.bounds.blocks(some, rows=slice(start, start + _COLUMNS)):
-                closeness = (block.squares - within**2) / 2
-                for part in block.parts():
-                    one, other = block.above(part, closeness)
-                    one, other = one + (first.start + queries.start), other + start
-                    if (later := one < other).any():
-                        yield one[later], other[later]
 
     def _closeness(self, query: np.ndarray, rows: Rows) -> np.ndarray:
         if isinstance(rows, np.ndarray) and len(rows) > len(self.matrix) // _GATHER_SHARE:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deep_ranking.containers import status
+from deep_ranking.containers import CONTAINERS, status
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_on_disk, file_hash
 from deep_ranking.location import STORE
@@ -190,7 +190,9 @@ class Following:
         alive = {folder for path in self.found.images for folder in _folders_above(path)}
 
         def keep(path: str) -> bool:
-            return _folders_above(path)[0] not in alive and not self.found.passes_over(path)
+            above = _folders_above(path)
+            container = next((folder for folder in above if folder.endswith(CONTAINERS)), above[0])
+            return container not in alive and not self.found.passes_over(path)
 
         return keep
 

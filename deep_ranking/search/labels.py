@@ -83,7 +83,7 @@ def read_labels(table: str | os.PathLike[str]) -> dict[str, str]:
         with Path(table).open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
             first = file.readline()
             file.seek(0)
-            for row in (rows := csv.reader(file, delimiter="\t" if "\t" in first else ",")):
+            for row in (rows := csv.reader(file, delimiter="\t" if "\t" in first else ",", strict=True)):
                 if not row or (rows.line_num == 1 and row[0].strip().lower() == "path"):
                     continue
                 if len(row) < 2 or not row[0]:

@@ -16,7 +16,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import file_hash
 from deep_ranking.progress import progress
 from deep_ranking.search.image import Image
-from deep_ranking.search.labels import label_of, label_rule
+from deep_ranking.search.labels import label_rule
 from deep_ranking.search.query import Embedder
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Update:
         listed: size and change time of each image that is to be in the index.
         keep: tells of an image that is not listed whether it stays all the same, since its folder is not
             there now; one whose content is found elsewhere has moved, and does not.
+        labels: that containers give to their images.
 
     Attributes:
         pending: the paths that are new or changed, in the order of those listed.
@@ -101,6 +102,7 @@ class Update:
         root: str,
         listed: Mapping[str, Stamp],
         keep: Callable[[str], bool] = lambda path: False,
+        labels: Mapping[str, str] = MappingProxyType({}),
     ):
         stored = {image.path: image for image in index.store.images()}
         plan = make_plan({path: (image.size, image.mtime) for path, image in stored.items()}, listed)
@@ -113,6 +115,7 @@ class Update:
         self._kept = {path for path in plan.vanished if keep(path)}
         vanished = [path for path in plan.vanished if path not in self._kept]
         self._removed = len(vanished)
+        self._own = labels
         self._rule = index.metadata.get("labels", "folders")
         self._label = label_rule(self._rule, json.loads(index.metadata.get("folders", '[""]')))
         known = (stored[path] for path in plan.unchanged)
@@ -124,7 +127,8 @@ class Update:
         """Return an image with the label that the index gives it; one in a container may bring its own."""
         label = self._label(image.path)
         if any(f"{ending}/" in image.path for ending in CONTAINERS):
-            own = image.label if self._rule == "folders" or image.label != label_of(image.path) else ""
+            own = self._own.get(image.path, image.label)
+            own = own if self._rule == "folders" or f"/{own}/" not in f"/{image.path}" else ""
             label = own if self._rule in ("none", "folders") else label or own
         return image._replace(label=label)
 
@@ -213,7 +217,7 @@ def update_index(
             gone[path] = error.strerror or str(error)
             continue
         listed[path] = (found.st_size, found.st_mtime_ns)
-    update = Update(index, str(root), listed, keep)
+    update = Update(index, str(root), listed, keep, labels)
     update.report.skipped |= gone
     pending = update.pending
     with progress([], "indexing", "images", len(pending), quiet or not pending) as bar:

@@ -128,6 +128,11 @@ def test_cub(tmp_path):
         (tmp_path / f"{name}.txt").write_text(text)
     images, _ = prepared(tmp_path, "cub", tmp_path)
     assert images == [("test", "002.Auk", 2), ("train", "001.Albatross", 1)]
+    (tmp_path / "image_class_labels.txt").write_text("1 1\n\n2 2\n1 2\n")
+    with pytest.raises(
+        DeepRankingError, match=r"labels.txt, line 4: expected 1 once, found it as '1' already"
+    ):
+        read("cub", tmp_path)
 
 
 def test_in_shop_in_three_parts(tmp_path):

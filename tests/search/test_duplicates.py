@@ -34,7 +34,7 @@ def test_groups_are_those_around_the_largest_files(tmp_path_factory, count, thre
     with Index.create(tmp_path_factory.mktemp("index"), 3, "test") as index:
         index.write(images, {image.hash: vector for image, vector in zip(images, vectors, strict=True)})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("deep_ranking.search.duplicates._BLOCK", 7)
+            patch.setattr("deep_ranking.search.pairs._LEAF", 7)
             groups = find_duplicates(index.snapshot, threshold, quiet=True)
     found = {int(group.keep): [int(image.path) for image in group.images] for group in groups}
     assert found == groups_around_the_kept(vectors, sizes, threshold)
