@@ -57,9 +57,8 @@ def run(args: argparse.Namespace) -> None:
         _print_table(groups, args.within)
     if args.open or args.html:
         from deep_ranking.display.pictures import duplicates_page
-        from deep_ranking.progress import progress
 
-        page = duplicates_page(progress(groups, "drawing", "groups"), args.within, folder)
+        page = duplicates_page(groups, args.within, folder)
         shared.write_page(page, args.html, "duplicates", args.open)
         if args.html:
             print(args.html)

@@ -62,15 +62,21 @@ def relative_name(path: str, root: str) -> str:
 def tell_left_out(found: "Found") -> None:
     """Say what tar and Parquet files of a folder hold; and which files were left out, in a table by reason.
 
-    Hidden files are counted there, but are no reason for a table: they are meant to be passed over.
+    Hidden files are counted there, but are no reason for a table: they are meant to be passed over. Nor are
+    files that nobody took for images, such as a README or the table of a data set: of these a line says so.
     """
+    from deep_ranking.images.content import NO_IMAGE
     from deep_ranking.images.find import HIDDEN
     from deep_ranking.progress import is_quiet
 
     if found.labels and not is_quiet():
         print(f"{names_of([found.folder])}: in tar and Parquet files {found.in_words()}", file=sys.stderr)
     by_reason = found.by_reason()
-    if by_reason.keys() <= {HIDDEN}:
+    if by_reason.keys() <= {HIDDEN, NO_IMAGE} and not found.unread:
+        if (others := by_reason.get(NO_IMAGE)) and not is_quiet():
+            many = "another file" if len(others) == 1 else f"{len(others):,} other files"
+            there = f"{names_of([found.folder])}: {len(found.images):,} images"
+            print(f"{there}; beside them {many}: {names_of(others)}", file=sys.stderr)
         return
     rows = [(f"{len(paths):,}", why, names_of(paths)) for why, paths in by_reason.items()]
     wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))

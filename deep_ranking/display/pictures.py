@@ -3,16 +3,20 @@
 import base64
 import html
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from deep_ranking.images.decode import ImageError, read_thumbnail
+from deep_ranking.progress import progress
 from deep_ranking.search.groups import Group, summary
+from deep_ranking.styles import page_head
 
 SIDE = 96
 """Of the square that a picture stands in, in CSS pixels; its file has at most twice as many."""
+
+_LARGER = 256  # pixels of a picture on a page of its own
 
 # Text takes the page's colour, lines that of the text. Styles stand at the elements: one element of HTML in a
 # notebook shares the page with all others, and some viewers drop style sheets.
@@ -96,35 +100,11 @@ def _text(text: str) -> str:
     return html.escape(text.encode("utf-8", "replace").decode())
 
 
-def _data_uri(path: str | Path, kind: str) -> str:
+def _data_uri(path: str | Path, kind: str, side: int = 2 * SIDE) -> str:
     """Return a thumbnail of an image, "webp" or "jpeg", as an address that holds it."""
     data = io.BytesIO()
-    read_thumbnail(path, 2 * SIDE).save(data, kind, quality=80)
+    read_thumbnail(path, side).save(data, kind, quality=80)
     return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
-
-
-_STYLE = """
-:root { color-scheme: light dark; --page: #f6f6f4; --card: #fff; --text: #1d1d1b; --quiet: #6b6b66;
-        --line: #e2e2dd; --mark: #0b6e4f; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #161618; --card: #212124; --text: #ececea; --quiet: #a0a09a;
-          --line: #35353a; --mark: #5fd0a5; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 80rem; padding: 2rem 1.25rem 4rem;
-       background: var(--page); color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; margin: 0; }
-h2 { font-size: 1rem; margin: 2rem 0 .6rem; font-weight: 600; }
-p { margin: .25rem 0 0; color: var(--quiet); }
-ul { list-style: none; margin: 0; padding: 0; display: grid; gap: .8rem;
-     grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
-li { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; overflow: hidden; }
-.picture { display: grid; place-items: center; height: 10rem; background: var(--page); }
-img { width: 100%; height: 10rem; object-fit: contain; display: block; }
-.words { padding: .5rem .7rem .6rem; font-size: .8rem; overflow-wrap: anywhere; }
-.words div { color: var(--quiet); font-variant-numeric: tabular-nums; }
-.copy { color: var(--mark); font-weight: 600; }
-"""
 
 
 def pictures_page(pictures: Pictures, title: str) -> Iterator[str]:
@@ -134,62 +114,72 @@ def pictures_page(pictures: Pictures, title: str) -> Iterator[str]:
         pictures: as `deep_ranking.show` gives them.
         title: of the page.
     """
-    yield _head(title)
+    yield _head(title, title, pictures.note)
     for row in pictures.rows:
-        yield f"<h2>{_text(row.heading)}</h2>\n<ul>\n" if row.heading else "<ul>\n"
+        heading = f"<h2>{_text(row.heading)}</h2>\n" if row.heading else ""
+        yield f'<section class="group">\n{heading}<ul>\n'
         for name, path, lines in row.pictures:
             # What the name says already is not said below it again.
-            yield _card(path, name, (_text(line) for line in lines if line not in name))
-        yield "</ul>\n"
-    yield f"<p>{_text(pictures.note)}</p>\n</body>\n</html>\n"
+            yield _card(path, name, "", ", ".join(line for line in lines if line not in name))
+        yield "</ul>\n</section>\n"
+    yield _END
 
 
-def _head(title: str) -> str:
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>\n"
-    )
+def _head(title: str, heading: str, *lines: str) -> str:
+    said = "".join(f'<p class="muted">{_text(line)}</p>\n' for line in lines if line)
+    return f"{page_head(title, 'duplicates')}<h1>{_text(heading)}</h1>\n{said}"
 
+
+_END = "</main>\n</body>\n</html>\n"
 
 MARKS = {"": "", "copy": "exact copy", "link": "link"}
 """What an image of a group is called, by what `Group.rows` says of it."""
 
 
-def duplicates_page(groups: Iterable[Group], within: float | None, folder: str) -> Iterator[str]:
-    """Yield the parts of an HTML page, each picture inside it as a small JPEG.
+def duplicates_page(groups: Sequence[Group], within: float | None, folder: str) -> Iterator[str]:
+    """Yield the parts of an HTML page, each picture inside it as a small JPEG; what was found stands first.
 
     Args:
         groups: as `find_duplicates` gives them.
         within: the threshold they were found with; None for the pixels.
         folder: that the images' paths are relative to.
     """
-    rule = (
-        "Copies of one picture." if within is None else f"Images joined by distances of {within:g} or less."
-    )
-    yield (
-        f"{_head('Near-duplicates')}<p>{rule} Each is shown with the distance of its vector to that of the "
-        "one to keep; nothing was deleted.</p>\n"
-    )
-    shown = []
-    for group in groups:
-        shown.append(group)
-        kept = f" &middot; keep {_text(group.keep)} ({group.reason})" if group.keep else ""
-        yield f"<h2>Group {len(shown)} &middot; {len(group.images)} images{kept}</h2>\n<ul>\n"
-        for image, kind, words in group.rows():
-            marks = "keep" * (image.path == group.keep), MARKS[kind]
-            told = "".join(f' <span class="copy">{mark}</span>' for mark in marks if mark)
-            lines = [f"{image.distance:.6f}{told}", ", ".join(words)]
-            yield _card(Path(folder) / image.path, image.path, lines)
-        yield "</ul>\n"
-    yield f"<p>{summary(shown, within) if shown else 'There are none.'}</p>\n</body>\n</html>\n"
+    rule = "Copies of one picture, by their pixels."
+    if within is not None:
+        rule = f"By vectors, within {within:g} of the first of each group: similar, and perhaps no copies."
+    found = summary(groups, within).removesuffix("; nothing was deleted") if groups else "There are none"
+    yield _head("Near-duplicates", found, f"{rule} Nothing was deleted.")
+    for number, group in enumerate(progress(groups, "drawing", "groups"), 1):
+        won = f" <span>{_size(group.won)} to win</span>" if group.won and within is None else ""
+        yield f'<section class="group">\n<h2>{number}. {len(group.images)} images{won}</h2>\n<ul>\n'
+        for image, kind, words in sorted(group.rows(), key=lambda row: row[0].path != group.keep):
+            first = image.path == group.keep
+            why = "" if first or not group.about else words.pop(0)
+            verdict = f"\N{CHECK MARK} Keep: {group.reason}" if first else why or MARKS[kind]
+            if within is not None:  # similar, so none is said to be worth keeping
+                copy = f", and a copy: {why}" if why not in ("", "alike") else ""
+                verdict = "The others are near this one" if first else f"Distance {image.distance:.6f}{copy}"
+            kind = "keep" if first and within is None else "copy"
+            yield _card(Path(folder) / image.path, image.path, verdict, ", ".join(words), kind)
+        yield "</ul>\n</section>\n"
+    yield _END
 
 
-def _card(path: str | Path | None, name: str, lines: Iterable[str]) -> str:
-    name, below = _text(name), "".join(f"<div>{line}</div>" for line in lines)
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
+
+
+def _card(path: str | Path | None, name: str, verdict: str, words: str, kind: str = "copy") -> str:
+    shown = _text(name)
     try:
-        picture = f'<img loading="lazy" alt="{name}" src="{_data_uri(path, "jpeg")}">' if path else None
+        picture = (
+            f'<img loading="lazy" alt="{shown}" src="{_data_uri(path, "jpeg", _LARGER)}">' if path else None
+        )
     except ImageError:
         picture = None
-    picture = picture or "<p>cannot be read</p>"
-    return f'<li><div class="picture">{picture}</div><div class="words">{name}{below}</div></li>\n'
+    said = f'<p class="verdict">{_text(verdict)}</p>' if verdict else ""
+    broken = shown.replace("/", "/<wbr>")
+    return (
+        f'<li class="{kind}"><div class="well">{picture or "cannot be read"}</div>{said}'
+        f'<p>{broken}</p><p class="muted">{_text(words)}</p></li>\n'
+    )

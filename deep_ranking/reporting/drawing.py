@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from deep_ranking.styles import colours
+
 WIDTH, HEIGHT, DPI = 4.4, 3.3, 240
 
 
@@ -23,8 +25,12 @@ class Ink:
     cells: str
 
 
-LIGHT = Ink("#ffffff", "#1f2328", "#d0d7de", "#0969da", "#bc4c00", "Blues")
-DARK = Ink("#161b22", "#e6edf3", "#3d444d", "#58a6ff", "#f0883e", "Blues_r")
+def _ink(dark: bool, second: str, cells: str) -> Ink:
+    names = colours(dark)
+    return Ink(names["paper"], names["text"], names["line"], names["first"], second, cells)
+
+
+LIGHT, DARK = _ink(False, "#bc4c00", "Blues"), _ink(True, "#f0883e", "Blues_r")
 
 Draw = Callable[[Any, Ink], None]
 

@@ -199,6 +199,14 @@ class Findings:
             )
         return told
 
+    @property
+    def verdict(self) -> str:
+        """Return the same in a few words, as a heading."""
+        better, colon, _ = self.summary.partition(": of ")
+        first, _ = COMPARED
+        value = self.results["model"]["retrieval"].metrics[first].value
+        return better if colon else f"{value:.1%} of test images find one of their class nearest"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, as JSON holds them."""
         return {

@@ -22,6 +22,7 @@ from deep_ranking.images.find import find_classes
 from deep_ranking.reporting.drawing import DARK, LIGHT, Draw, confusion, curves, drawn, histograms
 from deep_ranking.reporting.findings import Findings, Questions, confusion_matrix, find
 from deep_ranking.reporting.pictures import embedding_map, save, strip, thumbnail
+from deep_ranking.styles import page_head
 
 _HEADLINES = ("similarity_precision", "knn_accuracy@1", "recall@10", "precision@10")
 _MAPPED = 400  # images on the map, at most
@@ -35,6 +36,7 @@ def page(findings: Findings, charts: Mapping[str, tuple[Image.Image, ...]]) -> s
         charts: by name, for light pages and, if it differs, for dark ones.
     """
     import jinja2
+    import markupsafe
 
     strict = jinja2.StrictUndefined
     environment = jinja2.Environment(autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
@@ -43,6 +45,7 @@ def page(findings: Findings, charts: Mapping[str, tuple[Image.Image, ...]]) -> s
     found = findings.results["model"]
     metrics = {**found["test"].metrics, **found["retrieval"].metrics}
     return template.render(
+        head=markupsafe.Markup(page_head(f"{findings.model} - Deep Ranking report", "report")),
         findings=findings,
         facts=_facts(findings),
         leave_one_out=findings.questions.retrieval.gallery is findings.questions.test,

@@ -75,6 +75,17 @@ def find_duplicates(
     return sorted(groups, key=lambda group: (-len(group.images), group.images[0].path))
 
 
+def is_as_indexed(folder: str, image: Image) -> bool:
+    """Tell whether an image's file is there, of the size and time that the index has; "" has no files."""
+    if not folder:
+        return False
+    try:
+        found = status(Path(folder, image.path))
+    except (OSError, ValueError):
+        return False
+    return (found.st_size, found.st_mtime_ns) == (image.size, image.mtime)
+
+
 class _Duplicates:
     """One look through an index. Images with one content are one, the first of them: a row of `matrix`."""
 
@@ -186,19 +197,12 @@ class _Duplicates:
         paths = [""] * len(self.places)
         for row in rows.tolist():
             there = (
-                self.images[place] for place in self.places[row] if self._is_as_indexed(self.images[place])
+                image
+                for image in (self.images[place] for place in self.places[row])
+                if is_as_indexed(self.folder, image)
             )
             paths[row] = next((str(Path(self.folder, image.path)) for image in there), "")
         self.likeness: Any = deep_ranking.Likeness(paths, self.contents, caches, self.quiet)
-
-    def _is_as_indexed(self, image: Image) -> bool:
-        if not self.folder:
-            return False
-        try:
-            found = status(Path(self.folder, image.path))
-        except (OSError, ValueError):
-            return False
-        return (found.st_size, found.st_mtime_ns) == (image.size, image.mtime)
 
     def _worth(self, row: int) -> tuple[int, ...]:
         """Return what sorts rows: the one to keep first."""

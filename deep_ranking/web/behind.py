@@ -65,14 +65,20 @@ class Made(Generic[T]):
     Attributes:
         value: what there is so far; None at first.
         done: nothing better is to come.
+        dropped: nobody asks for it any more.
         problem: why it cannot be had.
         began: by `time.monotonic`.
     """
 
     value: T | None = None
     done: bool = False
+    dropped: bool = False
     problem: str | None = None
     began: float = field(default_factory=time.monotonic)
+
+    def be(self, value: T) -> None:
+        """Take the value."""
+        self.value = value
 
 
 class Behind(Generic[T]):
@@ -95,7 +101,7 @@ class Behind(Generic[T]):
                 return made
             made = self._made[key] = Made()
             while len(self._made) > self._most:
-                self._made.popitem(last=False)
+                self._made.popitem(last=False)[1].dropped = True
 
         def run() -> None:
             try:

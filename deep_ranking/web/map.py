@@ -3,11 +3,9 @@
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
@@ -15,6 +13,8 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.plane import clusters, neighbour_layout, principal_plane
 from deep_ranking.files import read_arrays, written_whole
 from deep_ranking.search.neighbours import NeighbourSearch
+from deep_ranking.web import schema
+from deep_ranking.web.behind import Made
 from deep_ranking.web.gallery import Gallery, shown
 
 MOST = 100_000
@@ -24,14 +24,12 @@ NEIGHBOURS_UP_TO = 50_000
 """Images that are laid out by their neighbours, in minutes; more are placed by PCA."""
 
 AT_ONCE = 1_500
-"""Images that are laid out while one waits; of more, places by PCA are shown first."""
+"""Images that are laid out in a moment; of more, places by PCA are shown first."""
 
 _FILE, _KEPT = "map.npz", ("rows", "places", "cluster", "middles")
 _NAMED = 0.6  # share of a cluster with one label, or in one folder, that it is called after
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 _LOOKED_AT = 500  # images whose nearest tells which distances are usual
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,54 +63,64 @@ class Map:
         return found
 
 
-class CurrentMap:
-    """The map of the newest gallery: the best there is at once, and better ones as they are computed behind.
+def lay_out(gallery: Gallery, folder: Path, seed: int, made: Made[bytes]) -> None:
+    """Make the map of a gallery, as JSON: the best there is at once, then better ones; the last is kept.
 
     Args:
-        folder: of caches; the whole map is kept there.
+        gallery: what is shown.
+        folder: of caches.
         seed: of all that is drawn.
-        begin: runs a function behind.
+        made: takes them.
     """
+    file, key = folder / _FILE, hashlib.sha256(repr((gallery.key, seed)).encode()).hexdigest()
+    kept = _read(file, key)
+    found = kept or make_map(gallery, seed)
+    made.value = as_json(gallery, found)
+    if kept or found.done:
+        return
+    for places, done in neighbour_layout(_vectors(gallery, found.rows), seed):
+        if made.dropped:
+            return  # the index has changed
+        found = replace(found, method="neighbours", places=_fitted(places), done=done)
+        made.value = as_json(gallery, found)
+    with contextlib.suppress(OSError):  # where nothing may be written, it is computed anew
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(file) as temporary, temporary.open("wb") as opened:
+            np.savez(opened, key=np.array(key), **{name: getattr(found, name) for name in _KEPT})
 
-    def __init__(self, folder: Path, seed: int, begin: Callable[[Callable[[], None]], None]):
-        self._file, self._seed, self._begin, self._lock = folder / _FILE, seed, begin, Lock()
-        self._of: Gallery | None = None
-        self._map: Map
 
-    def __call__(self, gallery: Gallery) -> Map:
-        """Return the map of a gallery as it is now; who asks first waits for PCA and the clusters."""
-        with self._lock:
-            if self._of is not gallery:
-                self._map, self._of = self._read(gallery) or make_map(gallery, self._seed), gallery
-                if not self._map.done:
-                    self._begin(lambda: self._grow(gallery))
-            return self._map
+def as_json(gallery: Gallery, found: Map) -> bytes:
+    """Return the answer of the API: of 100,000 images it takes a second, so it is made once."""
+    numbers = np.bincount(found.cluster, minlength=len(found.middles)).tolist()
+    middles = found.rows[found.middles].tolist() if len(found.middles) else []
+    named = zip(found.names(gallery), middles, numbers, strict=True)
+    labels: dict[str | None, int] = {}
+    rows, images = found.rows.tolist(), gallery.snapshot.images
+    of_each = [labels.setdefault(images[row].label or None, len(labels)) for row in rows]
+    x, y = found.places.round(5).T.tolist() if rows else ([], [])
+    answer = schema.Map(
+        method=found.method,
+        done=found.done,
+        clusters=[
+            schema.Cluster(name=name, image=gallery.ids[row], count=number) for name, row, number in named
+        ],
+        cluster=found.cluster.tolist(),
+        labels=[label and shown(label) for label in labels],
+        ids=[gallery.ids[row] for row in rows],
+        x=x,
+        y=y,
+        label=of_each,
+    )
+    return answer.model_dump_json().encode()
 
-    def _grow(self, gallery: Gallery) -> None:
-        first = self._map
-        for places, done in neighbour_layout(_vectors(gallery, first.rows), self._seed):
-            if self._of is not gallery:
-                return  # the index has changed
-            made = (_fitted(places), first.cluster, first.middles, done)
-            self._map = Map("neighbours", first.rows, *made)
-        self._write(gallery)
 
-    def _key(self, gallery: Gallery) -> str:
-        return hashlib.sha256(repr((gallery.key, self._seed)).encode()).hexdigest()
-
-    def _read(self, gallery: Gallery) -> Map | None:
-        with contextlib.suppress(OSError, DeepRankingError, KeyError):
-            kept = read_arrays(self._file)
-            if str(kept["key"]) == self._key(gallery):
-                return Map("neighbours", kept["rows"], kept["places"], kept["cluster"], kept["middles"])
-        return None
-
-    def _write(self, gallery: Gallery) -> None:
-        arrays = {name: getattr(self._map, name) for name in _KEPT}
-        with contextlib.suppress(OSError):  # where nothing may be written, it is computed anew
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with written_whole(self._file) as temporary, temporary.open("wb") as file:
-                np.savez(file, key=np.array(self._key(gallery)), **arrays)
+def _read(file: Path, key: str) -> Map | None:
+    with contextlib.suppress(OSError, DeepRankingError, KeyError):
+        kept = read_arrays(file)
+        if str(kept["key"]) == key:
+            rows, places, cluster, middles = (kept[name] for name in _KEPT)
+            return Map("neighbours", rows, places, cluster, middles)
+    return None
 
 
 def make_map(gallery: Gallery, seed: int = 0) -> Map:
@@ -152,23 +160,3 @@ def usual_distances(gallery: Gallery, seed: int = 0) -> list[tuple[float, float]
     nearest = np.concatenate([np.sqrt(found.squared_distances[:, 0]) for _, found in blocks])
     steps = {float(f"{np.quantile(nearest, share):.3g}"): share for share in _SHARES}
     return [(within, share) for within, share in sorted(steps.items()) if within]
-
-
-class OncePerVersion(Generic[T]):
-    """Remembers the result for the newest gallery; who asks meanwhile waits for it.
-
-    Args:
-        make: computes it.
-    """
-
-    def __init__(self, make: Callable[[Gallery], T]):
-        self._make, self._lock = make, Lock()
-        self._of: Gallery | None = None
-        self._value: T
-
-    def __call__(self, gallery: Gallery) -> T:
-        """Return the result for a gallery."""
-        with self._lock:
-            if self._of is not gallery:
-                self._value, self._of = self._make(gallery), gallery
-            return self._value

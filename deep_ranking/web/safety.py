@@ -59,7 +59,7 @@ class Guard:
         had = self._requests.take(1)
         try:
             if problem is not None or not had:
-                await response(problem or busy())(scope, receive, answer)
+                await self._told(problem or busy(), scope)(scope, receive, answer)
             else:
                 await self._answer(scope, body, answer)
         finally:
@@ -77,10 +77,14 @@ class Guard:
             if answer.started:
                 raise
             failed = Problem(500, "The server failed here; its log says more. Try again, or restart it.")
-            told = response(failed)
-            with contextlib.suppress(Exception):  # what failed may be what draws pages
-                told = self._page(failed, scope["path"]) if reads_page(scope) else told
-            await told(scope, body, answer)
+            await self._told(failed, scope)(scope, body, answer)
+
+    def _told(self, problem: Problem, scope: Scope) -> Response:
+        """Return a problem in the form that its client reads."""
+        with contextlib.suppress(Exception):  # what failed may be what draws pages
+            if reads_page(scope):
+                return self._page(problem, scope["path"])
+        return response(problem)
 
     def _refused(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)

@@ -63,6 +63,7 @@ class About(BaseModel):
 
     name: str
     folder: str | None = Field(description="Of the images; null where others than this machine may ask.")
+    folder_there: bool = Field(description="False where it cannot be opened now, as of a disk taken away.")
     images: Count
     dimension: Count
     labels: list[LabelCount]
@@ -158,8 +159,10 @@ class Comparison(BaseModel):
     a: Subject
     b: Subject
     distance: float
-    closer_than: float = Field(ge=0, le=1, description="Share of the pairs of the index that are farther.")
-    histogram: Histogram
+    closer_than: float | None = Field(
+        ge=0, le=1, description="Share of the pairs of the index that are farther; null: ask again."
+    )
+    histogram: Histogram | None = Field(description="Null while the pairs are being measured; ask again.")
 
 
 class Copy(BaseModel):
@@ -186,6 +189,9 @@ class Duplicates(Page):
     done: bool = Field(description="False while they are looked for; ask again.")
     problem: str | None = Field(description="Why they cannot be found.")
     seconds: float = Field(description="For how long they have been looked for.")
+    gone: Count = Field(
+        description="Images whose files are not as they were indexed: by equal vectors alone."
+    )
     images: Count
     won: Count
     items: list[Group]
@@ -196,6 +202,13 @@ class Offered(BaseModel):
 
     within: float
     share: float
+
+
+class Offers(BaseModel):
+    """Distances worth asking for."""
+
+    done: bool = Field(description="False while they are being measured; ask again.")
+    items: list[Offered]
 
 
 class Cluster(BaseModel):
@@ -212,15 +225,18 @@ class Map(BaseModel):
     It has labels[label[i]], and is of clusters[cluster[i]].
     """
 
-    method: Literal["neighbours", "PCA"]
+    method: Literal["neighbours", "PCA"] | None = Field(
+        default=None, description="Null while there are no places."
+    )
     done: bool = Field(description="False while better places are computed; ask again.")
-    clusters: list[Cluster]
-    cluster: list[int]
-    labels: list[str | None]
-    ids: list[int]
-    x: list[float]
-    y: list[float]
-    label: list[int]
+    problem: str | None = Field(default=None, description="Why there are none.")
+    clusters: list[Cluster] = []
+    cluster: list[int] = []
+    labels: list[str | None] = []
+    ids: list[int] = []
+    x: list[float] = []
+    y: list[float] = []
+    label: list[int] = []
 
 
 class Question(BaseModel):

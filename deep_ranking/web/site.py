@@ -20,9 +20,9 @@ from deep_ranking.search.stores.registry import folder_of
 from deep_ranking.settings import POSITIVE, Check, at_least, setting
 from deep_ranking.settings import Settings as CheckedSettings
 from deep_ranking.web import schema
-from deep_ranking.web.behind import Behind, Later
+from deep_ranking.web.behind import Behind, Later, Made
 from deep_ranking.web.gallery import CurrentGallery, Gallery, shown
-from deep_ranking.web.map import CurrentMap, OncePerVersion, usual_distances
+from deep_ranking.web.map import lay_out, usual_distances
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.public import PublicURL
 from deep_ranking.web.thumbnails import Thumbnails
@@ -148,10 +148,10 @@ class Site:
         self.uploads = Uploads(settings.max_uploads, 60 * settings.upload_minutes)
         self.thumbnails = Thumbnails(settings.cache, settings.thumbnail_bytes)
         self.workers = Workers(settings.request_seconds)
-        self.usual = OncePerVersion(lambda gallery: usual_distances(gallery, settings.seed))
-        self.pairs = OncePerVersion(lambda gallery: PairDistances(gallery.snapshot.matrix, settings.seed))
-        self.map = CurrentMap(settings.cache, settings.seed, partial(self.workers.begin, "map"))
-        self.duplicates = Behind[list[Group]](partial(self.workers.begin, "duplicates"))
+        self._usual = Behind[list[tuple[float, float]]](partial(self.workers.begin, "pairs"), 1)
+        self._pairs = Behind[PairDistances](partial(self.workers.begin, "pairs"), 1)
+        self._map = Behind[bytes](partial(self.workers.begin, "map"), 1)
+        self.duplicates = Behind[tuple[list[Group], int]](partial(self.workers.begin, "duplicates"))
         self.started = time.monotonic()
 
     def close(self) -> None:
@@ -169,6 +169,19 @@ class Site:
     def reload(self) -> None:
         """See at once what this server has changed of the index."""
         self._gallery.reload()
+
+    def usual(self, gallery: Gallery) -> Made[list[tuple[float, float]]]:
+        """Return which distances are usual, once that is known."""
+        return self._usual(gallery.key, lambda made: made.be(usual_distances(gallery, self.settings.seed)))
+
+    def pairs(self, gallery: Gallery) -> Made[PairDistances]:
+        """Return the distances of pairs, once they are measured."""
+        matrix, seed = gallery.snapshot.matrix, self.settings.seed
+        return self._pairs(gallery.key, lambda made: made.be(PairDistances(matrix, seed)))
+
+    def map(self, gallery: Gallery) -> Made[bytes]:
+        """Return the map as it is now, as JSON."""
+        return self._map(gallery.key, partial(lay_out, gallery, self.settings.cache, self.settings.seed))
 
     def image(self, gallery: Gallery, row: int) -> schema.Image:
         """Describe an image by its row."""

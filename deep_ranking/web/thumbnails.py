@@ -20,6 +20,9 @@ SIZES = (160, 320, 640)
 
 FILE_NAME = "thumbnails.sqlite"
 MEDIA_TYPE = "image/webp"
+GONE = (Path(__file__).parent / "static" / "gone.svg").read_bytes()
+"""A drawing of a picture whose file is gone."""
+
 _KEPT = 0.8  # share of the limit that is left when the oldest are removed
 _LARGEST = 1 << 30  # bytes of a file whose size the index does not know
 

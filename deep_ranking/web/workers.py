@@ -85,7 +85,8 @@ class Workers:
             try:
                 work()
             except Exception:
-                logger.exception("%s could not be made", kind)
+                if not self._stopped:  # else the process is about to end under it
+                    logger.exception("%s could not be made", kind)
 
         if not self._stopped:
             self._pools[kind].submit(logged)

@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from PIL import Image
 
 from deep_ranking.cli import main
+from deep_ranking.cli.image_folders import tell_left_out
 from deep_ranking.datasets.demo import read_relevance
-from deep_ranking.images.find import find_classes
+from deep_ranking.images.find import find_classes, look_into
 from deep_ranking.triplets import read_triplets
 
 
@@ -98,3 +100,18 @@ def test_usage_errors(argv, capsys):
     assert error.startswith("deep-ranking prepare")
     assert "error: " in error
     assert error.count("\n") == 1
+
+
+def test_files_that_nobody_takes_for_images_are_no_warning(tmp_path, caplog, capsys):
+    """As the demo's own table of what it drew; an image among them that is none is one."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    for name in ("relevance.csv", "README"):
+        (tmp_path / name).write_text("words")
+    tell_left_out(look_into(str(tmp_path)))
+    assert (
+        capsys.readouterr().err == f"{tmp_path}: 1 images; beside them 2 other files: README, relevance.csv\n"
+    )
+    assert not caplog.messages
+    (tmp_path / "b.jpg").write_text("words")
+    tell_left_out(look_into(str(tmp_path)))
+    assert "1 images; 3 left out" in caplog.text

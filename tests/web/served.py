@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from waiting import wait_until
 
 from deep_ranking.images.decode import read_image
 from deep_ranking.images.find import find_images
@@ -45,3 +46,15 @@ def make_index(folder: Path, images: Path, embedder: PixelEmbedder) -> Path:
         update_index(index, images, find_images(images), embedder, quiet=True)
         len(index)
     return folder
+
+
+def made(client, address: str):
+    """What the server answers once that is made, which it makes behind."""
+
+    def whole():
+        answer = client.get(address)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        return found if found.get("done", True) and found.get("histogram", found) else None
+
+    return wait_until(whole, f"{address} is made")

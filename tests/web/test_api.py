@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from served import make_index, picture
+from served import made, make_index, picture
 from waiting import wait_until
 
 from deep_ranking.images.decode import read_image
@@ -176,6 +176,7 @@ def _encoded(image):
 
 def test_comparison_against_all_pairs(client, index):
     images = every_image(client)
+    made(client, f"/api/compare?a={images[0]['id']}&b={images[5]['id']}")
     with Index.open(index) as opened:
         vectors = opened.snapshot.matrix.astype(float)
     lengths = np.array([np.linalg.norm(a - b) for i, a in enumerate(vectors) for b in vectors[:i]])
@@ -198,7 +199,7 @@ def test_comparison_against_all_pairs(client, index):
 
 
 def test_map_has_a_place_for_each_image(client):
-    found = get(client, "/map")
+    found = made(client, "/api/map")
     images = {image["id"]: image["label"] for image in every_image(client)}
     assert {
         number: found["labels"][label] for number, label in zip(found["ids"], found["label"], strict=True)
@@ -217,7 +218,7 @@ def test_an_index_of_few_or_no_images_is_served(make_client, tmp_path):
             index.add([f"{i}.jpg" for i in range(count)], np.eye(3)[:count])
         client = make_client(tmp_path / str(count))
         assert get(client, "/index")["labels"] == []
-        assert len(get(client, "/map")["ids"]) == count
+        assert len(made(client, "/api/map")["ids"]) == count
         images = every_image(client)
         for image in images:
             assert len(get(client, "/search", image=image["id"], bottom=5)["bottom"]) == count - 1

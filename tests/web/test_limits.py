@@ -472,7 +472,8 @@ def test_searches_are_answered_while_the_map_is_computed_and_it_is_computed_once
     monkeypatch.setattr("deep_ranking.web.map.make_map", made)
     server = serve()
     ids = [image["id"] for image in json.loads(server.ask("/api/images")[2])["items"]]
-    asking = [server.connect(get("/api/map", Connection="close")) for _ in range(6)]
+    asking = [server.ask("/api/map") for _ in range(6)]
+    assert {json.loads(answer)["done"] for _, _, answer in asking} == {False}
     assert made.begun.acquire(timeout=PATIENCE)
     for address in (
         f"search?image={ids[0]}",
@@ -481,7 +482,7 @@ def test_searches_are_answered_while_the_map_is_computed_and_it_is_computed_once
     ):
         assert server.ask(f"/api/{address}")[0] == 200
     made.end.set()
-    assert [parsed(everything(connection))[0] for connection in asking] == [200] * 6
+    wait_until(lambda: json.loads(server.ask("/api/map")[2])["done"], "the map is made")
     assert not made.begun.acquire(blocking=False)
 
 

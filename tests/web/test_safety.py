@@ -133,8 +133,9 @@ def test_a_failure_is_logged_here_and_not_told_there(client, monkeypatch, caplog
 def test_what_takes_too_long_is_given_up(make_client, index, monkeypatch):
     release = threading.Event()
     client = make_client(index, request_seconds=0.2)
-    monkeypatch.setattr("deep_ranking.web.routes.search._map", lambda *arguments: release.wait(20))
-    answer = client.get("/api/map")
+    monkeypatch.setattr("deep_ranking.web.routes.search._compared", lambda *arguments: release.wait(20))
+    image = first_image(client)["id"]
+    answer = client.get(f"/api/compare?a={image}&b={image}")
     release.set()
     assert is_problem(answer, 503)
 

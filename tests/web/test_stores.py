@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from served import make_index
+from served import made, make_index
 from waiting import wait_until
 
 from deep_ranking.cli import main
@@ -26,7 +26,7 @@ def test_it_searches_as_over_a_folder_and_sees_what_is_written(
     over_folder = make_client(index, embedder, request_seconds=300.0)
     over_store = make_client(place, embedder, ratings=ratings, request_seconds=300.0)
     for question in ("/api/images?limit=100", "/api/map"):
-        assert over_store.get(question).json() == over_folder.get(question).json()
+        assert made(over_store, question) == made(over_folder, question)
     listed = over_store.get("/api/images").json()["items"]
     for asked in (
         {"image": listed[0]["id"], "top": 5, "bottom": 2},

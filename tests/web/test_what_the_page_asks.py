@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from served import make_index
+from served import made, make_index
 from waiting import PATIENCE, wait_until
 
 from deep_ranking.errors import DeepRankingError
@@ -128,7 +128,7 @@ def test_duplicates_are_found_behind_with_the_one_to_keep_and_a_list(make_client
     assert (images / "copy.png").exists()
     for wrong in ("within=-1", "within=nan", "within=x", "limit=0"):
         assert client.get(f"/api/duplicates?{wrong}").status_code == 422
-    steps = client.get("/api/duplicates/distances").json()
+    steps = made(client, "/api/duplicates/distances")["items"]
     assert [step["within"] for step in steps] == sorted({step["within"] for step in steps})
 
 
@@ -215,25 +215,60 @@ def test_a_map_grows_behind_and_is_kept(make_client, tmp_path, monkeypatch):
     with Index.create(tmp_path / "index", 4, "x") as index:
         index.add([f"{'abcd'[i // 60]}/{i:03}.jpg" for i in range(240)], vectors)
 
-    def whole(client):
-        def done():
-            answer = client.get("/api/map").json()
-            return answer if answer["done"] else None
-
-        return wait_until(done, "the map is laid out")
-
     client = make_client(tmp_path / "index")
-    first = client.get("/api/map").json()
+    first = wait_until(lambda: (at := client.get("/api/map").json())["method"] and at, "there are places")
     assert first["method"] in ("PCA", "neighbours")
-    made = whole(client)
-    assert made["method"] == "neighbours"
-    assert sorted(made["ids"]) == sorted(first["ids"])
-    assert sum(cluster["count"] for cluster in made["clusters"]) == 240
-    assert {cluster["name"] for cluster in made["clusters"]} <= {"a", "b", "c", "d", None}
+    laid_out = made(client, "/api/map")
+    assert laid_out["method"] == "neighbours"
+    assert sorted(laid_out["ids"]) == sorted(first["ids"])
+    assert sum(cluster["count"] for cluster in laid_out["clusters"]) == 240
+    assert {cluster["name"] for cluster in laid_out["clusters"]} <= {"a", "b", "c", "d", None}
     # The nearest neighbour on the plane is nearly always of the same true group.
-    places = np.array([made["x"], made["y"]]).T
+    places = np.array([laid_out["x"], laid_out["y"]]).T
     apart = ((places[:, None] - places) ** 2).sum(axis=2) + 9 * np.eye(240)
     group = np.arange(240) // 60
     assert (group[apart.argmin(axis=1)] == group).mean() > 0.95
     monkeypatch.setattr("deep_ranking.web.map.make_map", None)  # from here on it is read
-    assert make_client(tmp_path / "index").get("/api/map").json() == made
+    assert made(make_client(tmp_path / "index"), "/api/map") == laid_out
+
+
+def test_nothing_of_a_whole_index_is_computed_in_a_request(make_client, index, monkeypatch):
+    """The map, the distances of pairs and those worth asking for: until they are there, it says so."""
+    end = threading.Event()
+
+    def wait(*arguments):
+        assert end.wait(PATIENCE)
+        raise DeepRankingError("there is nothing")
+
+    for work in ("map.make_map", "site.PairDistances", "site.usual_distances"):
+        monkeypatch.setattr(f"deep_ranking.web.{work}", wait)
+    client = make_client(index)
+    one, other = (image["id"] for image in client.get("/api/images?limit=2").json()["items"])
+    compare = f"/api/compare?a={one}&b={other}"
+    for _ in range(3):
+        found = client.get("/api/map").json()
+        assert (found["method"], found["done"], found["ids"]) == (None, False, [])
+        assert client.get("/api/duplicates/distances").json() == {"done": False, "items": []}
+        found = client.get(compare).json()
+        assert (found["closer_than"], found["histogram"], found["distance"] > 0) == (None, None, True)
+    end.set()
+    assert made(client, "/api/map")["problem"] == "there is nothing"
+    assert made(client, "/api/duplicates/distances")["items"] == []
+
+
+def test_refusals_are_pages_for_browsers_too(client):
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    refused = {
+        421: ("/map", {"Host": "evil.example"}),
+        414: (f"/?path={'x' * 9000}", {}),
+    }
+    for status, (address, headers) in refused.items():
+        page = client.get(address, headers=browser | headers)
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert ("All images" in page.text) == (status == 414)  # at a foreign address nothing is to be had,
+        assert ("static" in page.text) == (status == 414)  # and no style
+        told = client.get(address, headers=headers)
+        assert (told.status_code, told.headers["content-type"]) == (status, "application/problem+json")
+        assert told.json()["detail"][:40] in page.text
+    api = client.get("/api/index", headers=browser | {"Host": "evil.example"})
+    assert (api.status_code, api.headers["content-type"]) == (421, "application/problem+json")

@@ -9,13 +9,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from deep_ranking.files import path_key
-from deep_ranking.search.duplicates import find_duplicates
+from deep_ranking.search.duplicates import find_duplicates, is_as_indexed
 from deep_ranking.search.groups import Group
 from deep_ranking.web import schema
 from deep_ranking.web.behind import Made
 from deep_ranking.web.gallery import Gallery, shown
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At, Site
+
+_Found = tuple[list[Group], int]
 
 router = APIRouter(prefix="/duplicates", tags=["duplicates"])
 
@@ -34,11 +36,13 @@ async def duplicates(
 ) -> schema.Duplicates:
     """List groups, the largest first; while they are looked for, `done` is false and there are none."""
     gallery, made = _made(site, within)
-    groups = made.value or []
+    done = made.done
+    groups, gone = made.value or ([], 0)
     return schema.Duplicates(
-        done=made.done,
+        done=done,
         problem=made.problem,
-        seconds=0 if made.done else round(time.monotonic() - made.began, 1),
+        seconds=0 if done else round(time.monotonic() - made.began, 1),
+        gone=gone,
         total=len(groups),
         offset=offset,
         limit=limit,
@@ -49,10 +53,12 @@ async def duplicates(
 
 
 @router.get("/distances")
-async def offered(site: At) -> list[schema.Offered]:
+async def offered(site: At) -> schema.Offers:
     """List distances worth asking for: of a sample, a share of the images has another one so near."""
-    found = await site.workers("pairs", site.usual, site.gallery)
-    return [schema.Offered(within=within, share=share) for within, share in found]
+    made = site.usual(site.gallery)
+    done = made.done  # first: what is done has its value
+    items = [schema.Offered(within=within, share=share) for within, share in made.value or []]
+    return schema.Offers(done=done, items=items)
 
 
 @router.get("/export", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
@@ -65,7 +71,7 @@ async def export_groups(site: At, within: Within = None) -> Response:
     file = io.TextIOWrapper(data, "utf-8", "surrogateescape", newline="")
     table = csv.writer(file)
     table.writerow(["group", "keep", "path", "why", "width", "height", "bytes"])
-    for number, group in enumerate(made.value or [], 1):
+    for number, group in enumerate((made.value or ([], 0))[0], 1):
         for hit, about in zip(group.images, group.about, strict=True):
             kept = hit.path == group.keep
             why = group.reason if kept else about.why
@@ -77,13 +83,15 @@ async def export_groups(site: At, within: Within = None) -> Response:
     return Response(data.getvalue(), media_type="text/csv; charset=utf-8", headers=name)
 
 
-def _made(site: Site, within: float | None) -> tuple[Gallery, Made[list[Group]]]:
+def _made(site: Site, within: float | None) -> tuple[Gallery, Made[_Found]]:
     gallery = site.gallery
     return gallery, site.duplicates((gallery.key, within), partial(_find, gallery, within))
 
 
-def _find(gallery: Gallery, within: float | None, made: Made[list[Group]]) -> None:
-    made.value = find_duplicates(gallery.snapshot, within, quiet=True, folder=gallery.folder or "")
+def _find(gallery: Gallery, within: float | None, made: Made[_Found]) -> None:
+    folder, images = gallery.folder or "", gallery.snapshot.images
+    gone = 0 if within is not None else sum(not is_as_indexed(folder, image) for image in images)
+    made.value = find_duplicates(gallery.snapshot, within, quiet=True, folder=folder), gone
 
 
 def _described(site: Site, gallery: Gallery, group: Group) -> schema.Group:

@@ -14,7 +14,7 @@ from deep_ranking.web.behind import Later
 from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.site import At, ImageEmbedder, Site, row_of
-from deep_ranking.web.thumbnails import MEDIA_TYPE, SIZES, decoding, make_thumbnail, read_indexed
+from deep_ranking.web.thumbnails import GONE, MEDIA_TYPE, SIZES, decoding, make_thumbnail, read_indexed
 from deep_ranking.web.uploads import Upload, client_of, examine, receive_file
 
 router, uploads = APIRouter(tags=["images"]), APIRouter(tags=["uploads"])
@@ -76,7 +76,13 @@ async def one_image(site: At, number: ImageId) -> schema.Image:
 
 @router.get("/images/{number}/thumbnail", response_class=Response, responses={**_WEBP, 304: _UNCHANGED})
 async def thumbnail(
-    site: At, number: ImageId, size: ThumbnailSize = "320", if_none_match: IfNoneMatch = None
+    site: At,
+    number: ImageId,
+    size: ThumbnailSize = "320",
+    stand_in: Annotated[
+        bool, Query(description="A drawing in place of 404, where the file is gone.")
+    ] = False,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return an image as WebP, made smaller to fit into a square of the size."""
     gallery = site.gallery
@@ -85,7 +91,12 @@ async def thumbnail(
         return Response(status_code=304, headers=headers)
     data = await site.workers("disk", site.thumbnails.get, number, int(size))
     if data is None:
-        data = await site.workers("decode", _make_thumbnail, site, gallery, row, int(size))
+        try:
+            data = await site.workers("decode", _make_thumbnail, site, gallery, row, int(size))
+        except Problem as problem:
+            if not (stand_in and problem.status_code == 404):
+                raise
+            return Response(GONE, media_type="image/svg+xml")
     return Response(data, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -137,7 +148,9 @@ def known_labels(gallery: Gallery, labels: list[str]) -> list[str]:
     wanted = [label for label in labels if label]
     for label in wanted:
         if label not in gallery.labels:
-            raise Problem(404, f"No image has the label {label[:100]!r}; /api/index lists those there are.")
+            raise Problem(
+                404, f"No image has the label {label[:100]!r} (any more); choose another, or search all."
+            )
     return wanted
 
 
@@ -148,7 +161,9 @@ def known_folder(gallery: Gallery, folder: str | None) -> None:
         Problem: 404, no image lies below it.
     """
     if folder and folder not in gallery.folders:
-        raise Problem(404, f"No image is below {folder[:100]!r}; /api/index lists the folders there are.")
+        raise Problem(
+            404, f"No image is in the folder {folder[:100]!r} (any more); choose another, or search all."
+        )
 
 
 def _lasting(tag: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ TITLES = {
     "map": "Map",
 }
 
+_TITLES = {404: "Not found", 414: "The address is too long", 421: "Another address", 503: "Busy"}
 _MORE_STYLES = {"search": ("look",), "duplicates": ("look",)}
 
 _templates = Environment(
@@ -51,8 +52,9 @@ def _drawn(template: str, **values: object) -> str:
 
 def error_page(problem: Problem, path: str) -> Response:
     """Return a problem as a page, for who came by an address; with the way up from there."""
-    title = "Not found" if problem.status_code == 404 else "This cannot be shown"
-    text = _drawn("error", title=title, problem=problem, up="../" * (path.count("/") - 1), styles=())
+    title = _TITLES.get(problem.status_code, "This cannot be shown")
+    template = "refused" if problem.status_code == 421 else "error"  # there styles are refused too
+    text = _drawn(template, title=title, problem=problem, up="../" * (path.count("/") - 1), styles=())
     return HTMLResponse(text, problem.status_code, problem.headers)
 
 
@@ -78,6 +80,7 @@ async def about(site: At) -> schema.About:
     return schema.About(
         name=shown(Path(gallery.folder or place_name(site.settings.index)).name),
         folder=shown(str(Path(gallery.folder).resolve())) if own and gallery.folder else None,
+        folder_there=gallery.folder is None or Path(gallery.folder).is_dir(),
         images=len(gallery),
         dimension=gallery.snapshot.matrix.shape[1],
         labels=[schema.LabelCount(label=text, count=count) for text, count in counts.items()],

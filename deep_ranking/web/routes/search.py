@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from deep_ranking.search import Hit
 from deep_ranking.search.exact import distances
 from deep_ranking.search.measure import PairDistances
 from deep_ranking.web import schema
-from deep_ranking.web.gallery import Gallery, shown
+from deep_ranking.web.gallery import Gallery
 from deep_ranking.web.problems import Problem
 from deep_ranking.web.routes.images import known_folder, known_labels
 from deep_ranking.web.site import At, Site, row_of
 
 router = APIRouter(tags=["search"])
+
+_JSON = "application/json"
 
 ImageOrUpload = Annotated[str, Query(max_length=64, description="An image's number, or upload:NAME.")]
 
@@ -45,14 +47,18 @@ async def compare(site: At, a: ImageOrUpload, b: ImageOrUpload) -> schema.Compar
     """Tell how near two images are, and how near that is among the pairs of the index."""
     gallery = site.gallery
     one, other = _of_text(site, gallery, a), _of_text(site, gallery, b)
-    pairs = await site.workers("pairs", site.pairs, gallery)
+    pairs = site.pairs(gallery).value
     return await site.workers("search", _compared, site, gallery, one, other, pairs)
 
 
-@router.get("/map")
-async def plane(site: At) -> schema.Map:
+@router.get("/map", response_model=schema.Map)
+async def plane(site: At) -> Response:
     """Tell where each image lies on a plane on which similar images are near each other."""
-    return await site.workers("map", _map, site, site.gallery)
+    made = site.map(site.gallery)
+    done = made.done  # first: what is done has its value
+    if made.problem or made.value is None:
+        return Response(schema.Map(done=done, problem=made.problem).model_dump_json(), media_type=_JSON)
+    return Response(made.value, media_type=_JSON)
 
 
 @dataclass(frozen=True)
@@ -129,44 +135,21 @@ def _results(
 
 
 def _compared(
-    site: Site, gallery: Gallery, one: _Query, other: _Query, pairs: PairDistances
+    site: Site, gallery: Gallery, one: _Query, other: _Query, pairs: PairDistances | None
 ) -> schema.Comparison:
-    distance = float(distances(one.vector[None], np.arange(1), other.vector)[0])
-    edges, counts = pairs.histogram()
+    distance, spread = float(distances(one.vector[None], np.arange(1), other.vector)[0]), None
+    if pairs is not None:
+        edges, counts = (array.tolist() for array in pairs.histogram())
+        spread = schema.Histogram(edges=edges, counts=counts, pairs=len(pairs.distances))
     return schema.Comparison(
         a=_subject(site, gallery, one),
         b=_subject(site, gallery, other),
         distance=distance,
-        closer_than=pairs.closer_than(distance),
-        histogram=schema.Histogram(edges=edges.tolist(), counts=counts.tolist(), pairs=len(pairs.distances)),
+        closer_than=None if pairs is None else pairs.closer_than(distance),
+        histogram=spread,
     )
 
 
 def _subject(site: Site, gallery: Gallery, query: _Query) -> schema.Subject:
     image = None if query.row is None else site.image(gallery, query.row)
     return schema.Subject(image=image, upload=query.upload)
-
-
-def _map(site: Site, gallery: Gallery) -> schema.Map:
-    found = site.map(gallery)
-    numbers = np.bincount(found.cluster, minlength=len(found.middles)).tolist()
-    middles = found.rows[found.middles].tolist() if len(found.middles) else []
-    named = zip(found.names(gallery), middles, numbers, strict=True)
-    labels: dict[str | None, int] = {}
-    rows = found.rows.tolist()
-    images = gallery.snapshot.images
-    of_each = [labels.setdefault(images[row].label or None, len(labels)) for row in rows]
-    x, y = found.places.round(5).T.tolist() if rows else ([], [])
-    return schema.Map(
-        method=found.method,
-        done=found.done,
-        clusters=[
-            schema.Cluster(name=name, image=gallery.ids[row], count=number) for name, row, number in named
-        ],
-        cluster=found.cluster.tolist(),
-        labels=[label and shown(label) for label in labels],
-        ids=[gallery.ids[row] for row in rows],
-        x=x,
-        y=y,
-        label=of_each,
-    )

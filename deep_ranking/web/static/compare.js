@@ -2,7 +2,7 @@
 
 import { address, ask, index } from "./parts/api.js";
 import { facts } from "./parts/bar.js";
-import { at, count, icon, make, say, spoken } from "./parts/dom.js";
+import { at, count, icon, make, path, say, spoken } from "./parts/dom.js";
 import { histogram } from "./parts/histogram.js";
 import { intake, opens, refusal, upload } from "./parts/intake.js";
 import { emptyIndex, noNotice, notice, problem } from "./parts/notice.js";
@@ -11,6 +11,7 @@ import { picture, title, uploadedPicture } from "./parts/picture.js";
 
 const SIDES = ["a", "b"];
 let asking = "a"; // the side that a chosen file is for
+let turn = 0; // of what is compared: an answer to what is no longer shown is passed over
 let drawn = () => {}; // draws the histogram as wide as its place
 
 function read() {
@@ -27,7 +28,11 @@ function go(changed) {
 async function show() {
   const state = read();
   noNotice();
+  turn += 1;
   at("verdict").hidden = true;
+  drawn = () => {};
+  at("histogram").replaceChildren();
+  at("histogram-caption").textContent = "";
   try {
     const about = await index();
     const why = await refusal();
@@ -60,7 +65,7 @@ async function slot(side, wanted, why) {
   } else if (wanted) {
     const image = await ask(`api/images/${encodeURIComponent(wanted)}`);
     well.append(make("a", { href: address("./", { image: image.id }), title: "Search by it" }, picture(image, "(min-width: 900px) 416px, 50vw", title(image))));
-    about.append(make("strong", {}, image.label ?? "Image"), image.path);
+    about.append(make("strong", {}, image.label ?? "Image"), path(image.path));
   } else {
     well.textContent = why ? "Choose an image of the index" : "Drop or paste a picture, or choose one";
   }
@@ -103,23 +108,32 @@ async function takeAll([first, second], where) {
   if (second) await take("b", second);
 }
 
-/** Show the distance, and where it lies among those of the index. */
-async function verdict(state) {
+/** Show the distance at once, and where it lies among those of the index as soon as these are measured. */
+async function verdict(state, mine = (turn += 1), wait = 200) {
   const { distance, closer_than: share, histogram: spread } = await ask(address("api/compare", state));
+  if (mine !== turn) return;
   at("distance").textContent = spoken(distance);
+  at("verdict").hidden = false;
+  if (!spread) {
+    at("standing").textContent = "The distances of the index's pairs are being measured…";
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    return mine === turn ? verdict(state, mine, Math.min(2000, 2 * wait)) : undefined;
+  }
   const sampled = `${count(spread.pairs)} pairs of images in the index`;
-  at("standing").replaceChildren("Closer than ", make("strong", {}, percent(share)), " of pairs.");
+  at("standing").replaceChildren("Closer than ", ...standing(share, spread.pairs), ".");
   drawn = () => at("histogram").replaceChildren(histogram(spread, distance, at("histogram").clientWidth));
   at("histogram-caption").textContent = `The distances of ${sampled}; those nearer than this pair are blue.`;
-  at("verdict").hidden = false;
   drawn();
-  say(`Distance ${spoken(distance)}, closer than ${percent(share)} of pairs`);
+  say(`Distance ${spoken(distance)}. ${at("standing").textContent}`);
 }
 
-/** 0.9921 -> "99.2%"; never 100% unless it is. */
-function percent(share) {
+/** 0.9921 -> "99.2% of pairs"; where that would say all or none of them and it is not, their number. */
+function standing(share, pairs) {
   const text = (100 * share).toFixed(1);
-  return text === "100.0" && share < 1 ? "more than 99.9%" : `${text}%`;
+  const strong = (word) => make("strong", {}, word);
+  if (text === "100.0" && share < 1) return ["all but ", strong(count(Math.round((1 - share) * pairs))), ` of ${count(pairs)} pairs`];
+  if (text === "0.0" && share > 0) return [strong(count(Math.round(share * pairs))), ` of ${count(pairs)} pairs`];
+  return [strong(`${text}%`), " of pairs"];
 }
 
 /** The side where something was dropped, or the one that is free. */

@@ -2,7 +2,7 @@
 
 import { address, ask, index } from "./parts/api.js";
 import { facts } from "./parts/bar.js";
-import { at, count, counted, fileName, make, say } from "./parts/dom.js";
+import { at, count, counted, fileName, make, path, say, spoken } from "./parts/dom.js";
 import { look } from "./parts/look.js";
 import { emptyIndex, noNotice, notice, problem } from "./parts/notice.js";
 import { picture, title } from "./parts/picture.js";
@@ -44,10 +44,18 @@ function shown(found) {
   at("count").textContent = found.problem || !found.total ? "" : `${counted(found.total, "group")} of ${counted(found.images, "image")}${copies() ? `, ${megabytes(found.won)} to win` : ""}`;
   say(at("count").textContent);
   if (found.problem) return notice("The duplicates cannot be found", found.problem, { wrong: true });
-  if (!found.total) return notice("No duplicates", copies() ? "No image is a copy of another. The slider looks for similar ones." : "No two images are this near. Move the slider further.");
+  if (found.gone) missing(found);
+  else if (!found.total) notice("No duplicates", copies() ? "No image is a copy of another. The slider looks for similar ones." : "No two images are this near. Move the slider further.");
+  if (!found.total) return;
   at("export").hidden = false;
   at("export").href = address("api/duplicates/export", { within: within() });
   append(found);
+}
+
+/** Pictures that cannot be looked at are not said to be no copies. */
+function missing({ gone, total }) {
+  const all = total ? "" : " No two of them are equal to the network, and nothing more can be said.";
+  notice(`The files of ${counted(gone, "image")} are gone or have changed`, `Copies are told by the pixels, so of these images only those are found that are equal to the network.${all} Bring the files back, or index the folder again with \`deep-ranking index\`.`, { wrong: true });
 }
 
 function append({ items, offset, total }) {
@@ -72,14 +80,16 @@ function groupOf({ images, won }, number) {
     searchBy: (image) => address("./", { image: image.id }),
     add: null,
   };
-  const cards = images.map(({ image, keep, why, format }, i) => {
-    const facts = [image.width && `${count(image.width)} × ${count(image.height)}`, format, image.bytes && `${count(Math.ceil(image.bytes / 1000))} kB`, image.modified && new Date(1000 * image.modified).toLocaleDateString()];
+  const cards = images.map(({ image, keep, why, format, distance }, i) => {
+    const facts = [image.width && `${count(image.width)} × ${count(image.height)}`, format, image.bytes && `${count(Math.ceil(image.bytes / 1000))} kB`, image.modified && day(image.modified)];
     const open = () => look({ ...list, closed: (last) => section.querySelectorAll("button.well")[last]?.focus() }, i);
-    const verdict = copies() ? (keep ? `✓ Keep: ${why}` : why) : keep ? `The best: ${why}` : why; // those alike are no copies
+    // By distance they are similar, and some of them may be copies; none is said to be worth keeping.
+    const near = keep ? "The others are near this one" : `Distance ${spoken(distance)}${why === "alike" ? "" : `, and a copy: ${why}`}`;
+    const verdict = copies() ? (keep ? `✓ Keep: ${why}` : why) : near;
     return make("li", { class: keep && copies() ? "keep" : "copy" },
       make("button", { type: "button", class: "well", "aria-label": `Look at ${title(image)}`, click: open }, picture(image, "320px", "")),
       make("p", { class: "verdict" }, verdict),
-      make("p", { title: image.path }, image.path),
+      make("p", { title: image.path }, path(image.path)),
       make("p", { class: "muted" }, facts.filter(Boolean).join(", ")));
   });
   const heading = make("h2", {}, `${number}. ${counted(images.length, "image")} `, make("span", {}, copies() ? `${megabytes(won)} to win` : ""));
@@ -87,13 +97,16 @@ function groupOf({ images, won }, number) {
   return section;
 }
 
+const day = (seconds) => new Date(1000 * seconds).toLocaleDateString(undefined, { dateStyle: "medium" });
 const megabytes = (bytes) => (bytes < 1e6 ? `${count(Math.ceil(bytes / 1000))} kB` : `${count(Math.round(bytes / 1e6))} MB`);
 
 /** Distances that are worth asking for, for the slider. */
 async function offer() {
   const found = await ask("api/duplicates/distances");
-  steps = [{ within: null }, ...found];
+  if (!found.done) return setTimeout(() => offer().catch(() => {}), WAIT);
+  steps = [{ within: null }, ...found.items];
   at("within").max = steps.length - 1;
+  at("within").disabled = steps.length < 2;
 }
 
 function tell() {

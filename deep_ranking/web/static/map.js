@@ -1,6 +1,6 @@
 /** The page that shows the whole index as a map. */
 
-import { address, ask, index } from "./parts/api.js";
+import { address, ask, index, Problem } from "./parts/api.js";
 import { Atlas } from "./parts/atlas.js";
 import { facts } from "./parts/bar.js";
 import { card } from "./parts/card.js";
@@ -23,12 +23,22 @@ async function start() {
       return emptyIndex();
     }
     at("method").textContent = "Laying out the map…";
-    const found = await ask("api/map");
+    say("Laying out the map…");
+    const found = await laidOut();
     grow(open(found), found);
   } catch (error) {
     at("atlas").hidden = at("in-view").hidden = true;
     problem(error, () => location.reload());
   }
+}
+
+/** The map as soon as there is one. */
+async function laidOut(wait = 200) {
+  const found = await ask("api/map");
+  if (found.ids.length) return found;
+  if (found.done) throw new Problem(500, "The map cannot be laid out", found.problem ?? "Try again.");
+  await new Promise((resolve) => setTimeout(resolve, wait));
+  return laidOut(Math.min(AGAIN, 2 * wait));
 }
 
 /** Ask for better places until they are the best, and put the points there. */

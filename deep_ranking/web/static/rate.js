@@ -1,6 +1,6 @@
 /** The page that rates: a query, two candidates, four answers. Keys 1 to 4, arrows and clicks answer, U takes back. */
 
-import { address, ask, Problem, send } from "./parts/api.js";
+import { address, ask, index, Problem, send } from "./parts/api.js";
 import { facts } from "./parts/bar.js";
 import { at, count, counted, say } from "./parts/dom.js";
 import { lesson } from "./parts/lesson.js";
@@ -130,6 +130,11 @@ function failed(error) {
   else problem(error, start);
 }
 
+function tooFew({ images }) {
+  if (!images) return emptyIndex();
+  notice("Too few images", `A question takes three images, and the index has ${images}. Put more into it with \`deep-ranking index\`, then load this page again.`);
+}
+
 function askName() {
   at("rater-form").hidden = false;
   at("question").hidden = at("rated").hidden = true;
@@ -159,6 +164,7 @@ addEventListener("keydown", (event) => {
   else if (event.key.toLowerCase() === "u") undo();
 });
 
-if (rater) start();
-else askName();
+index()
+  .catch(() => null) // what fails is told by what comes next
+  .then((about) => (about && about.images < 3 ? tooFew(about) : rater ? start() : askName()));
 facts().catch(() => {});

@@ -9,7 +9,7 @@ import { folderTree } from "./parts/folders.js";
 import { intake, opens, refusal, upload } from "./parts/intake.js";
 import { labelFilter } from "./parts/labels.js";
 import { look } from "./parts/look.js";
-import { emptyIndex, noNotice, notice, problem } from "./parts/notice.js";
+import { emptyIndex, folderGone, noNotice, notice, problem } from "./parts/notice.js";
 import { title } from "./parts/picture.js";
 import { invite, showQuery, showSending } from "./parts/place.js";
 import { addressOf, by, hasQuery, MOST_QUERIES, read, without } from "./parts/query.js";
@@ -100,11 +100,13 @@ async function show(before = null) {
   try {
     const about = await index();
     document.body.classList.toggle("flat", !about.folders?.length);
+    document.body.classList.toggle("bare", !about.images && !about.uploads);
     controls(state, about);
     if (!about.images) return empty();
     const found = await (hasQuery(state) ? results(state, about) : listed(state));
     if (mine !== turn) return;
     const keep = shown;
+    if (about.folder_there === false) folderGone(about);
     (hasQuery(state) ? showResults : showList)(found, state, about);
     // What was clicked may be gone: go on from the results, not from the top of the page.
     if (document.activeElement === document.body && scrollY === 0 && keep) at("heading").focus({ preventScroll: true });
@@ -128,7 +130,7 @@ async function failed(error, state, before, again) {
     at("heading").textContent = "Nothing to show";
     invite();
   }
-  problem(error, error.status === 404 ? null : () => show(), all); // what is not there does not come by asking
+  problem(error, () => show(), all);
 }
 
 function controls(state, about) {

@@ -82,3 +82,30 @@ def test_an_image_that_is_gone_leaves_the_ways_to_choose_another(open_page, watc
     expect(page.locator("#notice")).to_contain_text("Not found")
     for which in ("first", "second"):
         expect(page.get_by_role("button", name=f"Choose the {which} image from the index")).to_be_visible()
+
+
+def test_the_distance_is_there_at_once_and_its_standing_when_it_is_known(open_page):
+    page = open_page("/rate")
+    one, other = (image["id"] for image in page.request.get("/api/images?limit=2").json()["items"])
+    told = {
+        "a": {"image": None, "upload": None},
+        "b": {"image": None, "upload": None},
+        "distance": 0.5,
+        "closer_than": None,
+        "histogram": None,
+    }
+    page.route("**/api/compare?*", lambda route: route.fulfill(json=told))
+    page.goto(f"/compare?a={one}&b={other}")
+    expect(page.locator("#distance")).to_have_text("0.500000")
+    expect(page.locator("#standing")).to_contain_text("being measured")
+    spread = {"edges": [0, 1, 2], "counts": [1, 9_999], "pairs": 10_000}
+    for share, words in (
+        (0.9996, "all but 4 of 10,000 pairs."),
+        (0.0003, "3 of 10,000 pairs."),
+        (0.25, "25.0% of pairs."),
+        (1, "100.0% of pairs."),
+    ):
+        told |= {"closer_than": share, "histogram": spread}
+        if words[0] != "a":  # the first comes by itself
+            page.reload()
+        expect(page.locator("#standing")).to_have_text(f"Closer than {words}")

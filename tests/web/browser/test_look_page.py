@@ -25,6 +25,7 @@ def test_a_picture_is_looked_at_and_gone_through_by_keys(open_page):
     expect(page.locator("#look-facts")).to_contain_text(re.compile("96 . 96"))
     expect(page.locator("#look-facts")).to_contain_text("rank 3")
     expect(page.locator("#look-image")).to_have_attribute("src", re.compile("/file$"))
+    expect(page.locator("#look-image")).to_have_css("object-fit", "scale-down")  # it has 96 pixels, no more
     page.keyboard.press("ArrowRight")
     expect(page.locator("#look-name")).to_have_text(names[3])
     page.keyboard.press("Home")
@@ -138,18 +139,29 @@ def test_names_folders_and_the_size_of_pictures(open_page):
 
 
 def test_duplicates_come_in_groups_with_a_list(open_page):
-    page = open_page("/duplicates")
+    page, known = open_page("/rate"), []
+    unknown = {"done": False, "items": []}
+    page.route(
+        "**/api/duplicates/distances",
+        lambda route: route.continue_() if known else route.fulfill(json=unknown),
+    )
+    page.goto("/duplicates")
     expect(page.locator("#count, #notice h2").filter(has_text=re.compile("group|No dup"))).not_to_have_count(
         0
     )
     slider = page.get_by_role("slider", name="How near")
-    expect(slider).not_to_have_attribute("max", "0")
+    expect(slider).to_be_disabled()  # until it is known what there is to choose
+    known.append(True)
+    expect(slider).to_be_enabled()
     slider.focus()
     page.keyboard.press("End")
     expect(page.locator("#within-text")).to_contain_text("of images have another so near")
     expect(page.locator("#meaning")).to_contain_text("perhaps no copy at all")
     expect(page.locator(".group").first).to_be_visible()
     expect(page.locator("#count")).to_have_text(re.compile(r"^\d+ groups? of \d+ images$"))
+    verdicts = page.locator(".group").first.locator(".verdict").all_inner_texts()
+    assert verdicts[0] == "The others are near this one"
+    assert all(re.fullmatch(r"Distance \d\.\d{6}(, and a copy: .+)?", verdict) for verdict in verdicts[1:])
     with page.expect_download() as download:
         page.get_by_role("link", name="Save the list").click()
     assert download.value.path().read_text().startswith("group,keep,path,why")

@@ -70,7 +70,7 @@ export class Atlas {
   /** Thumbnails where they do not overlap; one that is shown stays while the map is moved. */
   drawThumbs(ratio, seen) {
     const { points, view } = this;
-    const side = Math.min(160, Math.max(64, 0.6 * Math.sqrt((view.width * view.height) / seen)));
+    const side = Math.min(160, Math.max(64, 0.75 * Math.sqrt((view.width * view.height) / seen)));
     const waiting = [];
     this.inView((i) => (this.chosen === null || points.label[i] === this.chosen) && waiting.push(i));
     waiting.sort((a, b) => this.shown.has(b) - this.shown.has(a));

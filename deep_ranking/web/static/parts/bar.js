@@ -1,10 +1,9 @@
-/** The facts at the right of the top bar. */
+/** The name at the right of the top bar. */
 
 import { index } from "./api.js";
-import { at, counted } from "./dom.js";
+import { at } from "./dom.js";
 
 /** Say which index this is. */
 export async function facts() {
-  const { name, images } = await index();
-  at("facts").textContent = `${name}: ${counted(images, "image")}`;
+  at("facts").textContent = (await index()).name;
 }

@@ -38,10 +38,12 @@ export function caption(image, hit = null, queries = []) {
   const label = make("span", { class: same ? "label same" : "label" }, same ? `✓ ${image.label}` : image.label ?? fileName(image.path));
   const first = make("div", { class: "line" }, label);
   const below = image.label ? fileName(image.path) : folderOf(image.path); // the file name once
-  const second = make("div", { class: "line" }, ...(below || hit ? [make("span", { class: "name", title: image.path }, below)] : []));
+  const second = make("div", { class: "line" }, ...(below ? [make("span", { class: "name", title: image.path }, below)] : []));
   if (hit) {
     first.append(make("span", { class: "distance" }, spoken(hit.distance)));
-    second.append(make("span", { class: "rank" }, `#${hit.rank}`));
+    const rank = make("span", { class: "rank" }, `#${hit.rank}`);
+    if (below) second.append(rank);
+    else first.prepend(rank);
   }
   return make("div", { class: "caption", "aria-hidden": "true" }, first, second);
 }

@@ -52,6 +52,9 @@ export const counted = (number, noun) => `${count(number)} ${noun}${number === 1
 /** A distance, with the digits that the commands print. */
 export const spoken = (distance) => distance.toFixed(6);
 
+/** A path that is broken after a slash rather than within a name. */
+export const path = (text) => make("span", { class: "path" }, ...text.split(/(?<=\/)/).flatMap((part) => [part, make("wbr")]));
+
 /** The folder of a path, "" where it has none. */
 export const folderOf = (path) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 

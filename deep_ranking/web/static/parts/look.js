@@ -5,6 +5,8 @@ import { at, count, fileName, make, say, spoken } from "./dom.js";
 import { showMarks } from "./marks.js";
 import { thumbnail, title } from "./picture.js";
 
+const SMALL = 320; // px of the thumbnail that is there at once
+
 let list; // what is gone through
 let position = 0;
 let turn = 0;
@@ -35,15 +37,30 @@ async function step(to) {
   say(`${title(image)}, ${count(to + 1)} of ${count(list.total)}`);
   actions(image);
   showMarks(list.queries, image);
+  showSmall(image);
   facts(image, item);
-  const [about, known] = await Promise.all([index(), show(image, mine).then(() => ask(`api/images/${image.id}`))]).catch(() => []);
-  if (mine === turn && known) facts(known, item, about);
+  const [about, known] = await Promise.all([index(), ask(`api/images/${image.id}`)]).catch(() => []);
+  if (mine !== turn || !known) return;
+  facts(known, item, about);
+  if (known.width) await show(image, mine);
+  else {
+    at("look-place").textContent += "; its file is gone, has changed or cannot be read";
+    at("look-image").classList.add("whole"); // the drawing in its place
+  }
 }
 
-/** The thumbnail at once, then the file; of one that no browser shows, a large preview. */
-async function show(image, mine) {
+/** The thumbnail, at once. */
+function showSmall(image) {
   const shown = at("look-image");
-  Object.assign(shown, { src: thumbnail(image.id, 320), alt: title(image) });
+  shown.classList.remove("whole");
+  // A thumbnail stands in for a larger file, so it is blown up; one that is smaller than asked for is as large as its file.
+  shown.onload = () => shown.classList.toggle("whole", shown.src !== stand || Math.max(shown.naturalWidth, shown.naturalHeight) < SMALL);
+  Object.assign(shown, { src: thumbnail(image.id, SMALL), alt: title(image) });
+  const stand = shown.src;
+}
+
+/** The file; of one that no browser shows, a large preview. */
+async function show(image, mine) {
   for (const src of [`api/images/${image.id}/file`, thumbnail(image.id, 1600)]) {
     const whole = new Image();
     whole.src = src;
@@ -52,10 +69,9 @@ async function show(image, mine) {
     } catch {
       continue;
     }
-    if (mine === turn) shown.src = src;
+    if (mine === turn) at("look-image").src = src;
     return;
   }
-  if (mine === turn) at("look-place").textContent += "; its file is gone or has changed";
 }
 
 function facts(image, { distance, rank }, about = null) {

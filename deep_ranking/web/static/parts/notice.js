@@ -22,6 +22,7 @@ const TITLES = { "/problems/ratings-unusable": "The ratings cannot be used", 404
 export function problem(error, again, ...ways) {
   if (error.name === "AbortError") return;
   const known = "detail" in error;
+  if (error.status >= 400 && error.status < 500 && error.status !== 408) again = null; // it would be refused again
   notice(known ? (TITLES[error.type] ?? TITLES[error.status] ?? error.title) : "The page failed", known ? error.detail : String(error), {
     wrong: true,
     actions: [...(again ? [make("button", { type: "button", class: "button", click: again }, "Try again")] : []), ...ways],
@@ -31,6 +32,14 @@ export function problem(error, again, ...ways) {
 
 /** Take the notice away. */
 export const noNotice = () => at("notice").replaceChildren();
+
+/** The notice of a folder of images that cannot be opened. */
+export const folderGone = ({ folder }) =>
+  notice(
+    "The folder of images cannot be opened",
+    `${folder ? `\`${folder}\` was` : "It was"} moved, deleted or is on a disk that is not there now. The index knows what its images look like, so they can be searched, but not shown.`,
+    { wrong: true },
+  );
 
 /** The notice of an index without images. */
 export const emptyIndex = () =>

@@ -7,8 +7,8 @@ const SIZES = [160, 320, 640];
 /** What to call an image, in words. */
 export const title = (image) => (image.label ? `${image.label}: ${fileName(image.path)}` : fileName(image.path));
 
-/** The address of an image's thumbnail. */
-export const thumbnail = (id, size) => `api/images/${id}/thumbnail?size=${size}`;
+/** The address of an image's thumbnail; where its file is gone, of a drawing that says so. */
+export const thumbnail = (id, size) => `api/images/${id}/thumbnail?stand_in=true&size=${size}`;
 
 /**
  * A picture of an image of the index.

@@ -1,6 +1,6 @@
 /** The place of the query at the side: the pictures that are searched by, or how to give one. */
 
-import { at, icon, make } from "./dom.js";
+import { at, icon, make, path } from "./dom.js";
 import { limit, refusal } from "./intake.js";
 import { words } from "./notice.js";
 import { picture, title, uploadedPicture } from "./picture.js";
@@ -15,7 +15,7 @@ export function showQuery(queries, state) {
   if (several) fill(queries.map((query, i) => member(query, state, i)));
   else fill([pictured(queries[0], "(min-width: 960px) 320px, 128px")]);
   const name = several ? `${queries.length} pictures` : image ? (image.label ?? "Query") : "Your picture";
-  const more = several ? "Found is what lies nearest to their middle." : image ? image.path : "kept in memory only, for a while";
+  const more = several ? "Found is what lies nearest to their middle." : image ? path(image.path) : "kept in memory only, for a while";
   at("query-text").replaceChildren(make("strong", {}, name), more);
   at("clear").href = addressOf(by({}));
   at("clear").hidden = several;
