@@ -215,8 +215,9 @@ class Approximate:
         total = len(self._matrix)
         share = 1.0 if rows is None else count(rows, total) / max(1, total)
         cost = self.probe / self._structure.nlist / 20 if self._is_clustered else 10 * self.probe / total
+        beside = 1 if not isinstance(rows, slice) else 4 if self._is_clustered else 10
         fits = self._is_clustered or self._grown(k, rows) <= self.largest_probe
-        return rows is None or (fits and worthwhile(share, 4 * cost if isinstance(rows, slice) else cost))
+        return rows is None or (fits and worthwhile(share, cost * beside))
 
     def _grown(self, k: int, rows: Rows) -> int:
         total = len(self._matrix)

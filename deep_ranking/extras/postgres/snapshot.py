@@ -15,6 +15,7 @@ from deep_ranking.search.promise import (
     MOST_COPIES,
     NEAR,
     NEIGHBOURS,
+    RECALL,
     Curve,
     chosen,
     grown_probe,
@@ -32,7 +33,6 @@ LARGEST_GRAPH, LARGEST_HALF_GRAPH = 2_000, 4_000
 """Coordinates that a graph over `vector` takes, and one over `halfvec` (16 bits a coordinate)."""
 
 _PROBES = (16, 1_000)  # pgvector's largest hnsw.ef_search
-_RECALL = 0.98  # of those that are in the graph; of new images it is a little less
 _HALF_CANDIDATES = 4  # times as many as asked for are ranked again by the whole vectors
 
 # The hashes are as good as random, so their first are a sample. `+ 0` keeps the graph out of it.
@@ -200,17 +200,18 @@ class PostgresSnapshot(Snapshot):
         return True
 
     def recalls(self, kind: Kind) -> Curve:
-        """Return `(probe, recall@10)` of growing probes, of a sample left out with its near-copies."""
+        """Return `(probe, recall@10)` of growing probes, of what lies as new images do."""
         return self._curve(MEASURED) if self._make_graph() else []
 
     def _curve(self, target: float) -> Curve:
         sample = [vector.to_numpy() for (vector,) in self.store.rows(_SAMPLED)]
         usual = usual_distance(np.array(sample))
-        copies = []
+        asked, rng = [], np.random.default_rng(0)
         for vector in sample:
             found = self.store.rows(_NEAREST, {"query": vector, "limit": MOST_COPIES + 1})
-            copies.append({content for content, distance in found if distance <= NEAR * usual})
-        asked = [(vector, own) for vector, own in zip(sample, copies, strict=True) if len(own) <= MOST_COPIES]
+            copies = {content for content, distance in found if distance <= NEAR * usual}
+            if len(copies) < len(found):
+                asked.append((_beside(vector, found[len(copies)][1], rng), copies))
 
         def near(options: Options) -> list[np.ndarray]:
             found = (self._find(vector, NEIGHBOURS, options, own) for vector, own in asked)
@@ -221,10 +222,22 @@ class PostgresSnapshot(Snapshot):
         )
 
     def _choose_probe(self) -> None:
-        """Take the smallest probe that finds 98% of the ten nearest of a sample that is in the graph."""
-        probe, recall = chosen(self._curve(_RECALL), _RECALL)
+        """Take the smallest probe that finds 97% of the ten nearest of what lies as new images do."""
+        probe, recall = chosen(self._curve(RECALL), RECALL)
         warn_of_recall("hnsw", recall)
         self.store.write(metadata={"probe": str(probe)})
+
+
+def _beside(vector: np.ndarray, distance: float, rng: np.random.Generator) -> np.ndarray:
+    """Return what lies as far from a vector as its nearest, no copy, does, in a direction drawn.
+
+    What is in the graph is too easy a question: the walk ends at it, and its links are its neighbours. A new
+    image lies beside them, about so far from each.
+    """
+    step = rng.standard_normal(len(vector))
+    moved = vector + step * (distance / np.linalg.norm(step))
+    length = np.linalg.norm(moved)
+    return (moved * (np.linalg.norm(vector) / length if length else 1)).astype(np.float32)
 
 
 def _conditions(options: Options, left_out: Collection[bytes]) -> tuple[str, dict[str, Any]]:
