@@ -41,28 +41,29 @@ class Gallery:
 
     Attributes:
         folder: that the paths are relative to, or None.
-        rows: the row of each image, by its number.
+        ids: (n,) int64, the number of each image.
         sizes: width and height in pixels of the images whose files were looked at, by number.
     """
 
     def __init__(self, snapshot: Snapshot, metadata: dict[str, str]):
         self.snapshot, self.metadata, self.folder = snapshot, metadata, metadata.get("images")
-        self.ids: list[int] = []
         self.sizes: dict[int, tuple[int, int]] = {}
-        self.rows: dict[int, int] = {}
-        for row, image in enumerate(snapshot.images):
-            number = image_id(image)
-            while number in self.rows:  # at a million images, once in ten thousand indexes
-                number += 1
-            self.rows[number] = row
-            self.ids.append(number)
+        self.ids = np.fromiter(map(image_id, snapshot.images), np.int64, len(snapshot.images))
+        self._order = np.argsort(self.ids, kind="stable")
+        self._ascending = self.ids[self._order]
+        # Two have one number, at a million images, in one of ten thousand indexes.
+        while len(same := np.flatnonzero(self._ascending[1:] <= self._ascending[:-1])):
+            self._ascending[same[0] + 1] = self._ascending[same[0]] + 1
+        self.ids[self._order] = self._ascending
         self._to_build, self._has_built = threading.Lock(), False
         snapshot.prepare()  # now, not by the first who searches
-        self.labels, self.folders, self.rows_of_content  # noqa: B018
+        self.labels, self.folders  # noqa: B018
 
     def take_over(self, earlier: "Gallery") -> None:
         """Remember what an earlier version knew of the images that are still there."""
-        self.sizes |= {number: size for number, size in dict(earlier.sizes).items() if number in self.rows}
+        self.sizes |= {
+            number: size for number, size in dict(earlier.sizes).items() if self.row(number) is not None
+        }
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,10 +73,16 @@ class Gallery:
         """The identity and the version of the index."""
         return self.metadata["identity"], self.snapshot.version
 
-    @cached_property
-    def rows_of_content(self) -> dict[bytes, int]:
-        """A row for each content hash."""
-        return {image.hash: row for row, image in enumerate(self.snapshot.images)}
+    def row(self, number: int) -> int | None:
+        """Return the row of the image with a number."""
+        place = int(np.searchsorted(self._ascending, number))
+        there = place < len(self) and self._ascending[place] == number
+        return int(self._order[place]) if there else None
+
+    def row_of_content(self, content: bytes) -> int | None:
+        """Return a row of the images with a content hash."""
+        rows = self.snapshot.whole.images.rows_of((content,))
+        return int(rows[-1]) if len(rows) else None
 
     @cached_property
     def labels(self) -> dict[str, tuple[str, ...]]:

@@ -102,11 +102,12 @@ def as_json(gallery: Gallery, found: Map) -> bytes:
         method=found.method,
         done=found.done,
         clusters=[
-            schema.Cluster(name=name, image=gallery.ids[row], count=number) for name, row, number in named
+            schema.Cluster(name=name, image=int(gallery.ids[row]), count=number)
+            for name, row, number in named
         ],
         cluster=found.cluster.tolist(),
         labels=[label and shown(label) for label in labels],
-        ids=[gallery.ids[row] for row in rows],
+        ids=gallery.ids[np.asarray(rows, np.intp)].tolist(),
         x=x,
         y=y,
         label=of_each,

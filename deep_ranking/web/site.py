@@ -185,7 +185,7 @@ class Site:
 
     def image(self, gallery: Gallery, row: int) -> schema.Image:
         """Describe an image by its row."""
-        number, image = gallery.ids[row], gallery.snapshot.images[row]
+        number, image = int(gallery.ids[row]), gallery.snapshot.images[row]
         width, height = gallery.sizes.get(number, (None, None))
         label = shown(image.label) or None
         size, modified = image.size or None, image.mtime / 1e9 if image.mtime else None
@@ -211,7 +211,7 @@ def row_of(gallery: Gallery, number: int) -> int:
     Raises:
         Problem: 404, no image has it.
     """
-    row = gallery.rows.get(number)
+    row = gallery.row(number)
     if row is None:
         raise Problem(404, "No image in the index has this number; it was removed or changed. Search again.")
     return row

@@ -117,7 +117,7 @@ async def upload(site: At, request: Request) -> schema.Uploaded:
     data = await receive_file(request, site.settings.max_upload_bytes)
     content, width, height, picture = await site.workers("decode", examine, data)
     gallery = site.gallery
-    row = gallery.rows_of_content.get(content)
+    row = gallery.row_of_content(content)
     if row is not None and (known := gallery.snapshot.vector(content, as_given=True)) is not None:
         vector = known.copy()
     elif site.embedder is not None:
@@ -175,7 +175,7 @@ def _measure(gallery: Gallery, row: int) -> bytes:
     """Remember an image's size in pixels, and return its bytes."""
     data = read_indexed(gallery.folder, gallery.snapshot.images[row])
     with _readable():
-        gallery.sizes[gallery.ids[row]] = read_size(data)
+        gallery.sizes[int(gallery.ids[row])] = read_size(data)
     return data
 
 
@@ -183,7 +183,7 @@ def _make_thumbnail(site: Site, gallery: Gallery, row: int, size: int) -> bytes:
     data = _measure(gallery, row)
     with _readable():
         made = make_thumbnail(data, size)
-    site.thumbnails.put(gallery.ids[row], size, made)
+    site.thumbnails.put(int(gallery.ids[row]), size, made)
     return made
 
 
