@@ -94,7 +94,9 @@ async function answer(given) {
   try {
     const { answered } = await send("api/ratings", { rater, query: query.id, a: a.id, b: b.id, answer: given });
     noNotice();
-    const following = await (next ?? fetchQuestion(0));
+    let following = await (next ?? fetchQuestion(0));
+    // Which is next follows from the answers: fetched ahead, before this one or after one was taken back, it may be this one.
+    if (following && ["query", "a", "b"].every((place) => following[place].id === question[place].id)) following = await fetchQuestion(0);
     show(following && { ...following, answered, remaining: question.remaining === null ? null : Math.max(question.remaining - 1, 0) });
     say(following ? `${counted(answered, "triplet")} rated. Next question.` : "All questions are answered.");
     next = following && ahead();
