@@ -14,6 +14,8 @@ from PIL import Image
 pytest.importorskip("keras_hub", reason="the extra hub is not installed")
 import presets
 
+pytestmark = pytest.mark.long  # a process with KerasHub: 25 s
+
 ROOT = Path(__file__).parents[1]
 CLASSES, QUERIES = 4, 12
 RNG = np.random.default_rng(0)
