@@ -32,6 +32,7 @@ class Exact:
     def __init__(self, matrix: np.ndarray):
         self.matrix = matrix
         self.bounds = Bounds(matrix)
+        self._there: NDArray[np.bool_] | None = None  # None: every row
 
     def without(self, gone: NDArray[np.intp]) -> "Exact":
         """Return the same search, where some rows are as far as can be.
@@ -45,6 +46,8 @@ class Exact:
         """
         other = copy(self)
         other.bounds = self.bounds.without(gone)
+        other._there = np.ones(len(self.matrix), bool)
+        other._there[gone] = False
         return other
 
     def nearest(self, queries: np.ndarray, k: int, rows: Rows = None) -> list[np.ndarray]:
@@ -104,8 +107,9 @@ class Exact:
         margin = self.bounds.margin(query)
         square = float(query @ query)
         lowest, highest = (square - high * high) / 2, (square - low * low) / 2
-        there = closeness > -np.inf  # as of rows that are gone it is not
-        inside = np.flatnonzero(there & (closeness >= lowest - margin) & (closeness <= highest + margin))
+        inside = np.flatnonzero((closeness >= lowest - margin) & (closeness <= highest + margin))
+        if self._there is not None:
+            inside = inside[self._there[number(rows, inside)]]
         if k is None:
             return number(rows, inside)
         closeness = closeness[inside]

@@ -6,6 +6,7 @@ distance hold no pair, since a projection makes nothing longer. What is left is 
 bounds that hold whatever the rounding.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -43,6 +44,11 @@ def near_pairs(
     """
     if not len(matrix):
         return
+    largest = max(float(matrix.max()), -float(matrix.min()))
+    within = min(within, 2.1 * largest * matrix.shape[1] ** 0.5)  # none are farther apart
+    if largest > 2.0**50:  # squares must not overflow; a power of two changes no digit
+        power = math.frexp(largest)[1]
+        matrix, within = np.ldexp(matrix, -power), math.ldexp(within, -power)
     placed, slack = _projected(matrix)
     leaves = _leaves(placed)
     low, high = (np.array([end(placed[rows], axis=0) for rows in leaves]) for end in (np.min, np.max))

@@ -5,6 +5,7 @@ a small one of what was put since. So a change costs what has changed, not the i
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from pathlib import Path
@@ -128,16 +129,16 @@ def read_segment(path: Path, dimension: int, caches: Caches | None = None) -> Se
 
 
 def _arrays(path: Path) -> Iterator[np.ndarray]:
-    """Yield the arrays of a sealed file, mapped."""
+    """Yield the arrays of a sealed file, mapped: all of one file, though another be put in its place."""
     with path.open("rb") as file:
-        end, place = path.stat().st_size - TRAILER, 0
+        end, place = os.fstat(file.fileno()).st_size - TRAILER, 0
         while place < end:
             file.seek(place)
             np.lib.format.read_magic(file)
             shape, fortran, kind = np.lib.format.read_array_header_1_0(file)
             order, begin = "F" if fortran else "C", file.tell()
             size = int(np.prod(shape)) * kind.itemsize
-            mapped = np.memmap(path, kind, "r", begin, shape, order) if size else np.empty(shape, kind)  # type: ignore[call-overload]
+            mapped = np.memmap(file, kind, "r", begin, shape, order) if size else np.empty(shape, kind)  # type: ignore[call-overload]
             yield np.asarray(mapped)
             place = begin + size
             place += -place % _ALIGNED if place < end else 0

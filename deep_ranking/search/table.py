@@ -162,9 +162,12 @@ class ImageTable(Sequence[Image]):
         return np.array([_first_bytes(image.hash) for image in self], np.uint64)
 
     def taken(self, rows: NDArray[np.intp]) -> "ImageTable":
-        """Return the table of some rows, in their order."""
+        """Return the table of some rows, in their order, and of their labels."""
         numbers = np.ascontiguousarray(self._numbers[:, rows])
-        return ImageTable(self._paths.taken(rows), self._hashes.taken(rows), numbers, self._label_texts)
+        used = np.bincount(numbers[2], minlength=len(self._labels)) > 0
+        numbers[2] = (np.cumsum(used) - 1)[numbers[2]]
+        labels = self._label_texts.taken(np.flatnonzero(used))
+        return ImageTable(self._paths.taken(rows), self._hashes.taken(rows), numbers, labels)
 
     def then(self, others: "ImageTable") -> "ImageTable":
         """Return these images and, after them, others."""

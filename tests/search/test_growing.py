@@ -19,11 +19,13 @@ from waiting import PATIENCE, wait_until
 
 from deep_ranking.files import path_key
 from deep_ranking.search import Index, Options
+from deep_ranking.search.cache import seal
 from deep_ranking.search.image import Image
 from deep_ranking.search.learned import KEY, Stretch
 from deep_ranking.search.part import Part
-from deep_ranking.search.segment import Segment
+from deep_ranking.search.segment import Segment, read_segment, write_segment
 from deep_ranking.search.stores import changes, local
+from deep_ranking.search.table import ImageTable
 
 ROOT = Path(__file__).parents[2]
 LABELS = "", "red", "green", "blue"
@@ -338,3 +340,53 @@ def test_what_is_gone_crowds_out_nothing():
     for options in (Options(bottom=True), Options(beyond=1.0, bottom=True)):
         (hits,) = part.find(np.zeros((1, 1), np.float32), 3, options)
         assert [hit.path for hit in hits] == ["0549", "0548", "0547"]
+
+
+def test_vectors_of_any_length_are_found_whatever_is_asked_and_gone(tmp_path, monkeypatch):
+    """The square of 3e20 is more than float32 holds."""
+    monkeypatch.setattr(local, "_LARGE", 1)
+    with Index.create(tmp_path, 2, "test") as index:
+        index.add([*"abcdefghijkl"], [[1, 0], [3e20, 0], *([row, 0] for row in range(2, 12))])
+        for there in ("bl", "bk"):
+            found = [hit.path for hit in index.search([0, 0], None, beyond=10.5)]
+            assert (found, len(index.snapshot.parts)) == (sorted(there, reverse=True), 1 + (there == "bk"))
+            assert index.search([0, 0], 1, bottom=True)[0].path == "b"
+            index.remove(["l"])
+            index.add(["k"], [[11, 0]])
+
+
+def test_a_cache_of_before_there_were_marks_is_of_no_state(thousand):
+    (path,) = (thousand / "cache").iterdir()
+    path.rename(path.with_name("-".join(path.stem.split("-")[:3]) + path.suffix))
+    with Index.open(thousand) as index:
+        assert (len(index), index.search(vector(5), 1)[0].path) == (1000, "0005")
+
+
+def test_a_segment_is_read_of_one_file_though_another_is_put_in_its_place(tmp_path, monkeypatch):
+    """Who makes the segment of a state from scratch may number its labels otherwise."""
+    images = [
+        Image(name, name.encode() * 32, 0, 0, label) for name, label in zip("ab", ("x", "y"), strict=True)
+    ]
+    turned = ImageTable.of(images[::-1]).taken(np.array([1, 0]))
+    for name, table in (("one", ImageTable.of(images)), ("other", turned)):
+        write_segment(tmp_path / name, table, 1, lambda matrix: matrix.fill(0))
+        seal(tmp_path / name)
+    read, left = np.lib.format.read_array_header_1_0, ["other"]
+
+    def read_and_replace(file):
+        if left:
+            (tmp_path / left.pop()).replace(tmp_path / "one")
+        return read(file)
+
+    monkeypatch.setattr(np.lib.format, "read_array_header_1_0", read_and_replace)
+    assert [*read_segment(tmp_path / "one", 1).images] == images
+    assert not left
+
+
+def test_labels_that_no_image_has_any_more_are_forgotten():
+    table = ImageTable.of([Image(name, b"", 0, 0, label) for name, label in ("ax", "by", "cx", "dz")])
+    some = table.taken(np.array([3, 0]))
+    assert [image.label for image in some] == ["z", "x"]
+    assert [text.tobytes() for text in some.arrays()[-2:-1]] == [b"xz"]
+    assert {label: rows.tolist() for label, rows in some.rows_of_label().items()} == {"x": [1], "z": [0]}
+    assert len(table.taken(np.arange(0)).arrays()[-1]) == 1

@@ -78,3 +78,17 @@ def test_the_first_of_equal_rows_is_found_whatever_the_keys_say(monkeypatch, kin
     keys = "deep_ranking.search.copies._keys"
     monkeypatch.setattr(keys, lambda bits: iter([np.zeros(len(bits), np.uint64)]))
     assert first_of_equal(matrix).tolist() == expected
+
+
+@pytest.mark.parametrize("scale", [1.0, 3e20, 1e38])
+@pytest.mark.parametrize("within", [0.0, 0.5, 1e200])
+def test_pairs_are_found_whatever_the_scale_and_however_far(scale, within):
+    rows = (np.repeat(np.random.default_rng(3).uniform(-1, 1, (300, 2)), 2, axis=0) * scale).astype(
+        np.float32
+    )
+    plain = rows.astype(np.float64) / scale
+    apart = np.linalg.norm(plain[:, None] - plain, axis=2)
+    wanted = np.argwhere(np.triu(apart <= within, 1))
+    pairs = near_pairs(rows, min(within * scale, 1e200))
+    found = {(min(pair), max(pair)) for one, other in pairs for pair in zip(one, other, strict=True)}
+    assert found >= {(one, other) for one, other in wanted.tolist()}

@@ -209,12 +209,12 @@ class PostgresSnapshot(Snapshot):
         asked, rng = [], np.random.default_rng(0)
         for vector in sample:
             found = self.store.rows(_NEAREST, {"query": vector, "limit": MOST_COPIES + 1})
-            copies = {content for content, distance in found if distance <= NEAR * usual}
-            if len(copies) < len(found):
-                asked.append((_beside(vector, found[len(copies)][1], rng), copies))
+            beyond = [distance for _, distance in found if distance > NEAR * usual]
+            if beyond:  # all others may be copies of it
+                asked.append(_beside(vector, beyond[0], rng))
 
         def near(options: Options) -> list[np.ndarray]:
-            found = (self._find(vector, NEIGHBOURS, options, own) for vector, own in asked)
+            found = (self._find(vector, NEIGHBOURS, options, ()) for vector in asked)
             return [np.array([hit.distance for hit in hits]) for hits in found]
 
         return recall_curve(

@@ -54,7 +54,8 @@ def since(database: sqlite3.Connection, start: str, end: str) -> list[str] | Non
     """
     if start == end:
         return []
-    (first, first_state), (last, last_state) = (state.split("-", 1) for state in (start, end))
+    # The file of an index that was made before there were marks has a number alone, and so is of no state.
+    (first, _, first_state), (last, _, last_state) = (state.partition("-") for state in (start, end))
     known = "SELECT version, CAST(state AS TEXT) FROM history WHERE version BETWEEN ? AND ? ORDER BY version"
     states = database.execute(known, (int(first), int(last))).fetchall()
     whole = len(states) == int(last) - int(first) + 1
