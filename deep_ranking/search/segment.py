@@ -47,18 +47,19 @@ class Segment:
 
     def moved(self, learned: str) -> "Segment":
         """Return the segment with its vectors under the map of this text; see `learned.Stretch`."""
+        if self._moved is not None and self._moved[0] == learned:
+            return self._moved[1]
         stretch = Stretch.from_text(learned, self.matrix.shape[1])
         if stretch is None or not len(self):
             return self
-        if self._moved is None or self._moved[0] != learned:
-            mark = hashlib.sha256(learned.encode()).hexdigest()[:16]
-            caches = self.caches and self.caches.of(mark)
-            matrix = stretch(self.matrix) if caches is None else caches.get(
-                "learned.npy",
-                lambda path: save_matrix(path, stretch(self.matrix)),
-                partial(load_matrix, shape=self.matrix.shape),
-            )  # fmt: skip
-            self._moved = learned, Segment(self.images, matrix, caches)
+        mark = hashlib.sha256(learned.encode()).hexdigest()[:16]
+        caches = self.caches and self.caches.of(mark)
+        matrix = stretch(self.matrix) if caches is None else caches.get(
+            "learned.npy",
+            lambda path: save_matrix(path, stretch(self.matrix)),
+            partial(load_matrix, shape=self.matrix.shape),
+        )  # fmt: skip
+        self._moved = learned, Segment(self.images, matrix, caches)
         return self._moved[1]
 
     @cached_property

@@ -31,16 +31,8 @@ class Texts(NamedTuple):
     def some(self, rows: slice) -> list[bytes]:
         """Return those of a range of rows."""
         starts = self.starts[rows.start : rows.stop + 1].tolist()
-        if len(starts) < 2:
-            return []
-        data = self.blob[starts[0] : starts[-1]].tobytes()
-        ends = (start - starts[0] for start in starts)
-        first = next(ends)
-        found = []
-        for end in ends:
-            found.append(data[first:end])
-            first = end
-        return found
+        data, begin = self.blob[starts[0] : starts[-1]].tobytes(), starts[0]
+        return [data[first - begin : end - begin] for first, end in pairwise(starts)]
 
     def taken(self, rows: NDArray[np.intp]) -> "Texts":
         """Return those of some rows, in their order."""

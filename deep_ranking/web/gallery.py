@@ -21,6 +21,7 @@ from deep_ranking.location import STORE
 from deep_ranking.search import Index, Options
 from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit
+from deep_ranking.search.part import rows_of_labels
 from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.stores.registry import folder_of
 
@@ -121,8 +122,7 @@ class Gallery:
         rows = np.arange(len(self))
         if labels:
             own = [own for text in labels for own in self.labels.get(text, ())]
-            of_each = [self.snapshot.rows_of_label[label] for label in own]
-            rows = np.unique(np.concatenate(of_each)) if of_each else np.arange(0)
+            rows = rows_of_labels(self.snapshot.rows_of_label, own, len(self))
         if folder and (keys := folder_keys(self.folders[folder][0])):
             low, high = (first_row(self.snapshot.images, key) for key in keys)
             rows = rows[(rows >= low) & (rows < high)]
