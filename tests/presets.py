@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import keras
-import keras_hub
 
 VIT = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "image_shape": (32, 32, 3), "patch_size": 8}
 DINO = {**VIT, "intermediate_dim": 16, "num_register_tokens": 2}
@@ -70,6 +69,8 @@ SCALE, OFFSET = [0.01, 0.02, 0.03], [-1.0, 0.0, 0.5]
 
 def make(family: str, folder: Path, size: int = 32) -> Path:
     """Write a family's preset, its image converter with it."""
+    import keras_hub  # not at the top: this file is read for examples where the extra is not installed, too
+
     keras.utils.set_random_seed(0)
     backbone = FAMILIES[family](keras_hub.models)
     backbone.save_to_preset(str(folder))

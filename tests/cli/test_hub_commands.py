@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import presets
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -24,8 +25,6 @@ def test_the_missing_extra_is_named_first(run):
 @pytest.fixture
 def vit(tmp_path):
     pytest.importorskip("keras_hub", reason="the extra hub is not installed")
-    import presets
-
     return presets.make("vit", tmp_path / "vit")
 
 

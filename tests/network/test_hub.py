@@ -4,6 +4,7 @@ import sys
 
 import keras
 import numpy as np
+import presets
 import pytest
 from stripes import draw_stripes
 
@@ -15,7 +16,6 @@ from deep_ranking.network.network import NetworkSettings, build_network
 from deep_ranking.network.weights import load_weights
 
 keras_hub = pytest.importorskip("keras_hub", reason="the extra hub is not installed")
-import presets  # noqa: E402 - which needs it
 
 # What Swin's own layers say of a mask that they do read.
 pytestmark = pytest.mark.filterwarnings("ignore:Layer 'attn' .* was passed an input with a mask")
