@@ -190,6 +190,16 @@ def test_mistakes_are_explained(folder, tmp_path, capsys, arguments, message):
     assert error.count("\n") == 1
 
 
+def test_another_model_than_the_indexs_is_refused_though_nothing_has_to_be_embedded(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.undo()  # of what stands for the network and its checks
+    (tmp_path / "other.h5").write_bytes(b"\x89HDF\r\n\x1a\n model_config")
+    query = ["search", str(folder), "class 0/4.png", "--model", str(tmp_path / "other.h5")]
+    assert main(query) == 1
+    assert "made with another model" in capsys.readouterr().err
+
+
 def test_a_folder_of_nothing_but_broken_images_fails(tmp_path, no_network, capsys):
     (tmp_path / "images").mkdir()
     (tmp_path / "images/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
