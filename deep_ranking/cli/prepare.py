@@ -182,7 +182,9 @@ def _format(args: argparse.Namespace) -> dict[str, Any]:
 
     check_free(args.output)
     source, output = Path(args.source).resolve(), Path(args.output).resolve()
-    expect("output", source not in output.parents, f"a place outside of {args.source}", args.output)
+    # Its folders would be classes of the source from now on.
+    apart = args.data_set != "imagefolder" or source not in output.parents
+    expect("output", apart, f"a place outside of {args.source}", args.output)
     division = None
     if args.split_by or args.validation_split is not None:
         share = 0.2 if args.validation_split is None else args.validation_split

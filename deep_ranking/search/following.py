@@ -106,7 +106,7 @@ class Following:
         return told(report, self.found)
 
     def _match(self, labels: str) -> None:
-        """Tell where a table of labels says nothing of images, which its paths may be written otherwise for."""
+        """Tell where a table of labels says nothing of images, whose paths it may write otherwise."""
         if labels in ("none", "folders"):
             return
         rule, images = label_rule(labels), self.found.images

@@ -252,6 +252,16 @@ def test_of_two_first_runs_at_once_the_later_goes_on_in_the_index_of_the_earlier
     assert json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))["count"] == 31
 
 
+def test_duplicates_of_a_folder_that_is_not_there_now_say_that_no_picture_was_looked_at(
+    folder, images, capsys, caplog
+):
+    run(capsys, "duplicates", folder)
+    assert not caplog.text
+    images.rename(images.with_name("elsewhere"))
+    assert "1 group of 2 images" in run(capsys, "duplicates", folder)
+    assert "30 images: not there as indexed, or not to be read" in caplog.text
+
+
 def test_duplicates_as_a_table_as_json_and_as_a_page(folder, tmp_path, images, capsys):
     for path in ("class 0/4.png", "class 0/copy.png"):
         os.utime(images / path, (0, 0))
