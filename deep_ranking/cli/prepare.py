@@ -3,11 +3,10 @@
 import argparse
 import json
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deep_ranking.cli import image_folders, places, shared
-from deep_ranking.errors import DeepRankingError, expect, one_line
+from deep_ranking.errors import DeepRankingError, one_line
 
 EXAMPLES = {
     "demo --output dataset": "200 drawn images of eight classes",
@@ -181,10 +180,6 @@ def _format(args: argparse.Namespace) -> dict[str, Any]:
     from deep_ranking.progress import quietly
 
     check_free(args.output)
-    source, output = Path(args.source).resolve(), Path(args.output).resolve()
-    # Its folders would be classes of the source from now on.
-    apart = args.data_set != "imagefolder" or source not in output.parents
-    expect("output", apart, f"a place outside of {args.source}", args.output)
     division = None
     if args.split_by or args.validation_split is not None:
         share = 0.2 if args.validation_split is None else args.validation_split

@@ -351,10 +351,9 @@ class Index:
         if content is None:
             content = self.snapshot.content(name) or self.snapshot.content(self.snapshot.spelled(name))
         if content is None:
-            found = "a folder" if name and Path(name).is_dir() else "neither"
-            if is_address(name):
-                found = "an address; download the image first"
-            raise DeepRankingError(f"{name}: expected an image file or a path in the index, found {found}")
+            what = "a folder" if name and Path(name).is_dir() else "neither"
+            what = "an address; download the image first" if is_address(name) else what
+            raise DeepRankingError(f"{name}: expected an image file or a path in the index, found {what}")
         vector = self.snapshot.vector(content)
         if vector is None:
             vector = self.snapshot.moved(self._embed(name, image)[None])[0]

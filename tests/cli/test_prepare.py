@@ -115,12 +115,3 @@ def test_files_that_nobody_takes_for_images_are_no_warning(tmp_path, caplog, cap
     (tmp_path / "b.jpg").write_text("words")
     tell_left_out(look_into(str(tmp_path)))
     assert "1 images; 3 left out" in caplog.text
-
-
-def test_a_place_within_the_source_is_refused(tmp_path, capsys):
-    (tmp_path / "in/a").mkdir(parents=True)
-    Image.new("RGB", (8, 8)).save(tmp_path / "in/a/1.png")
-    argv = ["prepare", "imagefolder", "--source", str(tmp_path / "in"), "--output", str(tmp_path / "in/new")]
-    assert main(argv) == 1
-    assert "output: expected a place outside of" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a"]

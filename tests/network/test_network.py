@@ -169,7 +169,7 @@ def test_layers_are_registered_also_where_keras_was_only_looked_for_before():
 
 class TestModelFilesThatAreNone:
     def test_missing(self, tmp_path):
-        with pytest.raises(ModelFileError, match=r"found nothing; train one with: python train\.py"):
+        with pytest.raises(ModelFileError, match=r"found nothing; train one with: deep-ranking train"):
             load_network(tmp_path / "none.h5")
 
     @pytest.mark.parametrize("ending", [".h5", ".keras"])
