@@ -179,8 +179,8 @@ def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = (), conta
         OSError: it cannot be listed; of one below it, this is the reason for which it is left out.
     """
     root = as_on_disk(os.fspath(folder))
-    if not Path(root).is_dir():
-        found = "a file" if Path(root).exists() else "nothing"
+    if not root or not Path(root).is_dir():  # an empty path would be the current folder
+        found = "a file" if root and Path(root).exists() else "nothing"
         raise DeepRankingError(f"{root}: expected a folder of images, found {found}; check the path")
     looked = Found(root)
     walk = Walk(root, looked.images, looked.left_out, excluder(exclude))

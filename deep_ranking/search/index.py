@@ -12,6 +12,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import file_hash, path_key
+from deep_ranking.location import is_address
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
@@ -350,7 +351,9 @@ class Index:
         if content is None:
             content = self.snapshot.content(name) or self.snapshot.content(self.snapshot.spelled(name))
         if content is None:
-            raise DeepRankingError(f"{name}: expected an image file or a path in the index, found neither")
+            what = "a folder" if name and Path(name).is_dir() else "neither"
+            what = "an address; download the image first" if is_address(name) else what
+            raise DeepRankingError(f"{name}: expected an image file or a path in the index, found {what}")
         vector = self.snapshot.vector(content)
         if vector is None:
             vector = self.snapshot.moved(self._embed(name, image)[None])[0]

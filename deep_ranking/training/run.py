@@ -336,17 +336,16 @@ class Run:
 
     def _alarms(self, steps: int) -> list[keras.callbacks.Callback]:
         """Return what warns; how long so many steps take is told now."""
-        watching: list[keras.callbacks.Callback] = [
-            alarms.StopOnNaN(),
-            alarms.CollapseAlarm(self.settings.gap),
-        ]
+        watching: list[keras.callbacks.Callback] = [alarms.CollapseAlarm(self.settings.gap)]
         time = alarms.TellTime(steps, len(self.batches.images))
+        some: Any = ()
         if self.processes is None and steps:
             inputs = self.batches.batch(0, 0)[0]
+            some = inputs[1][:2]
             time.before(self.model, inputs)
             if not self.settings.train_from:  # where some path passes by the cut, there is none
                 watching.append(alarms.PathAlarm(self.learning, inputs[1]))
-        return [*watching, time]
+        return [alarms.StopOnNaN(self.learning, some), *watching, time]
 
     def _save(self, logs: dict[str, float], network: keras.Model | None = None) -> None:
         if self.writes:

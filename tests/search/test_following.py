@@ -189,6 +189,9 @@ def test_labels_are_made_only_if_told_and_the_index_remembers_how(tmp_path, embe
     table.unlink()
     with pytest.raises(DeepRankingError, match=r"labels: expected none, folders, or a table"):
         follow(root, place, embedder)
+    table.write_text("elsewhere/1.png,cat\n")
+    with pytest.raises(DeepRankingError, match=r"labels of the index's paths, as '.*', found none of them"):
+        follow(root, place, embedder, labels=table)
     assert set(follow(root, place, embedder, labels="none")[0].values()) == {""}
 
 

@@ -173,6 +173,15 @@ def test_embeddings_that_are_no_numbers_end_the_run(table, tmp_path):
     assert not (tmp_path / "model.h5").exists()
 
 
+def test_weights_that_the_last_step_of_an_epoch_has_spoiled_are_not_saved(table, tmp_path):
+    settings = TrainingSettings(
+        **{**vars(SETTINGS), "learning_rate": 1e30, "batch_size": 3 * len(table.rows), "epochs": 1}
+    )
+    with pytest.raises(DeepRankingError, match="became NaN with the last step of the epoch; nothing of it"):
+        train(table, tmp_path / "model.h5", settings)
+    assert not (tmp_path / "model.h5").exists()
+
+
 def test_the_collapse_alarm_speaks_once_and_only_then(caplog):
     healthy = {"loss": 0.7, "spread": 0.6, "positive_distance": 0.5, "negative_distance": 0.9}
     collapsed = {"loss": 1.0, "spread": 0.001, "positive_distance": 0.01, "negative_distance": 0.01}
