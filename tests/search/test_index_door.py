@@ -231,13 +231,16 @@ def test_duplicates_are_groups(photos, embedder):
         (lambda place, index: Index.create(place, 3, None), "fingerprint: expected a text, found None"),
         (lambda place, index: Index.create(place, 3, "x", {"a": 3}), "metadata a: expected a text, found 3"),
         (lambda place, index: index.write(metadata={"a": None}), "metadata a: expected a text, found None"),
+        (lambda place, index: Index.from_folder("", place=place), "folder: expected a folder of images"),
+        (lambda place, index: Index.from_folder(None, place=place), "folder: expected a folder of images"),
         (
             lambda place, index: index.duplicates("near"),
             "within: expected a distance of 0 or more, found 'near'",
         ),
     ],
 )
-def test_wrong_types_are_refused_in_words(tmp_path, wrong, words):
+def test_wrong_types_are_refused_in_words(tmp_path, monkeypatch, wrong, words):
+    monkeypatch.chdir(tmp_path)
     with Index.create(tmp_path / "index", 3, "x") as index:
         index.add(["1", "2"], np.eye(3)[:2])
         with pytest.raises(DeepRankingError, match=words):
