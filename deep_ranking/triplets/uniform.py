@@ -57,7 +57,7 @@ class UniformSampler:
     def __post_init__(self) -> None:
         for name, least in (("num_pos_images", 1), ("num_neg_images", 1), ("seed", 0)):
             given = getattr(self, name)
-            expect(name, isinstance(given, Integral) and given >= least, f"{least} or more", given)
+            expect(name, isinstance(given, Integral) and int(given) >= least, f"{least} or more", given)
         expect("balance", self.balance in BALANCES, " or ".join(BALANCES), self.balance)
         if len(self.classes) < 2:
             raise DeepRankingError(
@@ -249,7 +249,7 @@ class ClassBatches:
     def __post_init__(self) -> None:
         for name, least in (("classes_per_batch", 2), ("images_per_class", 2), ("seed", 0)):
             given = getattr(self, name)
-            expect(name, isinstance(given, Integral) and given >= least, f"{least} or more", given)
+            expect(name, isinstance(given, Integral) and int(given) >= least, f"{least} or more", given)
         large = len(self._classes()[1])
         if large < self.classes_per_batch:
             raise DeepRankingError(

@@ -71,6 +71,14 @@ def test_what_cannot_be_indexed_is_refused_and_leaves_nothing(tmp_path, photos, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos"]
 
 
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_embedded(tmp_path, photos, embedder):
+    (tmp_path / "file").touch()
+    embedder.seen.clear()
+    with pytest.raises(DeepRankingError, match=r"cannot be written there .* for the index: --index DIR"):
+        Index.from_folder(photos, embedder, tmp_path / "file/photos.index", quiet=True)
+    assert not embedder.seen
+
+
 def test_an_index_of_another_model_is_not_touched(photos, index, embedder):
     other = PixelEmbedder()
     other.fingerprint = "other"
