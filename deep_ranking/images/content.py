@@ -1,5 +1,6 @@
 """What a file is by its content: an image that is read, or the reason why it is none, without decoding it."""
 
+import errno
 import os
 import re
 from pathlib import PurePath
@@ -91,6 +92,11 @@ def why_no_image(path: str) -> str | None:
     if forms.kind(head) == "RAW" or (head[:1] in b"IM" and _is_named_raw(path)):
         return (_why_not_decoded(path, wholly=True) and RAW) if size <= _SMALL_RAW else None
     return _why_not_decoded(path, wholly=doubtful) if doubtful or size > _LARGE else None
+
+
+_FOR_NOW = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EMFILE)
+NOT_NOW = {NO_PERMISSION, *map(os.strerror, _FOR_NOW)}
+"""Reasons that tell nothing of a file: it may be as it was."""
 
 
 def why_not_opened(error: OSError) -> str:

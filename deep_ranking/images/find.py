@@ -12,7 +12,7 @@ from deep_ranking.containers import CONTAINERS, is_named_as_image, listing
 from deep_ranking.containers.member import NO_IMAGE_BESIDE
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.files import as_on_disk
-from deep_ranking.images.content import BROKEN_LINK, EMPTY, NO_IMAGE, NO_PERMISSION
+from deep_ranking.images.content import BROKEN_LINK, EMPTY, NO_IMAGE, NO_PERMISSION, NOT_NOW
 from deep_ranking.images.walk import HIDDEN, SECOND_LINK, Walk, excluder
 
 OUTSIDE = "in no folder, so of no class"
@@ -58,6 +58,10 @@ class Found:
         parts = path.split("/")
         above = ("/".join(parts[:number]) + "/" for number in range(1, len(parts)))
         return any(self.left_out.get(folder, "").startswith((*BY_DESIGN, SECOND_LINK)) for folder in above)
+
+    def may_be_as_it_was(self, path: str) -> bool:
+        """Tell whether a file is left out because the system does not open it now."""
+        return self.left_out.get(path) in NOT_NOW
 
     def by_reason(self) -> dict[str, list[str]]:
         """Return the sorted paths that were left out for each reason, the most frequent first."""

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.network.backbones import BACKBONES, Tokens, is_backbone
-from deep_ranking.settings import BELOW_1, WEIGHTS_VARIABLE, Check, Settings, setting
+from deep_ranking.settings import BELOW_1, WEIGHTS_VARIABLE, Check, Settings, at_least, setting
 
 LowResolution = Literal["paper", "blog", "none"]
 Preprocessing = Literal["backbone", "unit"]
@@ -56,7 +56,7 @@ class NetworkSettings(Settings):
         4096,
         "length of the vectors (default: {default}); 0: the normalized features themselves, without the "
         "linear layer",
-        Check(lambda size: 0 <= size <= 65_536, "0 to 65,536"),
+        at_least(0),
     )
     low_resolution: LowResolution = setting(
         "paper",

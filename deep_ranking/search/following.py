@@ -192,7 +192,8 @@ class Following:
         return [(image, path_of(image.path)) for image in stored]
 
     def _keeper(self, stored: Sequence[Image]) -> Callable[[str], bool]:
-        """Return what tells whether an image that is not found stays: its folder is not there, or is empty.
+        """Return what tells whether an image that is not found stays: it, or its folder, cannot be
+        opened now, or the folder is not there or is empty.
 
         Raises:
             DeepRankingError: a folder holds images, and none of those that it held.
@@ -204,6 +205,8 @@ class Following:
         alive = {folder for path in self.found.images for folder in _folders_above(path)}
 
         def keep(path: str) -> bool:
+            if self.found.may_be_as_it_was(path):
+                return True
             above = _folders_above(path)
             container = next((folder for folder in above if folder.endswith(CONTAINERS)), above[0])
             return container not in alive and not self.found.passes_over(path)

@@ -111,8 +111,9 @@ class Index:
         from deep_ranking.search.folder import index_folder
 
         one = isinstance(folder, str | os.PathLike)
-        folders: list[Any] = [folder] if one else list(folder)  # type: ignore[arg-type]
-        expect("folder", bool(folders), "a folder of images, or several", folder)
+        folders: list[Any] = [folder] if one or folder is None else list(folder)  # type: ignore[arg-type]
+        known = all(isinstance(one, str | os.PathLike) and os.fspath(one) for one in folders)
+        expect("folder", known and bool(folders), "a folder of images, or several", folder)
         how = {"exclude": exclude, "labels": labels, "forget_missing": forget_missing}
         return index_folder(cls, folders, None if model is None else made(model), place, quiet, **how)  # type: ignore[arg-type]
 

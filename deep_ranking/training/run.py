@@ -15,7 +15,7 @@ import numpy as np
 from deep_ranking import __version__
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import ReplicaEngine, named_engine
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.log import check_log, write_log
 from deep_ranking.files import check_writable
@@ -104,6 +104,8 @@ def train(
         DeepRankingError: settings and data do not fit, an image cannot be read, or nothing to resume.
     """
     settings = TrainingSettings.features() if settings is None else settings
+    known = "triplets (dr.Triplets.load, .sample), or images with classes (dr.LabelledImages.of)"
+    expect("data", hasattr(data, "images") and hasattr(data, "fingerprint"), known, data)
     with quietly(quiet):
         if settings.on_features:
             return _learn_on_features(data, Path(model_path), settings, RunOptions(**options))

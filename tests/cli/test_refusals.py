@@ -157,4 +157,4 @@ def test_an_empty_word_as_an_empty_variable_leaves_it_is_not_the_current_folder(
     with pytest.raises(SystemExit, match="2"):
         main(typed)
     assert "expected a value, found ''; is a variable of your shell empty?" in capsys.readouterr().err
-    assert not list(folder.parent.glob("*.index"))
+    assert not folder.with_name(f"{folder.name}.index").exists()
