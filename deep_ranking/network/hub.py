@@ -47,8 +47,8 @@ def build_hub(preset: str, image_size: int, tokens: "Tokens" = "auto", trained: 
     except Exception as error:
         raise DeepRankingError(
             f"{name}: expected a preset of KerasHub, or the folder of one, with an image backbone and "
-            f"its image converter, which tells how it wants pixels; found none ({reason(error):.300}). Names are "
-            "in KerasHub's list of presets, and are fetched; without a network give a folder"
+            f"its image converter, which tells how it wants pixels; found none ({reason(error):.300}). "
+            "Names are those of KerasHub's list, and are fetched; without a network give a folder"
         ) from error
     encoder = getattr(source, "vision_encoder", source)
     if len(encoder.inputs) != 1 or len(encoder.inputs[0].shape) != 4:

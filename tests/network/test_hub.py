@@ -241,7 +241,7 @@ def test_a_size_that_patches_do_not_divide_is_resized_as_the_converter_does(vit)
 def test_what_is_no_image_preset_is_told(tmp_path, vit):
     with pytest.raises(DeepRankingError, match="expected a preset of KerasHub"):
         build_hub(str(tmp_path), 32)
-    with pytest.raises(DeepRankingError, match="Unknown preset identifier.* give a folder"):
+    with pytest.raises(DeepRankingError, match=r"Unknown preset identifier.* give a folder"):
         build_hub("no_such_preset", 32)
     weightless = shutil.copytree(vit, tmp_path / "weightless")
     (weightless / "model.weights.h5").unlink()
