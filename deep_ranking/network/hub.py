@@ -40,16 +40,7 @@ def build_hub(preset: str, image_size: int, tokens: "Tokens" = "auto", trained: 
     """
     name = f"hub:{preset}"
     hub = _keras_hub(f"--backbone {name}")
-    try:
-        source = hub.models.Backbone.from_preset(preset, load_weights=trained)
-        converter = hub.layers.ImageConverter.from_preset(preset)
-    # From KerasHub, its downloads and Keras's parsers comes nearly anything.
-    except Exception as error:
-        raise DeepRankingError(
-            f"{name}: expected a preset of KerasHub, or the folder of one, with an image backbone and "
-            f"its image converter, which tells how it wants pixels; found none ({reason(error):.300}). "
-            "Names are those of KerasHub's list, and are fetched; without a network give a folder"
-        ) from error
+    source, converter = _loaded(hub, preset, trained)
     encoder = getattr(source, "vision_encoder", source)
     if len(encoder.inputs) != 1 or len(encoder.inputs[0].shape) != 4:
         raise DeepRankingError(f"{name}: expected an image backbone, found a {type(source).__name__}")
@@ -167,6 +158,19 @@ def _keras_hub(purpose: str) -> Any:
     except ImportError:
         raise MissingExtraError("keras-hub", "hub", purpose) from None
     return keras_hub
+
+
+def _loaded(hub: Any, preset: str, trained: bool) -> tuple[Any, Any]:
+    try:
+        source = hub.models.Backbone.from_preset(preset, load_weights=trained)
+        return source, hub.layers.ImageConverter.from_preset(preset)
+    # From KerasHub, its downloads and Keras's parsers comes nearly anything.
+    except Exception as error:
+        raise DeepRankingError(
+            f"hub:{preset}: expected a preset of KerasHub, or the folder of one, with an image backbone and "
+            f"its image converter, which tells how it wants pixels; found none ({reason(error):.300}). "
+            "Names are those of KerasHub's list, and are fetched; without a network give a folder"
+        ) from error
 
 
 def _plain(value: Any, default: float) -> Any:
