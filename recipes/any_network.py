@@ -49,18 +49,18 @@ def main() -> None:
 
 def embed(args: argparse.Namespace, paths: list[str]) -> np.ndarray:
     """Run the network over images."""
-    from deep_ranking.embedding.runner import Runner
+    import openvino
 
-    runner, size = Runner(described(args)), (args.image_size, args.image_size)
+    precise = {"INFERENCE_PRECISION_HINT": "f32"}
+    run, size = openvino.Core().compile_model(described(args), "CPU", precise), (args.image_size,) * 2
     batches = (paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
-    return np.concatenate([runner(np.stack([read_image(path, size) for path in own])) for own in batches])
+    found = (run([np.stack([read_image(path, size) for path in own]).astype(np.float32)]) for own in batches)
+    return np.concatenate([np.array(vectors[0]) for vectors in found])
 
 
 def described(args: argparse.Namespace) -> Any:
     """Return OpenVINO's model from pixels (n, size, size, 3), RGB 0..255, to vectors."""
-    from deep_ranking.embedding.runner import import_openvino
-
-    openvino = import_openvino()
+    import openvino
     from openvino import opset13
     from openvino.preprocess import PrePostProcessor
 
@@ -69,9 +69,9 @@ def described(args: argparse.Namespace) -> Any:
         import_keras()
         import keras
 
-        from deep_ranking.embedding.engines import convert
-
-        model = convert(keras.models.load_model(path))
+        with tempfile.TemporaryDirectory() as folder:
+            keras.models.load_model(path).export(folder, verbose=False)
+            model = openvino.convert_model(folder)
         found = model.outputs[0].get_node().input_value(0)
     elif path.suffix == ".pb":
         model = cut(path, args.result)
