@@ -10,6 +10,7 @@ exact; the rounding of all else is covered as in `search.bounds`, twice over. Wh
 of rows of 100,000, is ranked by the vectors themselves. (Scalar quantization, with a bound for each row.)
 """
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
@@ -28,7 +29,7 @@ LEAST_BYTES = 32 << 20
 
 _WIDEST = 1 << 16  # coordinates whose products' sum fits 32 bits
 _ENCODED = 1 << 17  # numbers worked on at once, so that they stay in a core's cache
-_SCANNED = 1 << 22  # codes multiplied at once
+_SCANNED = 1 << 22  # codes multiplied at once, at least: many small products cost a quarter more
 _SMALLEST, _LARGEST = 1e-15, 1e20  # of a scale and of a square: nothing under- or overflows in between
 _SHARE = 32  # more than this part of the rows is left: then to read all of them is no slower
 
@@ -155,7 +156,7 @@ class Codes:
         """Return the lower bound of the closeness of each row of a range, but for what is the same of all."""
         product, lower, own = kernels(), np.empty(last - first, np.float32), weights.astype(np.float32)
         assert product is not None
-        step = max(1, _SCANNED // len(query))
+        step = max(-(-(last - first) // (os.cpu_count() or 1)), _SCANNED // len(query), 1)
 
         def scan(start: int) -> None:
             rows = slice(start, min(start + step, last))
