@@ -29,7 +29,7 @@ LEAST_BYTES = 32 << 20
 
 _WIDEST = 1 << 16  # coordinates whose products' sum fits 32 bits
 _ENCODED = 1 << 17  # numbers worked on at once, so that they stay in a core's cache
-_SCANNED = 1 << 22  # codes multiplied at once, at least: many small products cost a quarter more
+_SCANNED = 1 << 24, 1 << 25  # codes multiplied at once: small products cost more, as do numbers of large ones
 _SMALLEST, _LARGEST = 1e-15, 1e20  # of a scale and of a square: nothing under- or overflows in between
 _SHARE = 32  # more than this part of the rows is left: then to read all of them is no slower
 
@@ -156,7 +156,8 @@ class Codes:
         """Return the lower bound of the closeness of each row of a range, but for what is the same of all."""
         product, lower, own = kernels(), np.empty(last - first, np.float32), weights.astype(np.float32)
         assert product is not None
-        step = max(-(-(last - first) // (os.cpu_count() or 1)), _SCANNED // len(query), 1)
+        share, (least, most) = -(-(last - first) // (os.cpu_count() or 1)), _SCANNED
+        step = max(1, least // len(query), min(share, most // len(query)))
 
         def scan(start: int) -> None:
             rows = slice(start, min(start + step, last))
