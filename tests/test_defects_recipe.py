@@ -90,6 +90,7 @@ def test_parts_share_no_image(recipe):
     assert len(set(seen)) == len(seen) == 3 * 8 * 3
 
 
+@pytest.mark.long
 def test_the_recipe_runs(tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra 'report'")
     budget = ["--images", "4", "--steps", "2", "--seeds", "2", "--rates", "0.01", "--only", "clipped"]

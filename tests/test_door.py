@@ -105,25 +105,31 @@ def test_type_checkers_see_the_names():
     assert STUB.read_text("utf-8") == stub(), "write it again: python tests/test_door.py"
 
 
-@pytest.mark.parametrize("first", ["deep_ranking", "keras"])
-def test_keras_finds_our_losses_too(tmp_path, first):
-    """`load_model` of a model compiled with them, before or after Keras is imported."""
-    save = (
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A folder with models that were compiled with our losses."""
+    folder = tmp_path_factory.mktemp("compiled")
+    in_a_fresh_process(
         "import keras, deep_ranking as dr\n"
         "settings = dr.NetworkSettings('simple', image_size=32, embedding_size=8)\n"
         "for name, loss in (('hinge', dr.TripletHingeLoss(0.2)), ('mined', dr.MinedTripletLoss(0.2))):\n"
         "    network = dr.build_network(settings)\n"
         "    metrics = {'hinge': dr.ranking_metrics, 'mined': dr.mining_metrics}[name](0.2, 'euclidean')\n"
         "    network.compile('sgd', loss=loss, metrics=metrics)\n"
-        f"    network.save({str(tmp_path)!r} + f'/{{name}}.keras')\n"
-        f"    network.save({str(tmp_path)!r} + f'/{{name}}.h5')\n"
+        f"    network.save({str(folder)!r} + f'/{{name}}.keras')\n"
+        f"    network.save({str(folder)!r} + f'/{{name}}.h5')\n"
     )
-    in_a_fresh_process(save)
+    return folder
+
+
+@pytest.mark.parametrize("first", ["deep_ranking", "keras"])
+def test_keras_finds_our_losses_too(compiled, first):
+    """`load_model` of a model compiled with them, before or after Keras is imported."""
     second = {"deep_ranking": "keras", "keras": "deep_ranking"}[first]
     load = (
         f"import {first}, {second}, keras, numpy as np\n"
         f"for name in ('hinge.keras', 'hinge.h5', 'mined.keras', 'mined.h5'):\n"
-        f"    model = keras.models.load_model({str(tmp_path)!r} + '/' + name)\n"
+        f"    model = keras.models.load_model({str(compiled)!r} + '/' + name)\n"
         "    assert model.loss.gap == 0.2, model.loss\n"
         "    images, labels = np.zeros((6, 32, 32, 3)), np.arange(6) % 2\n"
         "    assert 'spread' in model.evaluate(images, labels, 6, 0, return_dict=True)\n"

@@ -240,7 +240,8 @@ def _print_report(report: "Report", count: int, to_stderr: bool) -> None:
         if error not in report.left_out:  # those are told before
             print(one_line(f"skipped {path}: {error}"), file=sys.stderr)
     if report.missing:
-        told = f"kept {len(report.missing):,} images whose folders are not there now, or empty"
+        why = "images that cannot be opened now, or whose folders are not there, or empty"
+        told = f"kept {len(report.missing):,} {why}"
         print(
             f"{told}: {image_folders.names_of(report.missing)}; --forget_missing drops them", file=sys.stderr
         )

@@ -59,6 +59,8 @@ class Parser(argparse.ArgumentParser):
         self.examples, self.main = examples or {}, main
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        if not arg_string and action.dest != "label":  # as a path it would be the current folder
+            raise _value_error(action, "a value", arg_string, "; is a variable of your shell empty?")
         try:
             return super()._get_value(action, arg_string)  # type: ignore[misc]
         except argparse.ArgumentError:

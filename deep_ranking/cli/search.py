@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> None:
 
     options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
     with Index.open(place, embedder) as index:
+        if args.model and embedder is None:  # also where no image has to be embedded
+            shared.model_of(index.store.name, index.metadata, args.model)
         if embedder is None:
             index.embedder = partial(_load, args, index, queries)
         if not len(index):

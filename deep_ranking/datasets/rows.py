@@ -200,6 +200,8 @@ def _table_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
             first, count = file.readline(), 0
+            if first.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+                raise DeepRankingError(f"{path}: expected UTF-8 text, found UTF-16; save it as UTF-8")
             file.seek(0)
             rows = csv.reader(file, delimiter=max("\t,;", key=first.count), strict=True)
             for row in filter(None, rows):

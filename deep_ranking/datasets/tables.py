@@ -43,9 +43,9 @@ def _column(source: Path, names: list[str], name: str, given: str | None) -> str
     found = next((usual[column] for column in _USUAL[name] if column in usual), None)
     found = found if given is None else given if given in names else None
     if found is None and (given or name == "image"):
+        columns = ", ".join(names) or "no heading"
         raise DeepRankingError(
-            f"{source}: expected a column {given or 'of images'}, found {', '.join(names)}; say which with "
-            f"--{name}"
+            f"{source}: expected a column {given or 'of images'}, found {columns}; say which with --{name}"
         )
     if found and (count := names.count(found)) > 1:
         raise DeepRankingError(f"{source}: expected one column {found!r}, found {count}")

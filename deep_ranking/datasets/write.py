@@ -94,10 +94,10 @@ def write_rows(
             else:
                 written.append(told)
         if not written:
-            why = "; ".join(f"{len(paths):,} {why}" for why, paths in found.by_reason().items())
-            raise DeepRankingError(
-                f"{source}: expected images, found {count:,} rows without one: {why or 'none'}"
-            )
+            left_out = found.by_reason().items()
+            told = "; ".join(f"{len(paths):,} {why}, the first {paths[0]}" for why, paths in left_out)
+            why = f"{count:,} rows without one: {told}" if count else "no row"
+            raise DeepRankingError(f"{source}: expected images, found {why}")
         labelled = [image for image in written if image.folder]
         if division and not labelled:
             raise DeepRankingError(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from deep_ranking.blend.settings import Reading
-from deep_ranking.embedding.kept import cache_folder, keep, key_of, number_type, opened
+from deep_ranking.embedding.kept import cache_folder, home, keep, key_of, number_type, opened
 from deep_ranking.embedding.runner import Engine, Runner
 from deep_ranking.errors import DeepRankingError, MissingExtraError, expect, reason
 from deep_ranking.files import file_hash
@@ -154,8 +154,8 @@ def _keras_engine(network: Any) -> Engine:
 
 def _from_keras() -> str | None:
     """Return the file that Keras has downloaded, if it has."""
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    path = home / "models" / _KERAS_FILE
+    folder = Path(os.environ.get("KERAS_HOME") or home() / ".keras")
+    path = folder / "models" / _KERAS_FILE
     return str(path) if path.is_file() else None
 
 

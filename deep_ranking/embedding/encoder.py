@@ -64,7 +64,8 @@ class Encoder(ABC):
 
         Raises:
             ImageError: one cannot be read; the message names it.
-            DeepRankingError: something that is no image, or an array that does not hold 0..255.
+            DeepRankingError: something that is no image, or an array that does not hold 0..255; a model
+                that gives NaN.
 
         Example:
             >>> from deep_ranking import Model, NetworkSettings, build_network
@@ -81,7 +82,7 @@ class Encoder(ABC):
             if len(sources) == 1:
                 raise error
             raise type(error)(f"image {position + 1} of {len(sources)}: {error}") from error
-        return vectors
+        return _finite(vectors)
 
     def distance(self, a: Images, b: Images) -> Any:
         """Return the Euclidean distance of two images, 0 to 2 where vectors have unit length.
@@ -154,7 +155,7 @@ class Encoder(ABC):
         if failures:
             others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             raise DeepRankingError(f"{failures[0][1]}{others}; mend or remove it")
-        return vectors
+        return _finite(vectors)
 
     def embed_image(self, image: str | os.PathLike[str] | bytes) -> np.ndarray:
         """Embed one image, a path or its encoded bytes, as (d,) float32.
@@ -162,4 +163,11 @@ class Encoder(ABC):
         Raises:
             ImageError: it cannot be read.
         """
-        return self.embed_pixels(read_image(image, self.size)[None])[0]
+        return _finite(self.embed_pixels(read_image(image, self.size)[None]))[0]
+
+
+def _finite(vectors: np.ndarray) -> np.ndarray:
+    if not np.isfinite(vectors).all():
+        wrong = "the model gives NaN or infinity: its weights are damaged, or its training went astray"
+        raise DeepRankingError(f"{wrong}; train it again with a smaller --learning_rate")
+    return vectors

@@ -8,7 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from deep_ranking.embedding.runner import Engine, Runner, import_openvino, multiplies_bfloat16
+from deep_ranking.embedding.runner import (
+    Engine,
+    Runner,
+    check_process,
+    import_openvino,
+    multiplies_bfloat16,
+)
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
 
 logger = logging.getLogger(__name__)
@@ -18,9 +24,11 @@ class KerasEngine:
     """Keras's own forward pass, in the number types that the network was built with."""
 
     def __init__(self, network: keras.Model):
+        check_process()  # it has been made here, which is to run it
         self.network = network
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
+        check_process()
         return np.asarray(self.network.predict_on_batch(images), np.float32)
 
 
@@ -66,6 +74,10 @@ class OpenVINOEngine(Runner):
 
     def __init__(self, network: keras.Model, precision: str = "float32"):
         super().__init__(convert(network), precision)
+        self._made_of = network, precision
+
+    def __reduce__(self) -> tuple[Any, ...]:  # another process converts it again
+        return OpenVINOEngine, self._made_of
 
 
 def convert(network: keras.Model) -> Any:
@@ -104,6 +116,9 @@ class AutoEngine:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         return self._chosen(images)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AutoEngine, (self.network, self.precision)
 
 
 def resolve(engine: str, precision: str) -> tuple[str, str]:

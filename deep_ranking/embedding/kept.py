@@ -36,7 +36,15 @@ _ACCELERATORS = "/dev/nvidiactl", "/dev/kfd"
 def cache_folder() -> Path:
     """Return $DEEP_RANKING_CACHE, or else `deep_ranking` in $XDG_CACHE_HOME or ~/.cache."""
     own, shared = os.environ.get(CACHE_VARIABLE), os.environ.get("XDG_CACHE_HOME")
-    return Path(own) if own else (Path(shared) if shared else Path.home() / ".cache") / "deep_ranking"
+    return Path(own) if own else (Path(shared) if shared else home() / ".cache") / "deep_ranking"
+
+
+def home() -> Path:
+    """Return the user's folder; one that cannot be there for a user whom the system does not know."""
+    try:
+        return Path.home()
+    except RuntimeError:  # as in a container that runs under some number
+        return Path(os.devnull)
 
 
 def key_of(fingerprint: str, what: str) -> str:
@@ -59,7 +67,9 @@ def keep(name: str, model: Any) -> None:
             np.savez(data, graph=graph, weights=weights, about=about)
         _make_room(path)
     except OSError as error:
-        logger.warning("the network is made anew each time: %s", reason(error))
+        logger.warning(
+            "the network is made anew each time: %s; %s names another folder", reason(error), CACHE_VARIABLE
+        )
 
 
 def _make_room(newest: Path) -> None:

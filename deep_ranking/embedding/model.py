@@ -11,6 +11,7 @@ import numpy as np
 
 from deep_ranking.embedding.encoder import Embedded, Encoder
 from deep_ranking.embedding.engines import Engine, KerasEngine, make_engine
+from deep_ranking.embedding.runner import check_process
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import file_hash
 from deep_ranking.images.cache import ImageCache
@@ -54,6 +55,7 @@ class Model(Encoder):
 
         Arguments and errors are those of `deep_ranking.load`; Keras runs it unless `engine` says otherwise.
         """
+        check_process(runs=False)
         if Path(path).is_file() and weights.is_weights_only(path):
             network, metadata = build_network(NetworkSettings.blog()), {"source": "blog weights"}
             weights.load_blog_weights(network, path)
@@ -87,6 +89,7 @@ class Model(Encoder):
             ModelFileError: the file that it names is missing or holds other weights.
             MissingExtraError: the engine is not installed.
         """
+        check_process(runs=False)
         network = build_network(_PRETRAINED)
         fingerprint = load_pretrained(network, _PRETRAINED, weights)
         made_by = make_engine(engine, network, precision)

@@ -1,5 +1,6 @@
 """OpenVINO runs a converted network over pixels, without Keras: neither imported nor needed."""
 
+import os
 import platform
 import sys
 from functools import cache
@@ -11,7 +12,29 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 
 PRECISIONS = ("float32", "bfloat16")
+_ran_in: int | None = None  # the process in which a network has run first
 _AT_ONCE = 4  # images a core of OpenVINO's works on: few enough for its cache to hold what passes the layers
+
+
+def check_process(runs: bool = True) -> None:
+    """Refuse to go on in a process that was forked from one in which a network has run: it waits for ever.
+
+    Of the threads that compute, a fork leaves none.
+
+    Args:
+        runs: a network is about to run here.
+
+    Raises:
+        DeepRankingError: it is such a process.
+    """
+    global _ran_in
+    if _ran_in is None:
+        _ran_in = os.getpid() if runs else None
+    elif _ran_in != os.getpid():
+        raise DeepRankingError(
+            "a model has run before this process was forked, so it cannot run here; start processes by "
+            "multiprocessing.get_context('spawn'), or load the model in each of them alone"
+        )
 
 
 def import_openvino() -> Any:
@@ -67,6 +90,7 @@ class Runner:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the vectors, (n, d) float32; n is 1 or more."""
+        check_process()
         images = np.rint(images) if images.dtype.kind == "f" else images  # pixels are whole numbers here
         images = np.ascontiguousarray(images, np.uint8)
         found: dict[int, np.ndarray] = {}

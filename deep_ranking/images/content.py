@@ -1,9 +1,11 @@
 """What a file is by its content: an image that is read, or the reason why it is none, without decoding it."""
 
+import errno
 import os
 import re
 from pathlib import PurePath
 
+from deep_ranking.containers import is_named_as_image
 from deep_ranking.images import forms
 from deep_ranking.images.decode import MAX_PIXELS, ImageError, TooManyPixelsError, read_image, read_size
 
@@ -16,6 +18,7 @@ BROKEN_LINK = "broken link"
 NO_PERMISSION = "no permission to read"
 PACKED = "compressed archive, not read; unpack it, or of a tar file its compression alone"
 
+WEB_PAGE = "a web page, as a download that failed leaves it"
 RAW = "camera's raw file without a preview of use; export it as JPEG"
 
 _CUT = 12  # bytes at the end that are looked at
@@ -34,6 +37,10 @@ _DATA_ENDINGS = {
     ".arrow": "Hugging Face's Arrow file, not read; write it anew with Dataset.to_parquet",
     ".tfrecord": "TensorFlow's records, not read in place: deep-ranking prepare tfrecord",
 }
+_OTHER_ENDINGS = {
+    ".bpg", ".cur", ".dcm", ".dds", ".djvu", ".emf", ".eps", ".exr", ".fits", ".hdr", ".icns", ".ico", ".jls",
+    ".jxr", ".pcx", ".pict", ".qoi", ".ras", ".sgi", ".tga", ".wdp", ".wmf", ".xcf",
+}  # fmt: skip
 _PACKED = re.compile(r"(?i)\.(?:tar\.(?:gz|bz2|xz|zst|lz4)|t[gbx]z2?|tzst|zip|7z|rar)$")
 _OTHERS = [
     (re.compile(pattern, re.DOTALL), told)
@@ -42,6 +49,9 @@ _OTHERS = [
         (rb"8BPS", "Photoshop file, not read; export it as JPEG"),
         (rb".{4}(ftyp|moov|mdat)|RIFF.{4}AVI |\x1a\x45\xdf\xa3|\0\0\x01\xba", "video"),
         (rb"%PDF", "PDF document"),
+        (rb"\s*(<\?xml.*)?<svg", "SVG drawing, not read; export it as PNG"),
+        (rb"(?i)\s*<(!doctype )?html", WEB_PAGE),
+        (rb"version https://git-lfs", "Git LFS stands for it; get the file with: git lfs pull"),
     )
 ]
 
@@ -84,6 +94,11 @@ def why_no_image(path: str) -> str | None:
     return _why_not_decoded(path, wholly=doubtful) if doubtful or size > _LARGE else None
 
 
+_FOR_NOW = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EMFILE)
+NOT_NOW = {NO_PERMISSION, *map(os.strerror, _FOR_NOW)}
+"""Reasons that tell nothing of a file: it may be as it was."""
+
+
 def why_not_opened(error: OSError) -> str:
     """Return the reason for which the system does not open a file or a folder."""
     if isinstance(error, PermissionError):
@@ -104,6 +119,10 @@ def what_else(head: bytes, path: str) -> str:
     if _PACKED.search(path):
         return PACKED
     told = next((told for pattern, told in _OTHERS if pattern.match(head)), NO_IMAGE)
+    if told == WEB_PAGE and not is_named_as_image(path):
+        return NO_IMAGE
+    if told == NO_IMAGE and ending in _OTHER_ENDINGS and (not head.isascii() or head.startswith(b"%!PS")):
+        return f"image of a format that is not read ({ending}); export it as JPEG or PNG"
     return RAW if told == NO_IMAGE and _is_named_raw(path) else told
 
 

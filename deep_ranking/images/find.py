@@ -12,7 +12,7 @@ from deep_ranking.containers import CONTAINERS, is_named_as_image, listing
 from deep_ranking.containers.member import NO_IMAGE_BESIDE
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.files import as_on_disk
-from deep_ranking.images.content import BROKEN_LINK, EMPTY, NO_IMAGE, NO_PERMISSION
+from deep_ranking.images.content import BROKEN_LINK, EMPTY, NO_IMAGE, NO_PERMISSION, NOT_NOW
 from deep_ranking.images.walk import HIDDEN, SECOND_LINK, Walk, excluder
 
 OUTSIDE = "in no folder, so of no class"
@@ -58,6 +58,10 @@ class Found:
         parts = path.split("/")
         above = ("/".join(parts[:number]) + "/" for number in range(1, len(parts)))
         return any(self.left_out.get(folder, "").startswith((*BY_DESIGN, SECOND_LINK)) for folder in above)
+
+    def may_be_as_it_was(self, path: str) -> bool:
+        """Tell whether a file is left out because the system does not open it now."""
+        return self.left_out.get(path) in NOT_NOW
 
     def by_reason(self) -> dict[str, list[str]]:
         """Return the sorted paths that were left out for each reason, the most frequent first."""
@@ -179,8 +183,8 @@ def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = (), conta
         OSError: it cannot be listed; of one below it, this is the reason for which it is left out.
     """
     root = as_on_disk(os.fspath(folder))
-    if not Path(root).is_dir():
-        found = "a file" if Path(root).exists() else "nothing"
+    if not root or not Path(root).is_dir():  # an empty path would be the current folder
+        found = "a file" if root and Path(root).exists() else "nothing"
         raise DeepRankingError(f"{root}: expected a folder of images, found {found}; check the path")
     looked = Found(root)
     walk = Walk(root, looked.images, looked.left_out, excluder(exclude))

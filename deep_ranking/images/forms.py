@@ -237,10 +237,10 @@ def _jxl_size(data: bytes) -> tuple[int, int]:
     return (side() if ratio is None else height * ratio[0] // ratio[1]), height
 
 
-def notice(what: str) -> None:
-    """Count something about an image that its user should hear of, once for all images of a run."""
+def notice(what: str, images: int = 1) -> None:
+    """Count something about images that their user should hear of, once for all images of a run."""
     with _noticing:
-        _noticed[what] += 1
+        _noticed[what] += images
 
 
 def take_notices() -> list[str]:

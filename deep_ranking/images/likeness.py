@@ -18,6 +18,7 @@ from PIL import Image
 
 from deep_ranking.images.agreement import agreement, registered
 from deep_ranking.images.decode import ImageError, read_image
+from deep_ranking.images.forms import notice
 from deep_ranking.images.hashes import (
     FLAT,
     FRAME,
@@ -49,6 +50,7 @@ form with other numbers 0.70, a photo saved again in quality 20 0.86."""
 Box = tuple[float, ...]  # left, top, right, bottom, in shares of the sides
 _MIDDLE: Box = (0.5 - SHARE / 2, 0.5 - SHARE / 2, 0.5 + SHARE / 2, 0.5 + SHARE / 2)
 _SCALES = np.exp(np.arange(np.log(0.4), np.log(1.5), 0.06))
+_UNREAD = "not there as indexed, or not to be read, so that copies are found by their bytes alone"
 _HOPELESS = 5  # times `PART`: what differs so much does not fit when moved by a pixel
 _STEPS = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)]
 
@@ -57,7 +59,7 @@ class Likeness:
     """Pictures, and which of them are copies of one picture; what is read is kept for a while.
 
     Args:
-        paths: n files.
+        paths: n files; "" for one that is not there.
         contents: n hashes of their bytes, each another.
         caches: where what is read of each content is kept for the next time.
         quiet: no progress.
@@ -75,6 +77,9 @@ class Likeness:
     ):
         self.paths = paths
         self.found = kept_looks(paths, contents, caches, quiet)
+        self._unread = {row for row, path in enumerate(paths) if not path or not self.there[row]}
+        if self._unread:
+            notice(_UNREAD, len(self._unread))
         self._sharp = lru_cache(256)(self._read_sharp)
         self._templates = lru_cache(64)(self._make_templates)
         self._spectrum = lru_cache(512)(self._make_spectrum)
@@ -137,7 +142,13 @@ class Likeness:
         return None
 
     def _read_sharp(self, row: int) -> Image.Image:
-        return Image.fromarray(grey_of(read_image(self.paths[row], (SHARP, SHARP))))
+        try:
+            return Image.fromarray(grey_of(read_image(self.paths[row], (SHARP, SHARP))))
+        except ImageError:
+            if row not in self._unread:
+                self._unread.add(row)
+                notice(_UNREAD)
+            raise
 
     def _make_templates(self, row: int) -> tuple[NDArray[np.complex64], NDArray[np.intp]]:
         """Return the spectra of the middle of a picture at all sizes, and these (height, width)."""

@@ -102,7 +102,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(path)
     check_ending(path)
     if not path.is_file():
-        raise ModelFileError(f"{path}: expected a model file, found nothing; train one with: python train.py")
+        raise ModelFileError(
+            f"{path}: expected a model file, found nothing; train one with: deep-ranking train"
+        )
     with untrusted(path, f"a {path.suffix} model file") as file:
         if path.suffix == ".h5":
             return dict(json.loads(file.attrs.get(_KEY, "{}")))

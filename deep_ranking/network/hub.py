@@ -40,15 +40,7 @@ def build_hub(preset: str, image_size: int, tokens: "Tokens" = "auto", trained: 
     """
     name = f"hub:{preset}"
     hub = _keras_hub(f"--backbone {name}")
-    try:
-        source = hub.models.Backbone.from_preset(preset, load_weights=trained)
-        converter = hub.layers.ImageConverter.from_preset(preset)
-    # From KerasHub, its downloads and Keras's parsers comes nearly anything.
-    except Exception as error:
-        raise DeepRankingError(
-            f"{name}: expected a preset of KerasHub, or the folder of one, with an image backbone and "
-            f"its image converter, which tells how it wants pixels; found none ({reason(error):.300})"
-        ) from error
+    source, converter = _loaded(hub, preset, trained)
     encoder = getattr(source, "vision_encoder", source)
     if len(encoder.inputs) != 1 or len(encoder.inputs[0].shape) != 4:
         raise DeepRankingError(f"{name}: expected an image backbone, found a {type(source).__name__}")
@@ -73,6 +65,8 @@ def build_hub(preset: str, image_size: int, tokens: "Tokens" = "auto", trained: 
         x = keras.Model(encoder.inputs[0], _last(encoder.output)).call(x)
     else:  # whole: what several of its layers write of themselves they do not read back
         x = _last(encoder(dict.fromkeys(encoder.input, x) if isinstance(encoder.input, dict) else x))
+    if hasattr(source, "vision_post_layer_norm"):  # MetaCLIP's last one stands outside of its image side
+        x = source.vision_post_layer_norm(x)
     if len(x.shape) == 3:
         x = _described(x, inner // patch, tokens, name)
     elif tokens == "class" or (tokens != "auto" and len(x.shape) == 2):
@@ -166,6 +160,19 @@ def _keras_hub(purpose: str) -> Any:
     return keras_hub
 
 
+def _loaded(hub: Any, preset: str, trained: bool) -> tuple[Any, Any]:
+    try:
+        source = hub.models.Backbone.from_preset(preset, load_weights=trained)
+        return source, hub.layers.ImageConverter.from_preset(preset)
+    # From KerasHub, its downloads and Keras's parsers comes nearly anything.
+    except Exception as error:
+        raise DeepRankingError(
+            f"hub:{preset}: expected a preset of KerasHub, or the folder of one, with an image backbone and "
+            f"its image converter, which tells how it wants pixels; found none ({reason(error):.300}). "
+            "Names are those of KerasHub's list, and are fetched; without a network give a folder"
+        ) from error
+
+
 def _plain(value: Any, default: float) -> Any:
     """Return numbers as JSON has them, one for each channel or one for all."""
     if value is None:
@@ -207,12 +214,13 @@ def _of_size(encoder: keras.Model, size: int) -> keras.Model:
     other = type(encoder).from_config({**config, **changed})
     given = [weight for weight in encoder.weights if weight.name != "mask_token"]
     used = {w.name.removeprefix("interpolated_"): w for w in given if w.name.startswith("interpolated_")}
+    antialias = config.get("antialias_in_interpolation", True)
     for ours, theirs in zip(other.weights, given, strict=True):
-        ours.assign(_fitted(np.asarray(used.get(ours.name, theirs)), tuple(ours.shape)))
+        ours.assign(_fitted(np.asarray(used.get(ours.name, theirs)), tuple(ours.shape), antialias))
     return other
 
 
-def _fitted(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _fitted(values: np.ndarray, shape: tuple[int, ...], antialias: bool) -> np.ndarray:
     """Return weights as they are, or a table of positions (..., n, c) interpolated to another grid."""
     if values.shape == shape:
         return values
@@ -223,5 +231,5 @@ def _fitted(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"weights of shape {values.shape} fit {shape} by no interpolation")
     table = values.reshape(-1, values.shape[-1])
     grid = table[before:].reshape(1, old, old, -1)
-    grid = np.asarray(ops.image.resize(grid, (new, new), "bicubic", antialias=new < old))
+    grid = np.asarray(ops.image.resize(grid, (new, new), "bicubic", antialias=antialias and new < old))
     return np.concatenate([table[:before], grid.reshape(new**2, -1)]).reshape(shape)

@@ -19,7 +19,7 @@ class NetworkSettings(Settings):
 
     Args:
         backbone: a name for which `backbones.is_backbone` holds.
-        image_size: height and width of the input in pixels, 32 or more.
+        image_size: height and width of the input in pixels, 32 to 9,433: a model of more is not loaded.
         embedding_size: length of the embedding; 0 leaves the linear layer out, so that the normalized
             features themselves are the embedding.
         low_resolution: "paper" averages pixels 4:1 and 8:1 before the two small nets; "blog" has them
@@ -50,7 +50,7 @@ class NetworkSettings(Settings):
         ),
     )
     image_size: int = setting(
-        224, "pixels (default: {default})", Check(lambda size: size >= 32, "32 pixels or more")
+        224, "pixels (default: {default})", Check(lambda size: 32 <= size <= 9433, "32 to 9,433 pixels")
     )
     embedding_size: int = setting(
         4096,

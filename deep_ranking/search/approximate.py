@@ -249,6 +249,7 @@ def _clusters(matrix: np.ndarray, order: np.ndarray, space: Space, seed: int) ->
     structure = _faiss().index_factory(dimension, f"IVF{centres}{coarse},SQfp16")
     structure.cp.seed = seed + 1
     structure.cp.niter = 10
+    structure.cp.min_points_per_centroid = 1  # or it warns on standard error of few images
     structure.cp.max_points_per_centroid = _TRAINING_VECTORS
     structure.train(space(matrix[order[: centres * _TRAINING_VECTORS]]))
     return structure

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.location import index_beside
+from deep_ranking.files import WriteError, check_writable
+from deep_ranking.location import index_beside, is_address
 from deep_ranking.search.following import Following
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.store import IndexExistsError
@@ -47,9 +49,22 @@ def follow(
         how: `exclude`, `labels` and `forget_missing`.
     """
     if not kind.exists(place):
-        return Following(folders, **how)
+        following = Following(folders, **how)
+        _check_place(place)  # before images are described, which may take long
+        return following
     with kind.open(place) as index:
         return Following(folders, index.store.images, dict(index.metadata), **how)
+
+
+def _check_place(place: Place) -> None:
+    """Raise DeepRankingError where no index can be made."""
+    name = os.fspath(place)
+    if is_address(name) or Path(name).is_dir():
+        return
+    try:
+        check_writable(name)
+    except WriteError as error:
+        raise DeepRankingError(f"{error} for the index: --index DIR (in Python place=)") from error
 
 
 def default_embedder(

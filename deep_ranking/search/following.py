@@ -12,7 +12,7 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_on_disk, file_hash
 from deep_ranking.location import STORE
 from deep_ranking.search.image import Image
-from deep_ranking.search.labels import checked_rule
+from deep_ranking.search.labels import checked_rule, label_rule
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.stores.local import LocalStore
 from deep_ranking.search.update import Report, update_index
@@ -74,6 +74,7 @@ class Following:
         self.base = _base([*self._folders, *above])
         self.found = self._together()
         self._require_images()
+        self._match(labels)
         below = [_relative(folder, self.base) for folder in self._folders]
         self.metadata = {
             "images": self.base,
@@ -103,6 +104,19 @@ class Following:
         images, labels = self.found.images, self.found.labels
         report = update_index(index, self.base, images, embedder, quiet=quiet, keep=keep, labels=labels)
         return told(report, self.found)
+
+    def _match(self, labels: str) -> None:
+        """Tell where a table of labels says nothing of images, whose paths it may write otherwise."""
+        if labels in ("none", "folders"):
+            return
+        rule, images = label_rule(labels), self.found.images
+        without = [path for path in images if not rule(path)]
+        if len(without) == len(images) and not self.found.labels:
+            raise DeepRankingError(
+                f"{labels}: expected labels of the index's paths, as {images[0]!r}, found none of them in it"
+            )
+        if without:
+            self.notes.append(f"{labels}: {len(without):,} images have no label there, as {without[0]}")
 
     def _look(self, given: Sequence[str | os.PathLike[str]], exclude: list[str]) -> dict[str, Found]:
         """Look into the folders given and those remembered; one of these may be gone."""
@@ -178,7 +192,8 @@ class Following:
         return [(image, path_of(image.path)) for image in stored]
 
     def _keeper(self, stored: Sequence[Image]) -> Callable[[str], bool]:
-        """Return what tells whether an image that is not found stays: its folder is not there, or is empty.
+        """Return what tells whether an image that is not found stays: it, or its folder, cannot be
+        opened now, or the folder is not there or is empty.
 
         Raises:
             DeepRankingError: a folder holds images, and none of those that it held.
@@ -190,6 +205,8 @@ class Following:
         alive = {folder for path in self.found.images for folder in _folders_above(path)}
 
         def keep(path: str) -> bool:
+            if self.found.may_be_as_it_was(path):
+                return True
             above = _folders_above(path)
             container = next((folder for folder in above if folder.endswith(CONTAINERS)), above[0])
             return container not in alive and not self.found.passes_over(path)

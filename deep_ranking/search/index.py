@@ -12,6 +12,7 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import file_hash, path_key
+from deep_ranking.location import is_address
 from deep_ranking.search.image import Image
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
@@ -110,8 +111,9 @@ class Index:
         from deep_ranking.search.folder import index_folder
 
         one = isinstance(folder, str | os.PathLike)
-        folders: list[Any] = [folder] if one else list(folder)  # type: ignore[arg-type]
-        expect("folder", bool(folders), "a folder of images, or several", folder)
+        folders: list[Any] = [folder] if one or folder is None else list(folder)  # type: ignore[arg-type]
+        known = all(isinstance(one, str | os.PathLike) and os.fspath(one) for one in folders)
+        expect("folder", known and bool(folders), "a folder of images, or several", folder)
         how = {"exclude": exclude, "labels": labels, "forget_missing": forget_missing}
         return index_folder(cls, folders, None if model is None else made(model), place, quiet, **how)  # type: ignore[arg-type]
 
@@ -350,7 +352,9 @@ class Index:
         if content is None:
             content = self.snapshot.content(name) or self.snapshot.content(self.snapshot.spelled(name))
         if content is None:
-            raise DeepRankingError(f"{name}: expected an image file or a path in the index, found neither")
+            what = "a folder" if name and Path(name).is_dir() else "neither"
+            what = "an address; download the image first" if is_address(name) else what
+            raise DeepRankingError(f"{name}: expected an image file or a path in the index, found {what}")
         vector = self.snapshot.vector(content)
         if vector is None:
             vector = self.snapshot.moved(self._embed(name, image)[None])[0]

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -159,13 +159,33 @@ class TellTime(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends the run as soon as embeddings are no numbers, before they can be saved."""
+    """Ends the run as soon as embeddings are no numbers, before they can be saved.
+
+    Args:
+        network: takes (batch, height, width, 3) images.
+        images: some, looked at by the weights that each epoch leaves, which no step has seen yet.
+    """
+
+    def __init__(self, network: keras.Model, images: np.ndarray):
+        super().__init__()
+        self.network, self.images = network, images
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Look before it is saved."""
+        if len(self.images):
+            synchronize(self.model)
+            found = keras.ops.convert_to_numpy(self.network(self.images, training=False))
+            if not np.isfinite(found.astype(np.float32)).all():
+                self._stop("with the last step")
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Look at each step."""
         # The spread tells, where a hinge of NaN may count as 0.
         if not (np.isfinite(logs["loss"]) and np.isfinite(logs["spread"])):
-            raise DeepRankingError(
-                f"the embeddings became NaN at step {batch + 1} of the epoch; nothing of it was saved. "
-                "Try a smaller --learning_rate, or --mixed_precision float32"
-            )
+            self._stop(f"at step {batch + 1}")
+
+    def _stop(self, when: str) -> NoReturn:
+        raise DeepRankingError(
+            f"the embeddings became NaN {when} of the epoch; nothing of it was saved. "
+            "Try a smaller --learning_rate, or --mixed_precision float32"
+        )

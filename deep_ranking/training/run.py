@@ -15,7 +15,7 @@ import numpy as np
 from deep_ranking import __version__
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import ReplicaEngine, named_engine
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.log import check_log, write_log
 from deep_ranking.files import check_writable
@@ -104,6 +104,8 @@ def train(
         DeepRankingError: settings and data do not fit, an image cannot be read, or nothing to resume.
     """
     settings = TrainingSettings.features() if settings is None else settings
+    known = "triplets (dr.Triplets.load, .sample), or images with classes (dr.LabelledImages.of)"
+    expect("data", hasattr(data, "images") and hasattr(data, "fingerprint"), known, data)
     with quietly(quiet):
         if settings.on_features:
             return _learn_on_features(data, Path(model_path), settings, RunOptions(**options))
@@ -336,17 +338,16 @@ class Run:
 
     def _alarms(self, steps: int) -> list[keras.callbacks.Callback]:
         """Return what warns; how long so many steps take is told now."""
-        watching: list[keras.callbacks.Callback] = [
-            alarms.StopOnNaN(),
-            alarms.CollapseAlarm(self.settings.gap),
-        ]
+        watching: list[keras.callbacks.Callback] = [alarms.CollapseAlarm(self.settings.gap)]
         time = alarms.TellTime(steps, len(self.batches.images))
+        some: Any = ()
         if self.processes is None and steps:
             inputs = self.batches.batch(0, 0)[0]
+            some = inputs[1][:2]
             time.before(self.model, inputs)
             if not self.settings.train_from:  # where some path passes by the cut, there is none
                 watching.append(alarms.PathAlarm(self.learning, inputs[1]))
-        return [*watching, time]
+        return [alarms.StopOnNaN(self.learning, some), *watching, time]
 
     def _save(self, logs: dict[str, float], network: keras.Model | None = None) -> None:
         if self.writes:

@@ -213,4 +213,7 @@ def _parse_quoted(path: str | os.PathLike[str], number: int, record: str) -> lis
 def _what_is_wrong(record: str, names: list[str]) -> str:
     found = len(names) if len(names) != 3 else "an empty one"
     problem = f"expected 3 names (query,positive,negative), found {found}"
+    for mark, called in (("\t", "tabs"), (";", "semicolons"), ("\r", "line ends of old Macs")):
+        if record.count(mark) >= 2:
+            return f"{problem} in {record!r:.200}; it has {called} where commas and line ends are wanted"
     return f'{problem} in {record!r:.200}; quote a name that holds a comma: "a,b.jpg"'

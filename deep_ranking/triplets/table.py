@@ -4,6 +4,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -89,7 +90,9 @@ class Triplets:
                     found = _named_in(given, root, name) or find_image(root, name)
                     if found is None:
                         raise TripletFileError(
-                            path, line, f"no image {name!r}; looked for it in the folder {os.fspath(root)}"
+                            path,
+                            line,
+                            f"no image {name!r}; looked for it in the folder {root}{_meant(root, name)}",
                         )
                     position = by_path.setdefault(os.path.normpath(found), len(images))
                     positions[name] = position
@@ -254,6 +257,19 @@ class LabelledImages:
         """What a model file tells of the data that it was trained on."""
         classes = len(np.unique(self.labels))
         return {"images": len(self.images), "classes": classes, "sha256": self.fingerprint}
+
+
+def _meant(root: str, name: str) -> str:
+    """Return a question after what is there under nearly the name, "" where nothing is."""
+    if name.lower() in ("query", "anchor"):
+        return "; a heading? begin its line with #"
+    plain = "/".join(part.strip() for part in name.replace("\\", "/").split("/"))
+    folder, last = os.path.split(plain)
+    with suppress(OSError):
+        here = Path(root, folder)
+        near = next((entry for entry in sorted(os.listdir(here)) if entry.lower() == last.lower()), None)  # noqa: PTH208
+        return f"; did you mean {os.path.join(folder, near)!r}?" if near else ""  # noqa: PTH118
+    return ""
 
 
 class TripletSource(Protocol):

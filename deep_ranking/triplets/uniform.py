@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -55,7 +56,8 @@ class UniformSampler:
 
     def __post_init__(self) -> None:
         for name, least in (("num_pos_images", 1), ("num_neg_images", 1), ("seed", 0)):
-            expect(name, getattr(self, name) >= least, f"{least} or more", getattr(self, name))
+            given = getattr(self, name)
+            expect(name, isinstance(given, Integral) and int(given) >= least, f"{least} or more", given)
         expect("balance", self.balance in BALANCES, " or ".join(BALANCES), self.balance)
         if len(self.classes) < 2:
             raise DeepRankingError(
@@ -191,7 +193,7 @@ def split_images(
         {'a': 2, 'b': 2}
     """
     expect("validation_split", 0 < share < 1, "a share above 0 and below 1", share)
-    expect("seed", seed >= 0, "0 or more", seed)
+    expect("seed", isinstance(seed, Integral) and seed >= 0, "0 or more", seed)
     training: dict[str, list[str]] = {}
     validation: dict[str, list[str]] = {}
     rng = np.random.default_rng([seed, 1])
@@ -246,7 +248,8 @@ class ClassBatches:
 
     def __post_init__(self) -> None:
         for name, least in (("classes_per_batch", 2), ("images_per_class", 2), ("seed", 0)):
-            expect(name, getattr(self, name) >= least, f"{least} or more", getattr(self, name))
+            given = getattr(self, name)
+            expect(name, isinstance(given, Integral) and int(given) >= least, f"{least} or more", given)
         large = len(self._classes()[1])
         if large < self.classes_per_batch:
             raise DeepRankingError(

@@ -29,7 +29,8 @@ class Later:
 
     def __init__(self, load: Callable[[], Any]):
         self._load, self._loaded, self.failed = load, Future[Any](), False
-        threading.Thread(target=self._run, name="load network", daemon=True).start()
+        # No daemon: a process that ends while the network is loaded would be aborted within the library.
+        threading.Thread(target=self._run, name="load network").start()
 
     def _run(self) -> None:
         try:

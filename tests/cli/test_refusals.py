@@ -138,3 +138,23 @@ def test_what_lies_there_under_nearly_the_name_is_asked_after(folder, monkeypatc
     monkeypatch.chdir(folder)
     assert main(typed.split()) == 1
     assert capsys.readouterr().err.endswith(("; did you mean 'photos'?\n", "; did you mean 'a.png'?\n"))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["index", ""],
+        ["index", "--images", ""],
+        ["search", "", "a.png"],
+        ["search", "photos", ""],
+        ["train", "--model="],
+    ],
+)
+def test_an_empty_word_as_an_empty_variable_leaves_it_is_not_the_current_folder(
+    folder, monkeypatch, capsys, typed
+):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit, match="2"):
+        main(typed)
+    assert "expected a value, found ''; is a variable of your shell empty?" in capsys.readouterr().err
+    assert not folder.with_name(f"{folder.name}.index").exists()

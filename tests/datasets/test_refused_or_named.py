@@ -9,6 +9,7 @@ from test_data_formats import add, folder_of, number_of, png, prepared
 
 from deep_ranking.datasets.folder import class_titles
 from deep_ranking.datasets.rows import FORMATS, Options
+from deep_ranking.datasets.write import write_rows
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images.find import look_into
 
@@ -47,6 +48,30 @@ def test_json_lines_of_the_unlabelled(tmp_path, value, label):
         ("metadata.jsonl, line 1: 1.png", ""),
         ("metadata.jsonl, line 3: 2.png", label),
     ]
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("", "expected a column of images, found no heading"),
+        ("file,label\n", "expected images, found no row"),
+        (
+            "file,label\na,cat\nb,dog\n",
+            "2 rows without one: 2 its file is not there, the first a.csv, line 2: a",
+        ),
+    ],
+)
+def test_a_table_of_no_image_says_what_it_has(tmp_path, table, told):
+    (tmp_path / "a.csv").write_text(table)
+    with pytest.raises(DeepRankingError, match=told):
+        write_rows(FORMATS["table"].read(tmp_path / "a.csv", Options()), tmp_path / "out", "a.csv")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_in_utf_16_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("file,label\n", encoding="utf-16")
+    with pytest.raises(DeepRankingError, match="expected UTF-8 text, found UTF-16"):
+        read("table", tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize("value", ['["cat"]', "{}", "true", '{"name": "cat"}'])

@@ -1,5 +1,6 @@
 """Engines and exported models give what Keras gives."""
 
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -184,3 +185,56 @@ def test_what_no_engine_has_is_said(model, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'deep-ranking\[fast\]'"):
         Model.load(model, engine="openvino")
+
+
+def test_a_model_that_gives_no_numbers_is_told_and_no_vector(model):
+    spoiled = Model.load(model)
+    for weight in spoiled.network.trainable_variables:
+        weight.assign(weight * np.inf)
+    for ask in (lambda: spoiled.encode(IMAGES[0]), lambda: spoiled.distance(IMAGES[0], IMAGES[1])):
+        with pytest.raises(DeepRankingError, match="the model gives NaN or infinity"):
+            ask()
+
+
+@pytest.mark.parametrize("engine", ["keras", "openvino", "auto"])
+def test_a_model_goes_to_another_process_by_pickle(model, engine):
+    if engine != "keras":
+        needs_openvino()
+    loaded = Model.load(model, engine)
+    expected = loaded.embed_pixels(IMAGES)  # what cannot be pickled is made by now
+    again = pickle.loads(pickle.dumps(loaded))
+    assert again.fingerprint == loaded.fingerprint
+    np.testing.assert_allclose(again.embed_pixels(IMAGES), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("engine", "again"),
+    [
+        ("keras", "first.encode(image)"),
+        ("keras", "dr.Model.load(path)"),
+        ("openvino", "first.encode(image)"),
+    ],
+)
+def test_a_process_forked_after_a_model_has_run_refuses_and_does_not_hang(run, model, engine, again):
+    if engine != "keras":
+        needs_openvino()
+    program = (
+        "import os, signal\n"
+        "import numpy as np\n"
+        "import deep_ranking as dr\n"
+        f"path, image = {str(model)!r}, np.zeros((32, 32, 3), np.uint8)\n"
+        f"first = dr.load(path, engine={engine!r})\n"
+        "first.encode(image)\n"
+        "if os.fork() == 0:\n"
+        "    signal.alarm(60)\n"
+        "    try:\n"
+        f"        {again}\n"
+        "    except dr.DeepRankingError as error:\n"
+        "        print(error, flush=True)\n"
+        "    finally:\n"
+        "        os._exit(0)\n"
+        "print(os.wait()[1], first.encode(image).shape)\n"
+    )
+    done = run("-c", program)
+    assert "get_context('spawn')" in done.stdout, done.stderr
+    assert done.stdout.endswith("0 (1, 8)\n")

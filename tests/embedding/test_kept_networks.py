@@ -57,6 +57,19 @@ def test_the_second_time_gives_the_same_vectors_and_asks_nothing_of_keras(folder
     np.testing.assert_allclose(again.encode(list(IMAGES)), by_keras.encode(list(IMAGES)), atol=1e-5)
 
 
+def test_a_user_whom_the_system_does_not_know_has_no_folder_and_is_told_how_to_name_one(
+    folder, monkeypatch, caplog
+):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")  # as Path.home raises it
+
+    for name in ("DEEP_RANKING_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(kept.Path, "home", nowhere)
+    assert open_encoder(saved(folder / "model.h5")).encode(list(IMAGES)).shape == (5, 8)
+    assert "DEEP_RANKING_CACHE names another folder" in caplog.text
+
+
 def test_it_is_of_the_content_and_not_of_the_name(folder):
     path, other = saved(folder / "model.h5"), saved(folder / "other.h5", seed=1)
     before = open_encoder(path).encode(list(IMAGES))

@@ -8,6 +8,7 @@ import parts
 import pytest
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.settings import Settings
 
 ONLY_WITH = {"probe": {"approximate": "hnsw"}}
 """What else has to be set for a setting to have a meaning."""
@@ -19,6 +20,8 @@ ANY_TEXT = {"weights", "train_from", "coordinator", "host", "label", "folder"}
 """Files, layers, addresses: known to be wrong only when they are used."""
 
 NO_NUMBERS = {int: [-(10**9)], float: [-1e9, math.nan]}
+OF_OTHER_TYPES = {int: ["3", 32.5], float: ["3"]}
+"""What `Settings` refuses by itself, where a field has a check."""
 
 
 def needed(kind):
@@ -52,6 +55,9 @@ def bad_settings():
         for field in dataclasses.fields(kind):
             allowed = {types[field.name], *typing.get_args(types[field.name])}
             for number, values in NO_NUMBERS.items():
+                plain = types[field.name] in (number, number | None)
+                if plain and issubclass(kind, Settings) and field.metadata.get("check"):
+                    values = [*values, *OF_OTHER_TYPES[number]]
                 if field.init and number in allowed:
                     yield from (
                         pytest.param(kind, field.name, v, id=f"{kind.__name__}.{field.name}={v}")

@@ -19,11 +19,13 @@ from deep_ranking.images.content import (
     RAW,
     SPECIAL,
     TOO_LARGE,
+    WEB_PAGE,
     why_no_image,
 )
 from deep_ranking.images.decode import ImageError, read_image
 from deep_ranking.images.find import look_into
 
+SVG = "SVG drawing, not read; export it as PNG"
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
 
 
@@ -100,6 +102,19 @@ def test_an_image_that_lacks_its_end_alone_is_damaged_only_if_it_cannot_be_read(
         (b"%PDF-1.7" + bytes(40), "a.jpg", "PDF document"),
         (bytes(1024), "a.tar", "tar file"),
         (b"PAR1", "a.parquet", "Parquet file"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "a.svg", SVG),
+        (b"<svg/>", "a.png", SVG),
+        (b"\n<!DOCTYPE html><title>404</title>", "a.jpg", WEB_PAGE),
+        (b"<html></html>", "index.html", NO_IMAGE),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "a.jpg",
+            "Git LFS stands for it; get the file with: git lfs pull",
+        ),
+        (saved("TGA"), "a.TGA", "image of a format that is not read (.tga); export it as JPEG or PNG"),
+        (saved("ICO"), "a.ico", "image of a format that is not read (.ico); export it as JPEG or PNG"),
+        (saved("EPS"), "a.eps", "image of a format that is not read (.eps); export it as JPEG or PNG"),
+        (b"this is text", "a.hdr", NO_IMAGE),
     ],
 )
 def test_each_kind_has_its_reason(tmp_path, data, name, told):

@@ -89,6 +89,12 @@ def test_not_a_folder(folder, name, found):
         find_images(folder / name)
 
 
+def test_an_empty_path_is_not_the_current_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(DeepRankingError, match=r"^: expected a folder of images, found nothing"):
+        find_images("")
+
+
 def test_no_class(tmp_path):
     Image.new("RGB", (2, 2)).save(tmp_path / "loose.png")
     (tmp_path / "empty").mkdir()

@@ -169,7 +169,7 @@ def test_layers_are_registered_also_where_keras_was_only_looked_for_before():
 
 class TestModelFilesThatAreNone:
     def test_missing(self, tmp_path):
-        with pytest.raises(ModelFileError, match=r"found nothing; train one with: python train\.py"):
+        with pytest.raises(ModelFileError, match=r"found nothing; train one with: deep-ranking train"):
             load_network(tmp_path / "none.h5")
 
     @pytest.mark.parametrize("ending", [".h5", ".keras"])
@@ -212,7 +212,8 @@ class TestModelFilesThatAreNone:
     ("changes", "message"),
     [
         ({"backbone": "vgg61"}, "backbone: expected one of vgg16, alexnet"),
-        ({"image_size": 16}, "image_size: expected 32 pixels or more, found 16"),
+        ({"image_size": 16}, "image_size: expected 32 to 9,433 pixels, found 16"),
+        ({"image_size": 100_000}, "image_size: expected 32 to 9,433 pixels, found 100000"),
         ({"embedding_size": -1}, "embedding_size"),
         ({"low_resolution": "both"}, "low_resolution"),
         ({"preprocessing": "none"}, "preprocessing"),

@@ -189,6 +189,12 @@ def test_queries_that_make_no_sense_are_refused(shared_index):
         (np.ones(3), 0, "expected 1 result or more"),
         ([], 1, "expected at least one query image"),
         ("nowhere.jpg", 1, "nowhere.jpg: expected an image file or a path in the index"),
+        (".", 1, "^\\.: expected an image file or a path in the index, found a folder"),
+        (
+            "http://a.b/c.jpg",
+            1,
+            "c.jpg: expected an image file .* found an address; download the image first",
+        ),
     ]:
         with pytest.raises(DeepRankingError, match=message):
             index.search(query, k)

@@ -1,5 +1,7 @@
 """An index follows folders: several of them, some not there now, others in their place; and their labels."""
 
+import errno
+import os
 import shutil
 import unicodedata
 
@@ -9,6 +11,8 @@ from samples import write_image
 
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.images import walk
+from deep_ranking.images.content import why_not_opened
 from deep_ranking.images.decode import read_image
 from deep_ranking.search import Index, Options, update_index
 from deep_ranking.search.labels import label_of, label_rule, read_labels
@@ -170,6 +174,22 @@ def test_what_is_excluded_from_now_on_goes_and_is_remembered(tmp_path, embedder)
     assert len(follow(root, place, embedder, exclude=[])[0]) == 2
 
 
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_an_image_that_cannot_be_opened_now_stays(tmp_path, embedder, monkeypatch, error):
+    root, place = tmp_path / "photos", tmp_path / "index"
+    fill(root, ["1.png", "2.png", "a/3.png"])
+    follow(root, place, embedder)
+
+    def why(path, real=walk.why_no_image):
+        refused = OSError(error, os.strerror(error), path)
+        return why_not_opened(refused) if path.endswith("2.png") else real(path)
+
+    monkeypatch.setattr(walk, "why_no_image", why)
+    held, report, _ = follow(root, place, embedder)
+    assert (list(held), report.missing, report.removed) == (["1.png", "2.png", "a/3.png"], ["2.png"], 0)
+    assert sorted(follow(root, place, embedder, forget_missing=True)[0]) == ["1.png", "a/3.png"]
+
+
 def test_labels_are_made_only_if_told_and_the_index_remembers_how(tmp_path, embedder):
     root, place = tmp_path / "photos", tmp_path / "index"
     fill(root, ["1.png", "2022/2.png", "2022/may/3.png"])
@@ -189,6 +209,9 @@ def test_labels_are_made_only_if_told_and_the_index_remembers_how(tmp_path, embe
     table.unlink()
     with pytest.raises(DeepRankingError, match=r"labels: expected none, folders, or a table"):
         follow(root, place, embedder)
+    table.write_text("elsewhere/1.png,cat\n")
+    with pytest.raises(DeepRankingError, match=r"labels of the index's paths, as '.*', found none of them"):
+        follow(root, place, embedder, labels=table)
     assert set(follow(root, place, embedder, labels="none")[0].values()) == {""}
 
 
@@ -271,7 +294,8 @@ def test_the_command_says_what_it_added_kept_and_left_out(tmp_path, cards, no_ne
     assert main(index) == 0
     told = capsys.readouterr()
     assert f"{cards[0]}: is not there, or empty; its images stay in the index" in told.err
-    assert "kept 4 images whose folders are not there now, or empty: card1/DCIM/IMG_0.png" in told.err
+    kept = "kept 4 images that cannot be opened now, or whose folders are not there, or empty"
+    assert f"{kept}: card1/DCIM/IMG_0.png" in told.err
     assert told.out.startswith("8 images in the index: 0 embedded")
     assert main([*index, "--forget_missing"]) == 0
     assert capsys.readouterr().out.startswith("4 images in the index")

@@ -71,6 +71,14 @@ def test_what_cannot_be_indexed_is_refused_and_leaves_nothing(tmp_path, photos, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "photos"]
 
 
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_embedded(tmp_path, photos, embedder):
+    (tmp_path / "file").touch()
+    embedder.seen.clear()
+    with pytest.raises(DeepRankingError, match=r"cannot be written there .* for the index: --index DIR"):
+        Index.from_folder(photos, embedder, tmp_path / "file/photos.index", quiet=True)
+    assert not embedder.seen
+
+
 def test_an_index_of_another_model_is_not_touched(photos, index, embedder):
     other = PixelEmbedder()
     other.fingerprint = "other"
@@ -231,13 +239,16 @@ def test_duplicates_are_groups(photos, embedder):
         (lambda place, index: Index.create(place, 3, None), "fingerprint: expected a text, found None"),
         (lambda place, index: Index.create(place, 3, "x", {"a": 3}), "metadata a: expected a text, found 3"),
         (lambda place, index: index.write(metadata={"a": None}), "metadata a: expected a text, found None"),
+        (lambda place, index: Index.from_folder("", place=place), "folder: expected a folder of images"),
+        (lambda place, index: Index.from_folder(None, place=place), "folder: expected a folder of images"),
         (
             lambda place, index: index.duplicates("near"),
             "within: expected a distance of 0 or more, found 'near'",
         ),
     ],
 )
-def test_wrong_types_are_refused_in_words(tmp_path, wrong, words):
+def test_wrong_types_are_refused_in_words(tmp_path, monkeypatch, wrong, words):
+    monkeypatch.chdir(tmp_path)
     with Index.create(tmp_path / "index", 3, "x") as index:
         index.add(["1", "2"], np.eye(3)[:2])
         with pytest.raises(DeepRankingError, match=words):

@@ -190,6 +190,16 @@ def test_mistakes_are_explained(folder, tmp_path, capsys, arguments, message):
     assert error.count("\n") == 1
 
 
+def test_another_model_than_the_indexs_is_refused_though_nothing_has_to_be_embedded(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.undo()  # of what stands for the network and its checks
+    (tmp_path / "other.h5").write_bytes(b"\x89HDF\r\n\x1a\n model_config")
+    query = ["search", str(folder), "class 0/4.png", "--model", str(tmp_path / "other.h5")]
+    assert main(query) == 1
+    assert "made with another model" in capsys.readouterr().err
+
+
 def test_a_folder_of_nothing_but_broken_images_fails(tmp_path, no_network, capsys):
     (tmp_path / "images").mkdir()
     (tmp_path / "images/broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
@@ -240,6 +250,16 @@ def test_of_two_first_runs_at_once_the_later_goes_on_in_the_index_of_the_earlier
 
     monkeypatch.setattr("deep_ranking.embedding.kept.open_encoder", load)
     assert json.loads(run(capsys, *index_arguments(tmp_path, images, "--json")))["count"] == 31
+
+
+def test_duplicates_of_a_folder_that_is_not_there_now_say_that_no_picture_was_looked_at(
+    folder, images, capsys, caplog
+):
+    run(capsys, "duplicates", folder)
+    assert not caplog.text
+    images.rename(images.with_name("elsewhere"))
+    assert "1 group of 2 images" in run(capsys, "duplicates", folder)
+    assert "30 images: not there as indexed, or not to be read" in caplog.text
 
 
 def test_duplicates_as_a_table_as_json_and_as_a_page(folder, tmp_path, images, capsys):

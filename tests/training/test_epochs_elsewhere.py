@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 
 from deep_ranking.triplets import Triplet, write_triplets
@@ -35,6 +36,8 @@ def test_each_epoch_trains_on_its_own_batches(striped_classes, tmp_path, backend
     them tells which batches it was trained on, and how often.
     """
     pytest.importorskip(backend, reason="of an extra, or not installed")
+    if keras.backend.backend() != "jax":
+        pytest.skip("half a minute of another backend: run by `make test-jax`")
     names = [f"{name}/{number}.png" for number in range(6) for name in ("across", "down")]
     triplets = (Triplet(names[i], names[(i + 2) % 12], names[(i + 1) % 12]) for i in range(12))
     write_triplets(tmp_path / "triplets.txt", triplets)

@@ -166,9 +166,27 @@ def test_a_broken_image_ends_the_run_with_its_name(table, striped_classes, tmp_p
     assert not (tmp_path / "model.h5").exists()
 
 
+@pytest.mark.parametrize("data", ["dataset", None, [("a.png", "b.png", "c.png")]])
+def test_what_is_no_data_is_refused_in_words(data, tmp_path):
+    for settings in (None, SETTINGS):
+        with pytest.raises(
+            DeepRankingError, match=r"data: expected triplets \(dr.Triplets.load, .sample\), or im"
+        ):
+            train(data, tmp_path / "model.h5", settings)
+
+
 def test_embeddings_that_are_no_numbers_end_the_run(table, tmp_path):
     settings = TrainingSettings(**{**vars(SETTINGS), "learning_rate": 1e30, "weight_decay": 1e10})
     with pytest.raises(DeepRankingError, match=r"the embeddings became NaN .* smaller --learning_rate"):
+        train(table, tmp_path / "model.h5", settings)
+    assert not (tmp_path / "model.h5").exists()
+
+
+def test_weights_that_the_last_step_of_an_epoch_has_spoiled_are_not_saved(table, tmp_path):
+    settings = TrainingSettings(
+        **{**vars(SETTINGS), "learning_rate": 1e30, "batch_size": 3 * len(table.rows), "epochs": 1}
+    )
+    with pytest.raises(DeepRankingError, match="became NaN with the last step of the epoch; nothing of it"):
         train(table, tmp_path / "model.h5", settings)
     assert not (tmp_path / "model.h5").exists()
 

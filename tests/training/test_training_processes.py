@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -34,9 +35,9 @@ def weights(path):
 
 
 @pytest.mark.usefixtures("triplets")
-def test_two_processes_end_with_the_weights_of_one(run, tmp_path, monkeypatch):
-    pytest.importorskip("jax", reason="needs the extra 'cluster'")
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
+def test_two_processes_end_with_the_weights_of_one(run, tmp_path):
+    if keras.backend.backend() != "jax":
+        pytest.skip("a minute of JAX: run by `make test-jax`")
     common = [*FLAGS.split(), "--epochs", "1", "--validation_triplets", "35.txt"]
     for processes in (1, 2):
         ended = run("train.py", *common, "--processes", processes, "--model", f"{processes}.h5")
@@ -65,7 +66,8 @@ sys.exit(run_command("train", sys.argv[2:], "train.py"))
 
 @pytest.mark.usefixtures("triplets")
 def test_two_devices_of_tensorflow_end_with_the_weights_of_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("TensorFlow's own: run by `make test`")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     for devices in (1, 2):
         common = [*FLAGS.split(), "--epochs", "1", "--validation_triplets", "35.txt", "--processes", "1"]

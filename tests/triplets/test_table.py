@@ -67,6 +67,26 @@ def test_a_missing_image_names_file_and_line(data):
         load(data, 'a/1.jpg,"a/2, final.jpg",b/x-y.z.JPG', "a/1.jpg,a/9.jpg,b/x-y.z.JPG")
 
 
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("a/1.jpg ,a/2.jpg,b/x.jpg", "; did you mean 'a/1.jpg'?"),
+        (" a/1.jpg,a/2.jpg,b/x.jpg", "; did you mean 'a/1.jpg'?"),
+        ("a\\1.jpg,a/2.jpg,b/x.jpg", "; did you mean 'a/1.jpg'?"),
+        ("a/1.JPG,a/2.jpg,b/x.jpg", "; did you mean 'a/1.jpg'?"),
+        ("query,positive,negative", "; a heading? begin its line with #"),
+        ("a/9.jpg,a/2.jpg,b/x.jpg", "in the folder dataset"),
+        ("a/1.jpg\ta/2.jpg\tb/x.jpg", "; it has tabs where commas and line ends are wanted"),
+        ("a/1.jpg;a/2.jpg;b/x.jpg", "; it has semicolons where commas and line ends are wanted"),
+        ("a,b", '; quote a name that holds a comma: "a,b.jpg"'),
+    ],
+)
+def test_what_was_meant_is_asked(data, line, hint):
+    with pytest.raises(TripletFileError) as told:
+        load(data, line)
+    assert str(told.value).endswith(hint)
+
+
 def test_no_file_no_folder_no_triplet(data):
     with pytest.raises(
         DeepRankingError, match=r"none\.txt: expected a triplet file.*deep-ranking sample dataset"
