@@ -11,11 +11,10 @@ rounding of the terms themselves the closeness is wrong by at most e (|q|^2 / 2 
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
 from functools import cache
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 import numpy as np
@@ -284,8 +283,24 @@ def in_threads(task: Callable[[_T], object], items: Sequence[_T]) -> None:
         for item in items:
             task(item)
         return
-    with _one_thread_a_product(), ThreadPoolExecutor(threads) as pool:
-        list(pool.map(task, items))
+    left, failed = iter(items), list[BaseException]()
+
+    def work() -> None:
+        try:
+            for item in left:
+                task(item)
+        except BaseException as error:
+            failed.append(error)
+
+    others = [Thread(target=work) for _ in range(threads - 1)]  # started sooner than an executor's
+    with _one_thread_a_product():
+        for thread in others:
+            thread.start()
+        work()
+        for thread in others:
+            thread.join()
+    if failed:
+        raise failed[0]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ MAPPED_BYTES = 128 << 20
 is lost once the matrix is so large that the memory, not the page table, sets the pace."""
 
 _BLOCK = 1 << 16
+_ALIGNED = 64  # bytes that an array in a file begins at a multiple of
 _ATTEMPTS = 5
 
 
@@ -63,9 +64,8 @@ class Caches:
         """
         path = self._path(name, self._version)
         for _ in range(_ATTEMPTS):
-            with contextlib.suppress(FileNotFoundError):  # another process may have cleaned up just now
-                if is_sealed(path) and (found := read(path)) is not None:
-                    return found
+            if (found := self.kept(name, read)) is not None:
+                return found
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with written_whole(path) as temporary:
@@ -82,6 +82,13 @@ class Caches:
                         return made
             self._remove_stale(name)
         raise DeepRankingError(f"{path}: not as it was just written; is the disk full, or failing?")
+
+    def kept(self, name: str, read: Callable[[Path], T | None]) -> T | None:
+        """Read the cache `name`, if it is there and intact."""
+        path = self._path(name, self._version)
+        with contextlib.suppress(FileNotFoundError):  # another process may have cleaned up just now
+            return read(path) if is_sealed(path) else None
+        return None
 
     def earlier(self, name: str) -> Path | None:
         """Return the newest intact cache of an earlier version, for what can be learned from it."""
@@ -153,6 +160,30 @@ def load_matrix(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """Read a float32 matrix, or map a large one; None for one of another shape."""
     mapped = np.lib.format.open_memmap(path, mode="r")
     return held(mapped) if mapped.shape == shape and mapped.dtype == np.float32 else None
+
+
+def save_arrays(path: Path, arrays: Iterable[np.ndarray]) -> None:
+    """Write arrays behind what is in a file, if it is there; for `load_arrays`."""
+    with path.open("ab") as file:
+        for array in arrays:
+            file.write(bytes(-file.tell() % _ALIGNED))
+            np.lib.format.write_array(file, array)
+
+
+def load_arrays(path: Path) -> Iterator[np.ndarray]:
+    """Yield the arrays of a sealed file, mapped: all of one file, though another be put in its place."""
+    with path.open("rb") as file:
+        end, place = os.fstat(file.fileno()).st_size - TRAILER, 0
+        while place < end:
+            file.seek(place)
+            np.lib.format.read_magic(file)
+            shape, fortran, kind = np.lib.format.read_array_header_1_0(file)
+            order, begin = "F" if fortran else "C", file.tell()
+            size = int(np.prod(shape)) * kind.itemsize
+            mapped = np.memmap(file, kind, "r", begin, shape, order) if size else np.empty(shape, kind)  # type: ignore[call-overload]
+            yield np.asarray(mapped)
+            place = begin + size
+            place += -place % _ALIGNED if place < end else 0
 
 
 def held(mapped: np.ndarray) -> np.ndarray:

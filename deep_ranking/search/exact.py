@@ -4,7 +4,8 @@ The bounds of `search.bounds` leave each query a few rows more than it asks for;
 the distance itself, from differences in float64.
 """
 
-from copy import copy
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,11 @@ from deep_ranking.search.bounds import Bounds
 Rows = slice | np.ndarray | None
 """Which rows of the matrix may be found: a range, an array of row numbers, or (None) all."""
 
+Few = Callable[[np.ndarray, np.ndarray, int, Rows, NDArray[np.intp] | None], np.ndarray | None]
+
 _NUMBERS = 2**17  # numbers of float64 worked on at once, so that they stay in a core's cache
 _FEW = 2**14  # numbers
+_FEW_ROWS = 2**6  # beyond k, of which the distances are computed as they are
 _PART = 2**18  # numbers of a matrix multiplied by one query at once: 1 MiB
 _GATHER_SHARE = 8
 """Above an eighth of the rows, passing over all of them is faster than copying the allowed ones together."""
@@ -27,15 +31,32 @@ class Exact:
 
     Args:
         matrix: (n, dimension) float32, in memory or mapped.
+        few: returns rows that hold the nearest of one query by other means, or None where it cannot; of the
+            matrix, the query, k, the rows that may be found and those that may not (`codes.Codes.few`).
     """
 
-    def __init__(self, matrix: np.ndarray):
-        self.matrix = matrix
-        self.bounds = Bounds(matrix)
-        self._there: NDArray[np.bool_] | None = None  # None: every row
+    def __init__(self, matrix: np.ndarray, few: Few | None = None):
+        self.matrix, self._few = matrix, few
+        self._all: Exact | None = None  # of which this is all but some rows
+        self._gone: NDArray[np.intp] | None = None
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """Bounds of the closeness of each row; to make them reads every row once."""
+        if self._all is None or self._gone is None:
+            return Bounds(self.matrix)
+        return self._all.bounds.without(self._gone)
+
+    @cached_property
+    def _there(self) -> NDArray[np.bool_] | None:
+        if self._gone is None:
+            return None
+        there = np.ones(len(self.matrix), bool)
+        there[self._gone] = False
+        return there
 
     def without(self, gone: NDArray[np.intp]) -> "Exact":
-        """Return the same search, where some rows are as far as can be.
+        """Return the same search, where some rows, ascending, are as far as can be.
 
         They come last, where k is larger than the number of the others; then the caller drops them.
 
@@ -44,10 +65,8 @@ class Exact:
             >>> line.nearest(np.array([[1]], np.float32), 1)
             [array([0])]
         """
-        other = copy(self)
-        other.bounds = self.bounds.without(gone)
-        other._there = np.ones(len(self.matrix), bool)
-        other._there[gone] = False
+        other = Exact(self.matrix, self._few)
+        other._all, other._gone = self, gone
         return other
 
     def nearest(self, queries: np.ndarray, k: int, rows: Rows = None) -> list[np.ndarray]:
@@ -66,6 +85,8 @@ class Exact:
         if not 0 < k < count(rows, len(self.matrix)):
             return [number(rows, np.arange(count(rows, len(self.matrix)) if k > 0 else 0)) for _ in queries]
         if len(queries) == 1:
+            if (few := self._by_few(queries, k, rows)) is not None:
+                return [few]
             closeness = self._closeness(queries[0], rows)
             return [number(rows, largest(closeness, k, self.bounds.margin(queries[0])))]
         allowed: slice | np.ndarray | None
@@ -117,6 +138,17 @@ class Exact:
         ranked = np.flatnonzero(sure)
         best = largest(-closeness[ranked] if farthest else closeness[ranked], k, margin)
         return number(rows, inside[np.concatenate([np.flatnonzero(~sure), ranked[best]])])
+
+    def _by_few(self, queries: np.ndarray, k: int, rows: Rows) -> np.ndarray | None:
+        if self._few is None or (
+            isinstance(rows, np.ndarray) and len(rows) <= len(self.matrix) // _GATHER_SHARE
+        ):
+            return None
+        found = self._few(self.matrix, queries[0], k, rows, self._gone)
+        if found is None or len(found) <= k + _FEW_ROWS:
+            return found
+        best: np.ndarray = found[Exact(self.matrix[found]).nearest(queries, k)[0]]
+        return best
 
     def _closeness(self, query: np.ndarray, rows: Rows) -> np.ndarray:
         if isinstance(rows, np.ndarray) and len(rows) > len(self.matrix) // _GATHER_SHARE:

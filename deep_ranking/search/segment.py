@@ -5,17 +5,18 @@ a small one of what was put since. So a change costs what has changed, not the i
 """
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.files import path_key, take_room
 from deep_ranking.search.approximate import Approximate, Kind
-from deep_ranking.search.cache import TRAILER, Caches, held, load_matrix, save_matrix
+from deep_ranking.search.cache import Caches, held, load_arrays, load_matrix, save_arrays, save_matrix
+from deep_ranking.search.codes import Codes, suits
 from deep_ranking.search.exact import Exact
 from deep_ranking.search.image import Image, first_row
 from deep_ranking.search.learned import Stretch
@@ -25,7 +26,8 @@ from deep_ranking.search.table import ImageTable
 Fill = Callable[[NDArray[np.float32]], None]
 """Fills a matrix, (n, dimension), with vectors."""
 
-_ALIGNED = 64  # bytes that an array in a file begins at a multiple of
+_CODES = "codes.npy"
+_REPAID = 32  # searches that take as long as the codes take to be made
 
 
 class Segment:
@@ -41,6 +43,8 @@ class Segment:
         self.images, self.matrix, self.caches = ImageTable.of(images), matrix, caches
         self._structures: dict[Kind, Approximate] = {}
         self._moved: tuple[str, Segment] | None = None
+        self._codes: Codes | None = None
+        self._asked = 0  # for the codes
 
     def __len__(self) -> int:
         return len(self.images)
@@ -65,7 +69,30 @@ class Segment:
     @cached_property
     def exact(self) -> Exact:
         """Search through every row."""
-        return Exact(self.matrix)
+        return Exact(self.matrix, self._few)
+
+    def _few(self, *asked: Any) -> NDArray[np.intp] | None:
+        codes = self.codes()
+        return None if codes is None else codes.few(*asked)
+
+    def codes(self, now: bool = False) -> Codes | None:
+        """Return the rows in eight bits; None where they save nothing.
+
+        They are made where so many searches have gone without that these took as long, or `now`.
+        """
+        if self._codes is not None or not suits(self.matrix):
+            return self._codes
+        self._asked += 1
+        if self._asked == 1 and not now and self.caches:
+            self._codes = self.caches.kept(_CODES, self._read_codes)
+        elif now or self._asked >= _REPAID:
+            self._codes = Codes.of(self.matrix) if self.caches is None else self.caches.get(
+                _CODES, lambda path: save_arrays(path, Codes.of(self.matrix).arrays()), self._read_codes
+            )  # fmt: skip
+        return self._codes
+
+    def _read_codes(self, path: Path) -> Codes | None:
+        return Codes.from_arrays([*map(held, load_arrays(path))], self.matrix.shape)
 
     @cached_property
     def rows_of_label(self) -> dict[str, NDArray[np.intp]]:
@@ -90,7 +117,8 @@ class Segment:
         )
 
     def warm(self, kinds: Iterable[Kind]) -> None:
-        """Bring the structures that earlier rows had up to date, so that no search has to."""
+        """Make codes, and bring the structures that earlier rows had up to date, so that no search has to."""
+        self.codes(now=True)
         for kind in kinds:
             if self.caches and len(self) and self.caches.earlier(f"{kind}.faiss"):
                 self.approximate(kind)
@@ -114,32 +142,13 @@ def write_segment(path: Path, images: ImageTable, dimension: int, fill: Fill) ->
     take_room(path)
     fill(matrix)
     matrix.flush()
-    with path.open("ab") as file:
-        for array in images.arrays():
-            file.write(bytes(-file.tell() % _ALIGNED))
-            np.lib.format.write_array(file, array)
+    save_arrays(path, images.arrays())
 
 
 def read_segment(path: Path, dimension: int, caches: Caches | None = None) -> Segment | None:
     """Read a segment, the vectors mapped where they are many; None for a file that holds none such."""
-    matrix, *columns = _arrays(path)
+    matrix, *columns = load_arrays(path)
     images = ImageTable.from_arrays(columns)
     if images is None or matrix.shape != (len(images), dimension) or matrix.dtype != np.float32:
         return None
     return Segment(images, held(matrix), caches)
-
-
-def _arrays(path: Path) -> Iterator[np.ndarray]:
-    """Yield the arrays of a sealed file, mapped: all of one file, though another be put in its place."""
-    with path.open("rb") as file:
-        end, place = os.fstat(file.fileno()).st_size - TRAILER, 0
-        while place < end:
-            file.seek(place)
-            np.lib.format.read_magic(file)
-            shape, fortran, kind = np.lib.format.read_array_header_1_0(file)
-            order, begin = "F" if fortran else "C", file.tell()
-            size = int(np.prod(shape)) * kind.itemsize
-            mapped = np.memmap(file, kind, "r", begin, shape, order) if size else np.empty(shape, kind)  # type: ignore[call-overload]
-            yield np.asarray(mapped)
-            place = begin + size
-            place += -place % _ALIGNED if place < end else 0

@@ -1,0 +1,229 @@
+"""A scan over rows of eight bits finds what a scan over the whole rows does, whatever they hold."""
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deep_ranking import Index, Options
+from deep_ranking.search import codes as module
+from deep_ranking.search import segment
+from deep_ranking.search.bounds import rounding
+from deep_ranking.search.cache import save_arrays, seal
+from deep_ranking.search.codes import Codes, kernels
+from deep_ranking.search.exact import Exact, squared_distances
+
+pytestmark = pytest.mark.skipif(kernels() is None, reason="the extra `search` is not installed")
+
+
+def drawn(kind: str, count: int, dimension: int, scale: float, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((count, dimension))
+    if kind == "unit":
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    elif kind == "norms from tiny to huge":
+        rows *= 10.0 ** rng.uniform(-6, 6, (count, 1))
+    elif kind == "few distinct":
+        rows = rows[rng.integers(min(7, count), size=count)]
+    elif kind == "one coordinate huge":
+        rows[:, 0] += 1e4 * rng.integers(2, size=count)
+    elif kind == "collapsed":
+        rows = 1 + 1e-5 * rows
+    elif kind == "whole numbers":  # ties
+        rows = np.rint(rows)
+    return (scale * rows).astype(np.float32)
+
+
+KINDS = "unit", "norms from tiny to huge", "few distinct", "one coordinate huge", "collapsed", "whole numbers"
+
+
+def nearest(matrix: np.ndarray, query: np.ndarray, k: int, allowed: np.ndarray) -> set[int]:
+    """Return all rows as near as the k-th nearest, slowly."""
+    far = squared_distances(matrix[allowed], query)
+    return set(allowed[far <= np.sort(far)[k - 1]].tolist())
+
+
+@given(
+    st.sampled_from(KINDS),
+    st.integers(1300, 6000),
+    st.integers(1, 70),
+    st.integers(1, 12),
+    st.sampled_from([1e-30, 1e-12, 1e-3, 1.0, 1e6, 1e15]),
+    st.sampled_from(["all", "range", "most", "gone"]),
+    st.integers(0, 10**6),
+)
+def test_all_nearest_are_found_with_all_that_tie(kind, count, dimension, k, scale, which, seed):
+    rng = np.random.default_rng(seed)
+    matrix = drawn(kind, count, dimension, scale, seed)
+    query = matrix[rng.integers(count)] if seed % 3 else drawn(kind, 1, dimension, scale, seed + 1)[0]
+    rows = {"range": slice(7, count - 5), "most": np.sort(rng.permutation(count)[: count // 2])}.get(which)
+    gone = np.sort(rng.permutation(count)[: count // 9]) if which == "gone" else None
+    allowed = np.delete(np.arange(count), gone) if gone is not None else np.arange(count)
+    allowed = allowed if rows is None else allowed[rows]
+    right = nearest(matrix, query, k, allowed)
+    found = Codes.of(matrix).few(matrix, query, k, rows, gone)
+    assert found is None or right <= set(found.tolist()) <= set(allowed.tolist())
+    exact = Exact(matrix, Codes.of(matrix).few)
+    exact = exact if gone is None else exact.without(gone)
+    assert right <= set(exact.nearest(query[None], k, rows)[0].tolist()) <= set(allowed.tolist())
+
+
+@pytest.mark.parametrize("dimension", [1, 3, 64, 100, 512])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bounds_hold_and_are_near(kind, dimension):
+    matrix, query = drawn(kind, 2000, dimension, 1, 0), drawn(kind, 1, dimension, 1, 1)[0]
+    codes = Codes.of(matrix)
+    x, y = (some.astype(np.float64) - codes.centre for some in (matrix, query))
+    whole = codes.numbers[0, :, None].astype(np.float64) * codes.codes
+    scale = np.abs(y).max() / 127
+    own = scale * np.rint(y / scale)
+    true = x @ y - (x * x).sum(axis=1) / 2
+    found = whole @ own - (x * x).sum(axis=1) / 2
+    bound = codes.numbers[2] * np.linalg.norm(y - own) + codes.numbers[3] * np.linalg.norm(y)
+    rounded = 2 * rounding(dimension) * ((x * x).sum(axis=1) + y @ y)
+    assert (np.abs(true - found) <= 1.001 * bound + rounded).all()
+    assert np.abs(codes.numbers[3] - np.linalg.norm(x - whole, axis=1)).max() <= 1e-6 * np.linalg.norm(x)
+    if kind == "unit" and dimension >= 64:
+        assert bound.max() < 0.04
+
+
+@pytest.mark.parametrize("width", [1, 31, 128, 513])
+def test_products_of_whole_numbers_are_exact(width):
+    rng = np.random.default_rng(0)
+    rows, query = rng.integers(-127, 128, (300, width), np.int8), rng.integers(-127, 128, (1, width), np.int8)
+    rows[0], rows[1], query[0, :5] = 127, -127, 127
+    out = np.empty((300, 1), np.float32)
+    kernels().cdist(rows, query, "dot", out=out)
+    assert np.array_equal(out, rows.astype(np.int64) @ query.T.astype(np.int64))
+
+
+def test_few_are_left_of_many():
+    matrix = drawn("unit", 20_000, 128, 1, 0)
+    found = Codes.of(matrix).few(matrix, drawn("unit", 1, 128, 1, 1)[0], 10)
+    assert 10 <= len(found) < 60
+
+
+def test_copies_by_the_thousand_are_left_to_the_whole_scan():
+    matrix = np.repeat(drawn("unit", 4, 32, 1, 0), 1000, axis=0)
+    assert Codes.of(matrix).few(matrix, matrix[0], 10) is None
+    assert Codes.of(matrix).few(matrix, matrix[0], 1000) is None
+    (found,) = Exact(matrix, Codes.of(matrix).few).nearest(matrix[:1], 10)
+    assert set(range(1000)) <= set(found.tolist())
+
+
+def test_squares_beyond_float32_are_left_to_the_whole_scan():
+    matrix = drawn("unit", 4000, 8, 1e30, 0)
+    assert Codes.of(matrix).few(matrix, matrix[0], 3) is None
+    wide = drawn("unit", 4000, 8, 1, 0)
+    wide[5] = 3e38
+    assert Codes.of(wide).few(wide, wide[0], 3) is None
+
+
+VECTORS = drawn("unit", 4000, 16, 1, 5)
+QUERIES = drawn("unit", 6, 16, 1, 6)
+
+
+def answers(index: Index, *options: Options) -> list:
+    return [
+        [(hit.path, hit.distance) for hit in index.search(query, 5, asked)]
+        for query in QUERIES
+        for asked in options or (Options(), Options(folder="b"), Options(label=("0", "2")))
+    ]
+
+
+def fill(place, kept: bool = True) -> list:
+    paths = [f"{'ab'[i % 2]}/{i:05}.jpg" for i in range(len(VECTORS))]
+    with Index.create(place, 16, "model") as index:
+        index.add(paths, VECTORS, labels=[str(i % 3) for i in range(len(paths))])
+        right = answers(index)
+        if kept:
+            index.snapshot.warm()
+        return right
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Codes even of small matrices."""
+    monkeypatch.setattr(module, "LEAST_BYTES", 0)
+
+
+def kept(place) -> list:
+    return [*(place / "cache").glob("codes-*.npy")]
+
+
+def test_an_index_keeps_them_and_answers_the_same(tmp_path, small, monkeypatch):
+    right = fill(tmp_path, kept=False)
+    assert not kept(tmp_path)
+    with Index.open(tmp_path) as index:
+        index.snapshot.warm()
+        assert len(kept(tmp_path)) == 1
+        assert answers(index) == right
+        monkeypatch.setattr(Exact, "_closeness", None)  # the whole scan
+        assert answers(index, Options(), Options(label=("0", "2"))) == [
+            hits for i, hits in enumerate(right) if i % 3 != 1
+        ]
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "changed", "of another matrix"])
+def test_a_file_that_is_not_as_it_was_does_no_harm(tmp_path, small, harm):
+    right = fill(tmp_path)
+    (path,) = kept(tmp_path)
+    data = bytearray(path.read_bytes())
+    if harm == "gone":
+        path.unlink()
+    elif harm == "cut":
+        path.write_bytes(data[:-100])
+    elif harm == "changed":
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    else:
+        path.unlink()
+        save_arrays(path, Codes.of(VECTORS[:50]).arrays())
+        seal(path)
+    with Index.open(tmp_path) as index:
+        assert answers(index) == right
+        index.snapshot.warm()
+        assert answers(index) == right
+    assert kept(tmp_path) == [path]
+
+
+def test_what_was_removed_or_changed_since_is_not_found(tmp_path, small):
+    fill(tmp_path)
+    with Index.open(tmp_path) as index:
+        gone = {hits[0][0] for hits in answers(index, Options())}
+        index.remove([*gone])
+        index.add(["new.jpg"], QUERIES[:1])
+        assert [len(part.gone) for part in index.snapshot.parts] == [len(gone), 0]
+        there = np.array([f"{'ab'[i % 2]}/{i:05}.jpg" not in gone for i in range(len(VECTORS))])
+        for query, found in zip(QUERIES, answers(index, Options()), strict=True):
+            far = np.sqrt(squared_distances(np.concatenate([VECTORS[there], QUERIES[:1]]), query))
+            assert [distance for _, distance in found] == pytest.approx(np.sort(far)[:5].tolist(), rel=1e-12)
+            assert not gone & {path for path, _ in found}
+
+
+def test_they_are_made_once_so_many_searches_took_as_long(tmp_path, small, monkeypatch):
+    monkeypatch.setattr(segment, "_REPAID", 20)
+    right = fill(tmp_path, kept=False)[0]
+    with Index.open(tmp_path) as index:
+        for search in range(1, 22):
+            assert [(hit.path, hit.distance) for hit in index.search(QUERIES[0], 5)] == right
+            assert len(kept(tmp_path)) == (search >= 20)
+
+
+def test_without_the_package_all_is_as_before(tmp_path, small, monkeypatch):
+    right = fill(tmp_path)
+    monkeypatch.setitem(sys.modules, "numkong", None)
+    kernels.cache_clear()
+    try:
+        with Index.open(tmp_path) as index:
+            assert index.snapshot.parts[0].segment.codes(now=True) is None
+            assert answers(index) == right
+    finally:
+        kernels.cache_clear()
+
+
+def test_small_matrices_have_none(tmp_path):
+    fill(tmp_path)
+    assert not kept(tmp_path)
