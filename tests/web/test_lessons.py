@@ -98,7 +98,9 @@ def test_what_takes_long_goes_on_behind_is_told_to_everyone_and_is_done_once(cli
     refused = client.delete("/api/lesson")
     assert (refused.status_code, "when that is done" in refused.json()["detail"]) == (409, True)
     go_on.set()
-    learned = wait_until(lambda: (told := client.get("/api/lesson/outcome")).status_code == 200 and told, "it has learned")
+    learned = wait_until(
+        lambda: (told := client.get("/api/lesson/outcome")).status_code == 200 and told, "it has learned"
+    )
     assert learned.json()["better"]
     assert learned.json()["learned"] == client.get("/api/lesson").json()["learned"]
     assert not client.get("/api/lesson").json()["learning"]
