@@ -123,7 +123,9 @@ def test_40_drawn_photos_are_rated_learned_from_and_taken_back_within_ten_second
     make_index(tmp_path / "photos.index", photos, PixelEmbedder())
     with serving(tmp_path / "photos.index", PixelEmbedder()) as address:
         act(page, address, photos, left_colour, shot)
-    assert time.process_time() - began < SECONDS
+    seconds = time.process_time() - began
+    print(f"processor time of the import, the server and the test: {seconds:.1f} s")
+    assert seconds < SECONDS
 
 
 @pytest.mark.long
