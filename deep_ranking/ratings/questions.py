@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, islice
 from operator import itemgetter
 
@@ -30,6 +31,7 @@ COMPARED = 8
 _REMEMBERED = 256  # queries asked last, that a new one is to be unlike
 
 Rows = tuple[int, int, int]  # of a query and its two candidates
+_RowOf = Callable[[str], int | None]  # by the path of an image
 
 _LOOKED_AT = 32  # so that among many copies of one image there are still different ones
 _TRIES = 200  # queries without a question to pass over, before giving up
@@ -78,8 +80,9 @@ def choose(
     asked: dict[Key, _Asked] = {}
     for rating in ratings:
         _take_in(asked, rating, rater)
-    while (chosen := _next(snapshot, asked, rater, seed)) is not None and skip:
-        query, a, b = (snapshot.images[row].path for row in (chosen.query, chosen.a, chosen.b))
+    row = cache(snapshot.row)  # an image is in many questions
+    while (chosen := _next(snapshot, asked, rater, seed, row)) is not None and skip:
+        query, a, b = (snapshot.images[number].path for number in (chosen.query, chosen.a, chosen.b))
         _take_in(asked, Rating(0, rater, query, a, b, "both_similar", 0.0), rater)
         skip -= 1
     return chosen
@@ -105,10 +108,12 @@ def _take_in(asked: dict[Key, _Asked], rating: Rating, rater: str) -> None:
         question.favourite = None
 
 
-def _next(snapshot: Snapshot, asked: dict[Key, _Asked], rater: str, seed: int) -> Question | None:
-    opened = list(_open(snapshot, asked))
+def _next(
+    snapshot: Snapshot, asked: dict[Key, _Asked], rater: str, seed: int, row: _RowOf
+) -> Question | None:
+    opened = list(_open(asked, row))
     times = Counter(query for query, _, _ in asked)
-    done = sum(min(ROUNDS, count) for path, count in times.items() if snapshot.row(path) is not None)
+    done = sum(min(ROUNDS, count) for path, count in times.items() if row(path) is not None)
     remaining = len(opened) + ROUNDS * len(snapshot.images) - done
     if opened:
         rows: Rows | None = max(opened, key=itemgetter(0))[1]  # of equals, the oldest
@@ -117,11 +122,11 @@ def _next(snapshot: Snapshot, asked: dict[Key, _Asked], rater: str, seed: int) -
     return rows and _shown(snapshot, *rows, rater, seed, remaining)
 
 
-def _open(snapshot: Snapshot, asked: dict[Key, _Asked]) -> Iterator[tuple[int, Rows]]:
+def _open(asked: dict[Key, _Asked], row: _RowOf) -> Iterator[tuple[int, Rows]]:
     """Yield each question that needs more raters: how many it has, and its rows."""
     for paths, question in asked.items():
         if question.raters < RATERS and question.favourite is not None and not question.answered:
-            query, a, b = map(snapshot.row, paths)
+            query, a, b = map(row, paths)
             if query is not None and a is not None and b is not None:
                 yield question.raters, (query, a, b)
 

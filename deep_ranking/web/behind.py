@@ -81,6 +81,18 @@ class Made(Generic[T]):
         """Take the value."""
         self.value = value
 
+    def fill(self, make: Callable[["Made[T]"], None]) -> None:
+        """Let `make` fill it in; what goes wrong is its problem, and raised if it is nobody's fault."""
+        try:
+            make(self)
+        except DeepRankingError as error:
+            self.problem = str(error)
+        except BaseException:
+            self.problem = "it failed; the server's log says more"
+            raise
+        finally:
+            self.done = True
+
 
 class Behind(Generic[T]):
     """Things made once for a key each, and the last few kept.
@@ -104,16 +116,5 @@ class Behind(Generic[T]):
             while len(self._made) > self._most:
                 self._made.popitem(last=False)[1].dropped = True
 
-        def run() -> None:
-            try:
-                make(made)
-            except DeepRankingError as error:
-                made.problem = str(error)
-            except BaseException:
-                made.problem = "it failed; the server's log says more"
-                raise
-            finally:
-                made.done = True
-
-        self._begin(run)
+        self._begin(lambda: made.fill(make))
         return made

@@ -2,7 +2,9 @@
 
 import contextlib
 import hashlib
+import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -12,6 +14,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.plane import clusters, neighbour_layout, principal_plane
 from deep_ranking.files import read_arrays, written_whole
+from deep_ranking.search.image import Image
 from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.web import schema
 from deep_ranking.web.behind import Made
@@ -53,14 +56,35 @@ class Map:
     done: bool = True
 
     def names(self, gallery: Gallery) -> list[str | None]:
-        """Return what each cluster is called: the label, else the folder, of most of its images, or None."""
-        images, found = gallery.snapshot.images, list[str | None]()
-        for number in range(len(self.middles)):
-            inside = [images[row] for row in self.rows[self.cluster == number].tolist()]
-            names = Counter(image.label or image.path.rpartition("/")[0] for image in inside)
-            name, many = names.most_common(1)[0]
-            found.append(shown(name) if name and many >= _NAMED * len(inside) else None)
+        """Return what each cluster is called, or None: after most of its images, if not after most of all.
+
+        Looked at are labels, then folders, then the letters that file names begin with.
+        """
+        images = [gallery.snapshot.images[row] for row in self.rows.tolist()]
+        found: list[str | None] = [None] * len(self.middles)
+        for called in _CALLED:
+            names = np.array([called(image) for image in images], object)
+            all_over = {name for name, many in Counter(names).items() if many >= _NAMED * len(images)}
+            for number, taken in enumerate(found):
+                inside = Counter(names[self.cluster == number])
+                name, many = inside.most_common(1)[0]
+                if not taken and name and name not in all_over and many >= _NAMED * inside.total():
+                    found[number] = shown(name)
         return found
+
+
+def _begins(image: Image) -> str:
+    """Return the words at the beginning of a file's name: three letters or more, up to a digit or a sign."""
+    name = image.path.rpartition("/")[2].partition(".")[0]
+    found = re.match(r"[^\W\d_]{3,}(?:[ _-]+[^\W\d_]+)*", name)
+    return found[0] if found else ""
+
+
+_CALLED: tuple[Callable[[Image], str], ...] = (
+    lambda image: image.label,
+    lambda image: image.path.rpartition("/")[0],
+    _begins,
+)
 
 
 def lay_out(gallery: Gallery, folder: Path, seed: int, made: Made[bytes]) -> None:

@@ -335,13 +335,14 @@ class Lesson(BaseModel):
     fewest: Count
     first_model: Count
     possible: bool = Field(description="False where a server searches the index.")
+    learning: bool = Field(description="It is being learned from them now.")
     learned: Gain | None
 
 
 class Learned(Lesson):
     """What was learned now, and a search before and after it; null and empty where none is another."""
 
-    better: bool
+    better: bool = False
     query: Image | None = None
     before: list[Image] = []
     after: list[Image] = []

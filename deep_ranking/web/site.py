@@ -152,6 +152,7 @@ class Site:
         self._pairs = Behind[PairDistances](partial(self.workers.begin, "pairs"), 1)
         self._map = Behind[bytes](partial(self.workers.begin, "map"), 1)
         self.duplicates = Behind[tuple[list[Group], int]](partial(self.workers.begin, "duplicates"))
+        self.lesson: Made[schema.Learned] | None = None
         self.started = time.monotonic()
 
     def close(self) -> None:

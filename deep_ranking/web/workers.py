@@ -44,11 +44,14 @@ class Workers:
     Args:
         seconds: after which the client is told to try again. What has not begun by then never does; what has
             keeps its place until it ends by itself, since pixels and results are limited.
+
+    Attributes:
+        stopped: the server ends.
     """
 
     def __init__(self, seconds: float):
         cores = os.cpu_count() or 1
-        self._seconds, self._stopped = seconds, False
+        self._seconds, self.stopped = seconds, False
         self._running: set[anyio.CancelScope] = set()
         threads = {"search": cores, "decode": cores, "original": 2, "embed": 1, "disk": 4}
         threads |= {"map": 1, "pairs": 1, "clusters": 1, "learn": 1, "duplicates": 1}
@@ -64,7 +67,7 @@ class Workers:
         """Run what reads vectors, decodes images, runs the network, waits for files, or sees all images."""
         # What is given up before it begins stands in the queue still: without what it was to work on.
         waiting = [partial(work, *args, **keywords)]
-        if not self._stopped:
+        if not self.stopped:
             with anyio.move_on_after(self._seconds) as scope:
                 self._running.add(scope)
                 try:
@@ -74,9 +77,7 @@ class Workers:
                 finally:
                     self._running.discard(scope)
                     waiting.clear()
-        if self._stopped:
-            raise Problem(503, "The server was stopped; start it again.")
-        raise busy()
+        raise self.ended() if self.stopped else busy()
 
     def begin(self, kind: Kind, work: Callable[[], object]) -> None:
         """Run what nobody waits for; the last things begun may wait for the first."""
@@ -85,15 +86,19 @@ class Workers:
             try:
                 work()
             except Exception:
-                if not self._stopped:  # else the process is about to end under it
+                if not self.stopped:  # else the process is about to end under it
                     logger.exception("%s could not be made", kind)
 
-        if not self._stopped:
+        if not self.stopped:
             self._pools[kind].submit(logged)
+
+    def ended(self) -> Problem:
+        """Return what is said to whom waits when the server ends."""
+        return Problem(503, "The server was stopped; start it again.")
 
     def stop(self) -> None:
         """Answer now whoever waits, with 503; their threads end by themselves, and nobody waits for them."""
-        self._stopped = True
+        self.stopped = True
         for scope in self._running:
             scope.cancel()
         for pool in self._pools.values():

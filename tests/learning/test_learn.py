@@ -9,6 +9,7 @@ import pytest
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
+from deep_ranking.learning.folds import folds
 from deep_ranking.learning.learn import FEWEST, forget, learn_map, teach
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.export import Judgements
@@ -123,6 +124,17 @@ def test_the_images_may_be_gone_and_later_ones_are_moved_too(tmp_path, vectors, 
         assert [hit.path for hit in found] == [hit.path for hit in expected]
         assert index.search(vectors[3], 2)[1].distance < 1e-3  # as the model gives it
         assert index.search("003.png", 2)[1].path == "later.png"
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_folds_are_those_of_scikit_learn(count):
+    from sklearn.model_selection import GroupKFold
+
+    groups = np.random.default_rng(0).geometric(0.2, 200)
+    expected = GroupKFold(count).split(groups, groups=groups)
+    for one, other in zip(folds(groups, count), expected, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_noise_teaches_nothing(place, vectors):

@@ -1,11 +1,15 @@
 """Learning on the page: from the ratings, seen at once by searches and uploads, and taken back."""
 
+import threading
+
 import numpy as np
 import pytest
+from waiting import PATIENCE, wait_until
 
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.store import ratings_file
 from deep_ranking.search import Index
+from deep_ranking.web.routes import lessons
 
 
 @pytest.fixture
@@ -29,6 +33,16 @@ def nearest(client, image):
     return [result["image"]["id"] for result in found]
 
 
+def learn(client):
+    """Learn, and wait for what it comes to."""
+    began = client.post("/api/lesson")
+    if began.status_code != 202:
+        return began
+    return wait_until(
+        lambda: (told := client.get("/api/lesson/outcome")).status_code != 202 and told, "it has learned"
+    )
+
+
 def test_a_search_changes_and_is_taken_back(client, rate, images):
     image = client.get("/api/images").json()["items"][0]["id"]
     before = nearest(client, image)
@@ -36,7 +50,7 @@ def test_a_search_changes_and_is_taken_back(client, rate, images):
     assert (lesson["answers"], lesson["learned"], lesson["first_model"]) == (0, None, 50)
     rate(120)
     assert client.get("/api/lesson").json()["answers"] >= 100
-    learned = client.post("/api/lesson").json()
+    learned = learn(client).json()
     assert learned["better"]
     assert learned["learned"]["gain"] > 0
     assert learned["before"] != learned["after"]
@@ -55,10 +69,51 @@ def test_a_search_changes_and_is_taken_back(client, rate, images):
 def test_what_cannot_be_learned_from_is_said(client, rate):
     for count in (0, 3):
         rate(count)
-        refused = client.post("/api/lesson")
+        refused = learn(client)
         assert refused.status_code == 409
         assert f"found {count}" in refused.json()["detail"]
 
 
 def test_another_site_cannot_let_it_learn(client):
     assert client.post("/api/lesson", headers={"Origin": "https://elsewhere.example"}).status_code == 403
+
+
+def test_what_takes_long_goes_on_behind_is_told_to_everyone_and_is_done_once(client, rate, monkeypatch):
+    assert client.get("/api/lesson/outcome").status_code == 404
+    rate(120)
+    go_on, began, teach = threading.Event(), [], lessons.teach
+
+    def slow(*args):
+        began.append(args)
+        assert go_on.wait(PATIENCE)
+        return teach(*args)
+
+    monkeypatch.setattr(lessons, "teach", slow)
+    monkeypatch.setattr(lessons, "_WAITS", 0.0)
+    for _ in range(2):  # two tabs
+        asked = client.post("/api/lesson")
+        assert (asked.status_code, asked.json()["learning"]) == (202, True)
+    assert client.get("/api/lesson").json()["learning"]
+    assert client.get("/api/lesson/outcome").status_code == 202
+    refused = client.delete("/api/lesson")
+    assert (refused.status_code, "when that is done" in refused.json()["detail"]) == (409, True)
+    go_on.set()
+    learned = wait_until(
+        lambda: (told := client.get("/api/lesson/outcome")).status_code == 200 and told, "it has learned"
+    )
+    assert learned.json()["better"]
+    assert learned.json()["learned"] == client.get("/api/lesson").json()["learned"]
+    assert not client.get("/api/lesson").json()["learning"]
+    assert len(began) == 1
+    assert client.delete("/api/lesson").json()["learned"] is None
+
+
+def test_what_fails_is_told_and_can_be_tried_again(client, rate, monkeypatch, caplog):
+    rate(120)
+    with monkeypatch.context() as broken:
+        broken.setattr(lessons, "teach", lambda *_: 1 // 0)
+        refused = learn(client)
+    assert refused.status_code == 409
+    assert "log says more" in refused.json()["detail"]
+    assert "ZeroDivisionError" in caplog.text
+    assert learn(client).json()["better"]

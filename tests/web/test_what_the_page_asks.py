@@ -232,6 +232,20 @@ def test_a_map_grows_behind_and_is_kept(make_client, tmp_path, monkeypatch):
     assert made(make_client(tmp_path / "index"), "/api/map") == laid_out
 
 
+def test_clusters_of_a_flat_folder_are_called_after_file_names_that_tell_them_apart(make_client, tmp_path):
+    middles = np.repeat(np.eye(4), 60, axis=0)
+    vectors = middles + np.random.default_rng(0).normal(0, 0.05, middles.shape)
+    for words, names in (
+        (("Beach at night", "forest", "8f3a", "IMG"), {"Beach at night", "forest", None}),
+        (("DSC",) * 4, {None}),  # which says nothing
+    ):
+        with Index.create(tmp_path / words[1], 4, "x") as index:
+            index.add([f"{words[i // 60]}_{i:03}.jpg" for i in range(240)], vectors)
+        laid_out = made(make_client(tmp_path / words[1]), "/api/map")
+        found = {cluster["name"] for cluster in laid_out["clusters"]}
+        assert names <= found <= {*names, "IMG"}
+
+
 def test_nothing_of_a_whole_index_is_computed_in_a_request(make_client, index, monkeypatch):
     """The map, the distances of pairs and those worth asking for: until they are there, it says so."""
     end = threading.Event()
