@@ -48,7 +48,7 @@ def main() -> None:
     if not (output / "human").exists():
         prepare_human_triplets(output / "human", parser.parse_args().archive)
     with Index.from_folder(output / "human", place=output / "human.index") as index:
-        images, vectors = index.snapshot.images, np.array(index.snapshot.contents.matrix)
+        images, vectors = index.snapshot.images, np.array(index.snapshot.contents.whole().matrix)
     rows = {image.path: row for row, image in enumerate(images)}
     table = Triplets.load(output / "human" / "triplets.txt", output / "human")
     names = [str(Path(path).relative_to(output / "human").as_posix()) for path in table.images]
