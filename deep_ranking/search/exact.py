@@ -56,7 +56,7 @@ class Exact:
         return there
 
     def without(self, gone: NDArray[np.intp]) -> "Exact":
-        """Return the same search, where some rows, ascending, are as far as can be.
+        """Return the same search, where some rows are as far as can be.
 
         They come last, where k is larger than the number of the others; then the caller drops them.
 
@@ -66,7 +66,7 @@ class Exact:
             [array([0])]
         """
         other = Exact(self.matrix, self._few)
-        other._all, other._gone = self, gone
+        other._all, other._gone = self, np.sort(gone)
         return other
 
     def nearest(self, queries: np.ndarray, k: int, rows: Rows = None) -> list[np.ndarray]:
