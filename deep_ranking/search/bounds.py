@@ -48,7 +48,8 @@ class Bounds:
 
     def __init__(self, matrix: Floats):
         self._matrix, self._error = matrix, rounding(matrix.shape[1])
-        squares = np.einsum("ij,ij->i", matrix, matrix)
+        with np.errstate(over="ignore"):
+            squares = np.einsum("ij,ij->i", matrix, matrix)
         self.half_squares = squares / 2
         self.slack = self._error * squares + np.float32(_UNDERFLOW)
         self.largest_square = float(squares.max(initial=0))
@@ -65,7 +66,9 @@ class Bounds:
 
     def margin(self, query: Floats) -> float:
         """Return twice the largest error of any row's closeness to a query."""
-        return 2 * (self._error * (float(query @ query) / 2 + self.largest_square) + _UNDERFLOW)
+        with np.errstate(over="ignore"):
+            square = float(query @ query)
+        return 2 * (self._error * (square / 2 + self.largest_square) + _UNDERFLOW)
 
     def blocks(
         self,
@@ -294,11 +297,14 @@ def in_threads(task: Callable[[_T], object], items: Sequence[_T]) -> None:
 
     others = [Thread(target=work) for _ in range(threads - 1)]  # started sooner than an executor's
     with _one_thread_a_product():
-        for thread in others:
-            thread.start()
-        work()
-        for thread in others:
-            thread.join()
+        try:
+            for thread in others:
+                thread.start()
+            work()
+        finally:
+            for thread in others:
+                if thread.ident is not None:  # it was started
+                    thread.join()
     if failed:
         raise failed[0]
 

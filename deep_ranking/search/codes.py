@@ -5,8 +5,8 @@ and b in -127..127, and the rests r and u, whose norms are kept. The closeness (
 
     (x - c).(y - c) - |x - c|^2 / 2 = s t a.b - |x - c|^2 / 2 + (s a).u + r.(y - c)
 
-and by Cauchy and Schwarz the last two are at most |s a||u| + |r||y - c|. The product of the whole numbers is
-exact; the rounding of all else is covered as in `search.bounds`, twice over. What the bounds leave, some tens
+and by Cauchy and Schwarz the last two are at most |s a||u| + |r||y - c|. The rounding of it all is covered as
+in `search.bounds`, twice over. What the bounds leave, some tens
 of rows of 100,000, is ranked by the vectors themselves. (Scalar quantization, with a bound for each row.)
 """
 
@@ -74,6 +74,7 @@ class Codes:
         mean = (centre / max(1, count)).astype(np.float32)
         codes, numbers = np.empty((count, width), np.int8), np.empty((4, count), np.float32)
 
+        @np.errstate(over="ignore", invalid="ignore")  # what is too large for float32 is told by its numbers
         def encode(start: int) -> None:
             rows = slice(start, start + step)
             placed = matrix[rows] - mean

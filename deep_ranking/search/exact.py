@@ -84,9 +84,12 @@ class Exact:
         """
         if not 0 < k < count(rows, len(self.matrix)):
             return [number(rows, np.arange(count(rows, len(self.matrix)) if k > 0 else 0)) for _ in queries]
+        if len(queries) == 1 and (few := self._by_few(queries, k, rows)) is not None:
+            return [few]
+        if not all(np.isfinite(self.bounds.margin(query)) for query in queries):
+            found = (self._apart(query, rows) for query in queries)
+            return [some[largest(-far, k)] for some, far in found]
         if len(queries) == 1:
-            if (few := self._by_few(queries, k, rows)) is not None:
-                return [few]
             closeness = self._closeness(queries[0], rows)
             return [number(rows, largest(closeness, k, self.bounds.margin(queries[0])))]
         allowed: slice | np.ndarray | None
@@ -124,8 +127,13 @@ class Exact:
             >>> line.between(np.zeros(1, np.float32), low=0.5, high=5, k=1, farthest=True)
             array([2])
         """
-        closeness = self._closeness(query, rows)
         margin = self.bounds.margin(query)
+        if not np.isfinite(margin):
+            some, far = self._apart(query, rows)
+            keep = (far >= low) & (far <= high) & np.isfinite(far)
+            some, far = some[keep], far[keep]
+            return some if k is None else some[largest(far if farthest else -far, k)]
+        closeness = self._closeness(query, rows)
         square = float(query @ query)
         lowest, highest = (square - high * high) / 2, (square - low * low) / 2
         inside = np.flatnonzero((closeness >= lowest - margin) & (closeness <= highest + margin))
@@ -138,6 +146,12 @@ class Exact:
         ranked = np.flatnonzero(sure)
         best = largest(-closeness[ranked] if farthest else closeness[ranked], k, margin)
         return number(rows, inside[np.concatenate([np.flatnonzero(~sure), ranked[best]])])
+
+    def _apart(self, query: np.ndarray, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and their distances, for vectors whose squares float32 does not hold."""
+        found = number(rows, np.arange(count(rows, len(self.matrix))))
+        far = distances(self.matrix, found, query)
+        return found, far if self._there is None else np.where(self._there[found], far, np.inf)
 
     def _by_few(self, queries: np.ndarray, k: int, rows: Rows) -> np.ndarray | None:
         if self._few is None or (

@@ -4,16 +4,18 @@ A snapshot is a large segment, less the rows of images that were removed or repl
 a small one of what was put since. So a change costs what has changed, not the index.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.files import path_key, take_room
+from deep_ranking.files import WriteError, path_key, take_room
 from deep_ranking.search.approximate import Approximate, Kind
 from deep_ranking.search.cache import Caches, held, load_arrays, load_matrix, save_arrays, save_matrix
 from deep_ranking.search.codes import Codes, suits
@@ -44,7 +46,7 @@ class Segment:
         self._structures: dict[Kind, Approximate] = {}
         self._moved: tuple[str, Segment] | None = None
         self._codes: Codes | None = None
-        self._asked = 0  # for the codes
+        self._asked, self._making = 0, Lock()  # for the codes
 
     def __len__(self) -> int:
         return len(self.images)
@@ -85,11 +87,20 @@ class Segment:
         self._asked += 1
         if self._asked == 1 and not now and self.caches:
             self._codes = self.caches.kept(_CODES, self._read_codes)
-        elif now or self._asked >= _REPAID:
-            self._codes = Codes.of(self.matrix) if self.caches is None else self.caches.get(
-                _CODES, lambda path: save_arrays(path, Codes.of(self.matrix).arrays()), self._read_codes
-            )  # fmt: skip
+        elif (now or self._asked >= _REPAID) and self._making.acquire(blocking=now):
+            try:
+                self._codes = self._codes or self._made_codes()
+            finally:
+                self._making.release()
         return self._codes
+
+    def _made_codes(self) -> Codes:
+        if self.caches is not None:
+            with contextlib.suppress(WriteError, OSError):  # no search fails of what only makes it faster
+                return self.caches.get(
+                    _CODES, lambda path: save_arrays(path, Codes.of(self.matrix).arrays()), self._read_codes
+                )
+        return Codes.of(self.matrix)
 
     def _read_codes(self, path: Path) -> Codes | None:
         return Codes.from_arrays([*map(held, load_arrays(path))], self.matrix.shape)

@@ -152,8 +152,8 @@ class Snapshot:
         self.rows_of_label  # noqa: B018 - and with it the images
         if not self.remote:
             for part in self.parts:
-                if part.segment.codes(now=True) is None:
-                    part.exact.bounds  # noqa: B018
+                part.segment.codes(now=True)
+                part.exact.bounds  # noqa: B018
 
     def content(self, path: str) -> bytes | None:
         """Return the content hash of an indexed image."""

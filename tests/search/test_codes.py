@@ -1,6 +1,8 @@
 """A scan over rows of eight bits finds what a scan over the whole rows does, whatever they hold."""
 
+import errno
 import sys
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from deep_ranking.search.bounds import rounding
 from deep_ranking.search.cache import save_arrays, seal
 from deep_ranking.search.codes import Codes, kernels
 from deep_ranking.search.exact import Exact, squared_distances
+from deep_ranking.search.image import Image
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="the extra `search` is not installed")
 
@@ -210,6 +213,42 @@ def test_they_are_made_once_so_many_searches_took_as_long(tmp_path, small, monke
         for search in range(1, 22):
             assert [(hit.path, hit.distance) for hit in index.search(QUERIES[0], 5)] == right
             assert len(kept(tmp_path)) == (search >= 20)
+
+
+def test_a_full_disk_ends_no_search(tmp_path, small, monkeypatch):
+    right = fill(tmp_path, kept=False)
+
+    def full(path, arrays):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(segment, "save_arrays", full)
+    with Index.open(tmp_path) as index:
+        index.snapshot.prepare()
+        assert index.snapshot.parts[0].segment.codes() is not None
+        assert answers(index) == right
+    assert not kept(tmp_path)
+
+
+def test_who_asks_while_they_are_made_does_not_make_them_too(monkeypatch, small):
+    made, begun, go = [], Event(), Event()
+
+    def slowly(matrix, of=Codes.of):
+        made.append(len(matrix))
+        begun.set()
+        assert go.wait(60)
+        return of(matrix)
+
+    monkeypatch.setattr(segment.Codes, "of", slowly)
+    own = segment.Segment([Image(f"{i:05}", b"", 0, 0) for i in range(len(VECTORS))], VECTORS)
+    thread = Thread(target=own.codes, kwargs={"now": True})
+    thread.start()
+    assert begun.wait(60)
+    monkeypatch.setattr(segment, "_REPAID", 0)
+    assert own.codes() is None
+    go.set()
+    thread.join()
+    assert own.codes() is not None
+    assert made == [len(VECTORS)]
 
 
 def test_without_the_package_all_is_as_before(tmp_path, small, monkeypatch):

@@ -64,3 +64,18 @@ def test_allowed_rows_are_searched_and_no_others(rows):
     for query, found in zip(queries, exact.nearest(queries, 4, rows), strict=True):
         right = allowed[np.argsort(np.linalg.norm(matrix[allowed] - query, axis=1))[:4]]
         assert set(right) <= set(found.tolist()) <= set(allowed.tolist())
+
+
+@pytest.mark.parametrize("size", [1e18, 1.8e19, 1e20, 3e38])
+def test_vectors_whose_squares_float32_does_not_hold_are_ranked_all_the_same(size):
+    matrix = np.random.default_rng(0).standard_normal((1000, 16))
+    matrix = (matrix / np.abs(matrix).max() * size).astype(np.float32)
+    matrix[3] = matrix[5]
+    true = np.linalg.norm(matrix.astype(np.float64) - matrix[5].astype(np.float64), axis=1)
+    exact, nearest = Exact(matrix), np.argsort(true)[:4]
+    for queries in (matrix[5:6], matrix[5:8]):
+        assert set(nearest) <= set(exact.nearest(queries, 4)[0].tolist())
+    assert 3 not in exact.without(np.array([3])).nearest(matrix[5:6], 4)[0]
+    middle = float(np.sort(true)[9:11].mean())
+    assert set(np.flatnonzero(true < middle)) == set(exact.between(matrix[5], 0, middle, None).tolist())
+    assert int(true.argmax()) in exact.between(matrix[5], 0, np.inf, 2, farthest=True)

@@ -48,7 +48,9 @@ async def learn(site: At, response: Response) -> schema.Learned:
 async def outcome(site: At, response: Response) -> schema.Learned:
     """Tell what the last learning came to; 202 while it goes on."""
     if site.lesson is None:
-        raise Problem(404, "Nothing was learned since the server was started.", "nothing-learned")
+        raise Problem(
+            404, "Nothing was learned since the server was started, or it was taken back.", "nothing-learned"
+        )
     return await _outcome(site, site.lesson, response)
 
 
@@ -78,6 +80,7 @@ async def take_back(site: At) -> schema.Lesson:
                 forget(index)
         except DeepRankingError as error:
             raise Problem(409, f"{error}.", "nothing-learned") from None
+        site.lesson = None  # whoever asks for its outcome now is told that there is none
         site.reload()
         return _lesson(site)
 
