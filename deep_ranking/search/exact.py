@@ -87,8 +87,8 @@ class Exact:
         if len(queries) == 1 and (few := self._by_few(queries, k, rows)) is not None:
             return [few]
         if not all(np.isfinite(self.bounds.margin(query)) for query in queries):
-            found = (self._apart(query, rows) for query in queries)
-            return [some[largest(-far, k)] for some, far in found]
+            apart = (self._apart(query, rows) for query in queries)
+            return [some[largest(-far, k)] for some, far in apart]
         if len(queries) == 1:
             closeness = self._closeness(queries[0], rows)
             return [number(rows, largest(closeness, k, self.bounds.margin(queries[0])))]
