@@ -162,19 +162,20 @@ class StopOnNaN(keras.callbacks.Callback):
     """Ends the run as soon as embeddings are no numbers, before they can be saved.
 
     Args:
-        network: takes (batch, height, width, 3) images.
-        images: some, looked at by the weights that each epoch leaves, which no step has seen yet.
+        images: some, or their activations, as the model takes them; looked at by the weights that each epoch
+            leaves, which no step has seen yet.
     """
 
-    def __init__(self, network: keras.Model, images: np.ndarray):
+    def __init__(self, images: np.ndarray):
         super().__init__()
-        self.network, self.images = network, images
+        self.images = images
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Look before it is saved."""
         if len(self.images):
             synchronize(self.model)
-            found = keras.ops.convert_to_numpy(self.network(self.images, training=False))
+            rows = np.arange(len(self.images), dtype=np.int32)
+            found = keras.ops.convert_to_numpy(self.model([rows, self.images], training=False))
             if not np.isfinite(found.astype(np.float32)).all():
                 self._stop("with the last step")
 

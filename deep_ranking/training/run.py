@@ -347,7 +347,7 @@ class Run:
             time.before(self.model, inputs)
             if not self.settings.train_from:  # where some path passes by the cut, there is none
                 watching.append(alarms.PathAlarm(self.learning, inputs[1]))
-        return [alarms.StopOnNaN(self.learning, some), *watching, time]
+        return [alarms.StopOnNaN(some), *watching, time]
 
     def _save(self, logs: dict[str, float], network: keras.Model | None = None) -> None:
         if self.writes:
