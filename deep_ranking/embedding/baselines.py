@@ -84,14 +84,15 @@ def _made(embedder: Model, make: Callable[[NetworkSettings, dict[str, Any]], ker
     """Return the network that a model file's settings give."""
     if "settings" not in embedder.metadata:
         raise DeepRankingError("the model file does not say how the network was made")
-    training = embedder.metadata["settings"]
+    training, settings = embedder.metadata["settings"], None
     try:
+        settings = NetworkSettings(**training["network"])
         with at_most_weights(_MOST_TIMES * embedder.network.count_params()):
-            network = make(NetworkSettings(**training["network"]), training)
+            network = make(settings, training)
         return Model(average_mirror(network) if training.get("average_mirror") else network)
-    except DeepRankingError:
-        raise
     except Exception as error:  # the file may be a stranger's, and say anything
+        if settings is not None and isinstance(error, DeepRankingError):
+            raise
         raise DeepRankingError(
             "the model file does not say how the network was made; it says "
             f"{training!r:.100} ({reason(error):.100})"
