@@ -10,19 +10,17 @@ the shell to the first page by the clock, against `import keras`.
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from outcome import Outcome
+from page_server import fetched, server
 from photos import write_photos
 from scale import scale
 
@@ -64,25 +62,10 @@ def least(task: Callable[[], tuple[float, float]], rounds: int) -> tuple[float, 
 
 def first_page(place: str) -> float:
     """Return the seconds by the clock from the shell to the page's first answer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     begin = time.perf_counter()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "deep_ranking", "serve", place, "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while server.poll() is None:
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
-                answer.read()
-                return time.perf_counter() - begin
-            time.sleep(0.005)
-        raise SystemExit(f"serve ended with {server.returncode}")
-    finally:
-        server.terminate()
-        server.wait()
+    with server(place) as (host, port):
+        fetched(f"http://{host}:{port}/")
+        return time.perf_counter() - begin
 
 
 def main() -> None:

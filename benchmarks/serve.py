@@ -24,18 +24,14 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import numpy as np
 from outcome import Outcome
+from page_server import fetched, server
 from PIL import Image
 from search import like_embeddings
 
@@ -100,21 +96,6 @@ def make_index(folder: str, count: int, dimension: int) -> tuple[dict[int, set[i
             times.append(time.perf_counter() - start)
             expected[numbers[images[row].path]] = {numbers[hit.path] for hit in hits}
     return expected, float(np.median(times))
-
-
-@contextmanager
-def server(folder: str, pid: list[int] | None = None) -> Iterator[tuple[str, int]]:
-    command = [sys.executable, "-m", "deep_ranking", "serve", "--index", folder, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            assert process.stdout is not None
-            if pid is not None:
-                pid.append(process.pid)
-            words = process.stdout.readline().split()
-            address = urlsplit(next(word for word in words if word.startswith("http")))
-            yield str(address.hostname), int(address.port or 80)
-        finally:
-            process.terminate()
 
 
 async def load(
@@ -239,11 +220,6 @@ def first_bytes(address: str) -> dict[str, float]:
                 times.append(time.perf_counter() - start)
         found[name] = float(np.median(times))
     return found
-
-
-def fetched(address: str) -> bytes:
-    with urlopen(address) as answer:
-        return bytes(answer.read())
 
 
 def megabytes(pid: int) -> float:
