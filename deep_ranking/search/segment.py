@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.files import WriteError, path_key, take_room
+from deep_ranking.files import path_key, take_room
 from deep_ranking.search.approximate import Approximate, Kind
 from deep_ranking.search.cache import Caches, held, load_arrays, load_matrix, save_arrays, save_matrix
 from deep_ranking.search.codes import Codes, suits
@@ -96,7 +96,9 @@ class Segment:
 
     def _made_codes(self) -> Codes:
         if self.caches is not None:
-            with contextlib.suppress(WriteError, OSError):  # no search fails of what only makes it faster
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk, say: no search fails of what only makes it faster
                 return self.caches.get(
                     _CODES, lambda path: save_arrays(path, Codes.of(self.matrix).arrays()), self._read_codes
                 )

@@ -56,8 +56,7 @@ class UniformSampler:
 
     def __post_init__(self) -> None:
         for name, least in (("num_pos_images", 1), ("num_neg_images", 1), ("seed", 0)):
-            given = getattr(self, name)
-            expect(name, isinstance(given, Integral) and int(given) >= least, f"{least} or more", given)
+            _expect_whole(name, getattr(self, name), least)
         expect("balance", self.balance in BALANCES, " or ".join(BALANCES), self.balance)
         if len(self.classes) < 2:
             raise DeepRankingError(
@@ -193,7 +192,7 @@ def split_images(
         {'a': 2, 'b': 2}
     """
     expect("validation_split", 0 < share < 1, "a share above 0 and below 1", share)
-    expect("seed", isinstance(seed, Integral) and seed >= 0, "0 or more", seed)
+    _expect_whole("seed", seed, 0)
     training: dict[str, list[str]] = {}
     validation: dict[str, list[str]] = {}
     rng = np.random.default_rng([seed, 1])
@@ -248,8 +247,7 @@ class ClassBatches:
 
     def __post_init__(self) -> None:
         for name, least in (("classes_per_batch", 2), ("images_per_class", 2), ("seed", 0)):
-            given = getattr(self, name)
-            expect(name, isinstance(given, Integral) and int(given) >= least, f"{least} or more", given)
+            _expect_whole(name, getattr(self, name), least)
         large = len(self._classes()[1])
         if large < self.classes_per_batch:
             raise DeepRankingError(
@@ -279,3 +277,7 @@ class ClassBatches:
     def _classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         names, sizes = np.unique(self.categories, return_counts=True)
         return names[sizes < self.images_per_class], names[sizes >= self.images_per_class]
+
+
+def _expect_whole(name: str, given: object, least: int) -> None:
+    expect(name, isinstance(given, Integral) and int(given) >= least, f"{least} or more", given)

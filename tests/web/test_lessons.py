@@ -106,6 +106,7 @@ def test_what_takes_long_goes_on_behind_is_told_to_everyone_and_is_done_once(cli
     assert not client.get("/api/lesson").json()["learning"]
     assert len(began) == 1
     assert client.delete("/api/lesson").json()["learned"] is None
+    assert client.get("/api/lesson/outcome").status_code == 404  # it is told to nobody any more
 
 
 def test_what_fails_is_told_and_can_be_tried_again(client, rate, monkeypatch, caplog):
