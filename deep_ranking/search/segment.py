@@ -96,9 +96,8 @@ class Segment:
 
     def _made_codes(self) -> Codes:
         if self.caches is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk, say: no search fails of what only makes it faster
+            # On a full disk, say, no search fails of what only makes it faster.
+            with contextlib.suppress(OSError):
                 return self.caches.get(
                     _CODES, lambda path: save_arrays(path, Codes.of(self.matrix).arrays()), self._read_codes
                 )
