@@ -1,7 +1,6 @@
 """A real server over a small real index, and a browser that complains before it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from chromium import require, started
 from proxies import free_port
 from waiting import PATIENCE
 
@@ -20,13 +20,6 @@ ROOT = Path(__file__).parents[3]
 sync_api.expect.set_options(
     timeout=1000 * PATIENCE
 )  # for machines that are busy; nothing waits longer than it must
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--host-resolver-rules=MAP images.example 127.0.0.1",
-]
 
 
 @dataclass(frozen=True)
@@ -42,8 +35,7 @@ class Served:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory) -> Iterator[Served]:
     """`deep-ranking serve` over drawn images and an untrained network."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium, or `make browser`")
+    require()
     folder = tmp_path_factory.mktemp("served")
     dataset, model, index = folder / "shapes", folder / "model.h5", folder / "index"
     make_model(model)
@@ -90,10 +82,8 @@ def make_model(path: Path) -> None:
 # Not for the session: while Playwright runs, no other test can run an event loop of its own.
 @pytest.fixture(scope="module")
 def browser(served) -> "Iterator[sync_api.Browser]":
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @dataclass

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CHROMIUM, FLAGS, ROOT
+from chromium import started
 from PIL import Image
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from served import PixelEmbedder, make_index
 from test_page_on_folders import page, serving  # noqa: F401
 
+ROOT = Path(__file__).parents[3]
 PHOTOS, ANSWERS = 40, 10
 SECONDS = 10.0
 """Of processor time for all of it, the import of the photos and whatever the server does among it."""
@@ -101,12 +102,8 @@ def act(page, address, photos, look, shot):  # noqa: F811
 @pytest.fixture(scope="module")
 def browser():
     """A browser, without the server of the other tests."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium, or `make browser`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
