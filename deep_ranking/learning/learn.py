@@ -45,7 +45,7 @@ class Lesson:
     Args:
         map: that the index is searched under; None where nothing that was tried is better than the start.
         before, after: similarity precision on triplets held out, under the start and under what was learned.
-        gain: the difference, with its 95% interval; cross-validated, and the best of what was tried.
+        gain: the difference, with its 95% interval; cross-validated, the strength too.
         triplets: learned from.
         groups: of triplets that are held out together.
         left_out: triplets that name an image that the index does not have.
@@ -141,22 +141,26 @@ def learn_map(
         compared = Comparisons(vectors, triplets, settings.directions)
         before = similarity_precision(triplet_distances(vectors, triplets)).astype(np.float64)
         right = np.zeros((len(decays), len(triplets)))
-        for training, held_out in folds(groups, settings.folds):
+        parts = folds(groups, settings.folds)
+        for training, held_out in parts:
             own = np.zeros(len(triplets))
             own[training] = weights[training]
             images, rows = np.unique(triplets[held_out], return_inverse=True)
             some, rows = vectors[images], rows.reshape(-1, 3)
             for number, found in enumerate(_maps(compared, own, decays)):
                 right[number, held_out] = similarity_precision(triplet_distances(found(some), rows))
-        best = int(np.argmax(right.mean(axis=1)))
-        scores = {"before": before, "after": right[best], "gain": right[best] - before}
+        after = np.zeros(len(triplets))
+        for others, held_out in parts:  # the best of several on its own triplets would flatter
+            after[held_out] = right[np.argmax(right[:, others].mean(axis=1)), held_out]
+        scores = {"before": before, "after": after, "gain": after - before}
         measured = bootstrap(scores, groups, seed=settings.seed)
         about = {"triplets": len(triplets), "groups": int(groups.max()) + 1}
         lesson = Lesson(None, measured["before"], measured["after"], measured["gain"], **about)
         gain = lesson.gain
-        # By less than its standard error it may as well be worse; and it is the best of several.
+        # By less than its standard error it may as well be worse.
         if gain.value <= 0 or gain.value < (gain.high - gain.low) / (2 * 1.96):
             return replace(lesson, after=lesson.before, gain=Estimate(0.0, 0.0, 0.0))
+        best = int(np.argmax(right.mean(axis=1)))
         *_, last = _maps(compared, weights, decays[: best + 1])
     return replace(lesson, map=replace(last, told=lesson.told))
 

@@ -148,6 +148,16 @@ def test_noise_teaches_nothing(place, vectors):
         assert order(index) == before
 
 
+def test_who_tosses_a_coin_is_seldom_followed(vectors):
+    """A gain of its standard error is had by one in six by chance; the best of four strengths, by one in three."""
+    followed = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        noise = np.array([rng.choice(120, 3, replace=False) for _ in range(20)])
+        followed += learn_map(vectors, noise).map is not None
+    assert followed <= 2
+
+
 def test_a_weight_counts_as_often(vectors, triplets):
     """Wrong judgements of a small weight do less harm than of a large one."""
     wrong = triplets[:150][:, [0, 2, 1]]
