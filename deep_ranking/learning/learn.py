@@ -35,6 +35,10 @@ FEWEST = 10
 
 FIRST_MODEL = 50
 
+_PLACED, _AMONG = 2_000, 5_000  # triplets and images that places in a search are measured by
+
+_BLOCK = 256  # queries compared with the sample at once
+
 _SMALLEST = 0.05  # of a direction's factor: what is pressed flat could not be told apart any more
 
 
@@ -43,7 +47,8 @@ class Lesson:
     """What was learned from ratings.
 
     Args:
-        map: that the index is searched under; None where nothing that was tried is better than the start.
+        map: that the index is searched under; None where nothing that was tried is better than the start:
+            ranks triplets better that were held out, whose positives do not fall in a search for it.
         before, after: similarity precision on triplets held out, under the start and under what was learned.
         gain: the difference, with its 95% interval; cross-validated, the strength too.
         triplets: learned from.
@@ -140,29 +145,67 @@ def learn_map(
     with _one_thread():
         compared = Comparisons(vectors, triplets, settings.directions)
         before = similarity_precision(triplet_distances(vectors, triplets)).astype(np.float64)
-        right = np.zeros((len(decays), len(triplets)))
+        right, fallen = np.zeros((2, len(decays), len(triplets)))
+        placed = np.arange(len(triplets)) % (1 + len(triplets) // _PLACED) == 0
+        sample = np.random.default_rng(settings.seed).permutation(len(vectors))[:_AMONG]
+        among = vectors[np.sort(sample)]
         parts = folds(groups, settings.folds)
         for training, held_out in parts:
             own = np.zeros(len(triplets))
             own[training] = weights[training]
             images, rows = np.unique(triplets[held_out], return_inverse=True)
             some, rows = vectors[images], rows.reshape(-1, 3)
+            where, few = held_out[placed[held_out]], rows[placed[held_out]]
+            start = log_places(some, among, few)
             for number, found in enumerate(_maps(compared, own, decays)):
-                right[number, held_out] = similarity_precision(triplet_distances(found(some), rows))
-        after = np.zeros(len(triplets))
+                moved = found(some)
+                right[number, held_out] = similarity_precision(triplet_distances(moved, rows))
+                fallen[number, where] = log_places(moved, found(among), few) - start
+        after = before.copy()
         for others, held_out in parts:  # the best of several on its own triplets would flatter
-            after[held_out] = right[np.argmax(right[:, others].mean(axis=1)), held_out]
+            chosen = _best(right[:, others], fallen[:, others])
+            after[held_out] = before[held_out] if chosen is None else right[chosen, held_out]
         scores = {"before": before, "after": after, "gain": after - before}
         measured = bootstrap(scores, groups, seed=settings.seed)
         about = {"triplets": len(triplets), "groups": int(groups.max()) + 1}
         lesson = Lesson(None, measured["before"], measured["after"], measured["gain"], **about)
         gain = lesson.gain
         # By less than its standard error it may as well be worse.
-        if gain.value <= 0 or gain.value < (gain.high - gain.low) / (2 * 1.96):
+        best = _best(right, fallen)
+        if best is None or gain.value <= 0 or gain.value < (gain.high - gain.low) / (2 * 1.96):
             return replace(lesson, after=lesson.before, gain=Estimate(0.0, 0.0, 0.0))
-        best = int(np.argmax(right.mean(axis=1)))
         *_, last = _maps(compared, weights, decays[: best + 1])
     return replace(lesson, map=replace(last, told=lesson.told))
+
+
+def _best(right: NDArray[np.float64], fallen: NDArray[np.float64]) -> int | None:
+    """Return which strength ranks most triplets right, of those under which positives do not fall; or None.
+
+    Pairs far apart, as answers often are about, can be ranked better at the cost of the nearest neighbours.
+    """
+    scores = np.where(fallen.sum(axis=1) <= 0, right.mean(axis=1), -1.0)
+    return int(scores.argmax()) if scores.max() >= 0 else None
+
+
+def log_places(
+    vectors: NDArray[np.float32], among: NDArray[np.float32], triplets: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return the logarithm of each positive's place in a search by its query: of 1 + how many are nearer.
+
+    Args:
+        vectors: (images, d) float32, which triplets are rows of.
+        among: (n, d) float32, that are searched.
+        triplets: (t, 3).
+    """
+    # By a hair nearer is not nearer: the product rounds, and the positive itself is often among them.
+    limits = (1 - 1e-4) * triplet_distances(vectors, triplets).positive[:, None]
+    squares, nearer = np.square(among).sum(axis=1), np.zeros(len(triplets))
+    for start in range(0, len(triplets), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        query = vectors[triplets[block, 0]]
+        distances = np.square(query).sum(axis=1)[:, None] + squares - 2 * query @ among.T
+        nearer[block] = (distances < limits[block]).sum(axis=1)
+    return np.log1p(nearer)
 
 
 def _one_thread() -> AbstractContextManager[Any]:

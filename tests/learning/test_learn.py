@@ -10,7 +10,7 @@ from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
 from deep_ranking.learning.folds import folds
-from deep_ranking.learning.learn import FEWEST, forget, learn_map, teach
+from deep_ranking.learning.learn import FEWEST, forget, learn_map, log_places, teach
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.export import Judgements
 from deep_ranking.ratings.store import ratings_file
@@ -149,13 +149,39 @@ def test_noise_teaches_nothing(place, vectors):
 
 
 def test_who_tosses_a_coin_is_seldom_followed(vectors):
-    """A gain of its standard error is had by one in six by chance; the best of four strengths, by one in three."""
+    """A gain of its standard error is had by one in six by chance; the best of four, by one in three."""
     followed = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
         noise = np.array([rng.choice(120, 3, replace=False) for _ in range(20)])
         followed += learn_map(vectors, noise).map is not None
     assert followed <= 2
+
+
+def test_places_are_those_of_a_plain_search(vectors):
+    rng = np.random.default_rng(3)
+    triplets = np.array([rng.choice(120, 3, replace=False) for _ in range(600)])
+    some = np.concatenate([vectors[:60], vectors[:20]])  # one as near as the positive is not nearer
+    expected = []
+    for query, positive, _ in triplets:
+        squares = [np.sum((vectors[query].astype(float) - one) ** 2) for one in some]
+        limit = np.sum((vectors[query].astype(float) - vectors[positive]) ** 2)
+        expected.append(1 + sum(square < limit * (1 - 1e-4) for square in squares))
+    np.testing.assert_allclose(np.exp(log_places(vectors, some, triplets)), expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_about_what_is_far_do_not_spoil_what_is_near(seed):
+    """Half of the answers go by one number of twelve; to follow them would part the nearest neighbours."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(200, 12)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    squares = np.square(vectors[:, None, 1:] - vectors[None, :, 1:]).sum(axis=2)
+    order = np.argsort(squares + 9 * np.eye(200), axis=1)
+    near = np.array([[q, order[q, 0], order[q, 198]] for q in rng.integers(200, size=200)])
+    far = judged(vectors[:, :1], 200, seed)
+    assert learn_map(vectors, far).gain.low > 0  # they teach something by themselves
+    assert learn_map(vectors, np.concatenate([near, far])).map is None
 
 
 def test_a_weight_counts_as_often(vectors, triplets):
