@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.errors import DeepRankingError, expect, made_later
 from deep_ranking.files import path_key
 from deep_ranking.search.stores.registry import folder_of, place_name
 from deep_ranking.sqlite import check_there, connect, has_schema, place_on_disk, readable_errors
@@ -134,10 +134,13 @@ class RatingStore:
             self._database.execute("COMMIT")
             self._place = place_on_disk(self.path)
             sound = schema == SCHEMA and has_schema(self._database, _TABLES)
+            ours = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'ratings'").fetchone()
         if not sound:
             self.close()
+            later = made_later(schema, SCHEMA) if ours else ""
             raise DeepRankingError(
-                f"{self.path}: expected a file of ratings, found another; choose a new name"
+                f"{self.path}: expected a file of ratings{f' of layout {SCHEMA}' if later else ''}, found "
+                f"{f'layout {schema}; {later}' if later else 'another; choose a new name'}"
             )
 
     def close(self) -> None:
