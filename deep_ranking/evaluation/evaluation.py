@@ -69,6 +69,8 @@ class Evaluation:
                 raise DeepRankingError(
                     f"{name}: expected K up to {self.retrieval.most}, the images that can be found"
                 )
+        if wanted := self._wanted(self.retrieval, "retrieval"):
+            wanted.check()
 
     @classmethod
     def of_table(
