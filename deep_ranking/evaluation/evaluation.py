@@ -140,7 +140,7 @@ class Encoder(Protocol):
 
 
 def evaluate(
-    model_or_vectors: Encoder | Embeddings,
+    model_or_vectors: Encoder | Embeddings | str | os.PathLike[str],
     classes: Labelled | None = None,
     *,
     triplets: Triplets | None = None,
@@ -151,8 +151,8 @@ def evaluate(
     """Measure how well a model, or vectors, rank images; docs/metrics.md defines the metrics.
 
     Args:
-        model_or_vectors: a model, or anything with `encode(paths)`; or `Embeddings`, whose paths are those
-            used below.
+        model_or_vectors: a model or its file, or anything with `encode(paths)`; or `Embeddings`, whose paths
+            are those used below.
         classes: each image looks for the others of its class; the classes are also the groups of the
             triplets' score at top K. Embeddings with nothing else to be measured by are taken by the folders
             that their paths begin with.
@@ -174,7 +174,8 @@ def evaluate(
         {'queries': 2, 'lonely': 0, 'gallery': 2}
     """
     embeddings = model_or_vectors if isinstance(model_or_vectors, Embeddings) else None
-    if not isinstance(model_or_vectors, Embeddings | Encoder):
+    file = isinstance(model_or_vectors, str | os.PathLike)  # a text has a method `encode` of its own
+    if not file and not isinstance(model_or_vectors, Embeddings | Encoder):
         raise DeepRankingError(
             "model_or_vectors: expected Embeddings, or a model with a method encode(paths), "
             f"found {type(model_or_vectors).__name__}"
@@ -198,6 +199,10 @@ def evaluate(
     searched = found.get("queries", grouped), found.get("gallery", grouped)
     retrieval = RetrievalTask.of_files if queries is not None and embeddings is None else RetrievalTask
     evaluation = Evaluation(task, retrieval(*searched) if found else None, metrics)
+    if isinstance(model_or_vectors, str | os.PathLike):
+        import deep_ranking  # what loads models lies above; it is asked for by its public name
+
+        model_or_vectors = deep_ranking.load(model_or_vectors)
     return evaluation.measure(embeddings or _encoded(model_or_vectors, evaluation.images))
 
 

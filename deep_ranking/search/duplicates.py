@@ -69,6 +69,7 @@ def find_duplicates(
     """
     distance = within is None or (isinstance(within, Real) and math.isfinite(within) and within >= 0)
     expect("within", distance, "a distance of 0 or more", within)
+    expect("verify", isinstance(verify, bool | np.bool_), "True or False", verify)
     expect("verify", not verify or within is None, "no `within`, where the vectors decide", within)
     found = _Duplicates(snapshot, os.fspath(folder), quiet, verify)
     groups = found.by_vectors(within) if within is not None else found.by_pixels()
