@@ -199,16 +199,16 @@ def evaluate(
     searched = found.get("queries", grouped), found.get("gallery", grouped)
     retrieval = RetrievalTask.of_files if queries is not None and embeddings is None else RetrievalTask
     evaluation = Evaluation(task, retrieval(*searched) if found else None, metrics)
-    if isinstance(model_or_vectors, str | os.PathLike):
-        import deep_ranking  # what loads models lies above; it is asked for by its public name
-
-        model_or_vectors = deep_ranking.load(model_or_vectors)
     return evaluation.measure(embeddings or _encoded(model_or_vectors, evaluation.images))
 
 
 def _encoded(model: Any, images: list[str]) -> Embeddings:
     if not images:
         raise DeepRankingError("expected images to measure, found none")
+    if isinstance(model, str | os.PathLike):
+        import deep_ranking  # what loads models lies above; it is asked for by its public name
+
+        model = deep_ranking.load(model)
     vectors = np.asarray(model.encode(images))
     if len(vectors) != len(images):
         raise DeepRankingError(

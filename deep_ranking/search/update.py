@@ -66,7 +66,8 @@ class Report:
     """What an update did, in images.
 
     `skipped` gives the reason for each that could not be read; `missing` names those that were kept although
-    their files are not there; `left_out` counts all files of the folder that are no images, by the reason.
+    their files are not there; `left_out` counts all files of the folder that are no images, by the reason;
+    `moved` gives for paths that hold their content no more the path where it is.
     """
 
     embedded: int = 0
@@ -77,6 +78,7 @@ class Report:
     skipped: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
 
 
 SEEN = "seen"
@@ -142,6 +144,8 @@ class Update:
         # Their vectors stay until the sweep at the end, so what was only renamed finds its own again.
         self._gone = Counter(stored[path].hash for path in plan.vanished)
         self._kept = {path for path in plan.vanished if keep(path)}
+        self._left = {path: stored[path].hash for path in (*plan.vanished, *self.pending) if path in stored}
+        self._had = stored.keys()
         vanished = [path for path in plan.vanished if path not in self._kept]
         self._removed = len(vanished)
         self._own = labels
@@ -187,13 +191,20 @@ class Update:
 
     def finish(self) -> Report:
         """Delete the vectors that no image has any more, and return what was done."""
-        if self._kept:
-            stored = self.index.store.images()
-            there = {image.hash for image in stored if image.path not in self._kept}
-            moved = [image.path for image in stored if image.path in self._kept and image.hash in there]
-            self.index.write(remove=moved)
-            self._removed += len(moved)
-            self.report.missing = sorted(self._kept.difference(moved))
+        there: dict[bytes, list[str]] = {}
+        for image in self.index.store.images() if self._left else ():
+            if image.path not in self._kept:
+                there.setdefault(image.hash, []).append(image.path)
+        moved = [path for path in sorted(self._kept) if self._left[path] in there]
+        self.index.write(remove=moved)
+        self._removed += len(moved)
+        self.report.missing = sorted(self._kept.difference(moved))
+        taken: set[str] = set()
+        for path, content in self._left.items():
+            if path not in (found := there.get(content, [path])):
+                new = [other for other in found if other not in self._had and other not in taken]
+                self.report.moved[path] = (new or found)[0]
+                taken.add(self.report.moved[path])
         self.report.removed = self._removed - self.report.renamed
         self.index.store.sweep()
         return self.report
@@ -247,8 +258,7 @@ def update_index(
             continue
         listed[path] = (found.st_size, found.st_mtime_ns)
         times[path] = found.st_ctime_ns
-    told = index.metadata.get(SEEN, "")
-    seen = int(told) if re.fullmatch("[0-9]{1,19}", told) else 0
+    seen = int(told) if re.fullmatch("[0-9]{1,19}", told := index.metadata.get(SEEN, "")) else 0
     touched = [path for path, time in times.items() if time > seen]
     update = Update(index, str(root), listed, keep, labels, touched)
     update.report.skipped |= gone
