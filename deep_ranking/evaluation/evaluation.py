@@ -174,8 +174,7 @@ def evaluate(
         {'queries': 2, 'lonely': 0, 'gallery': 2}
     """
     embeddings = model_or_vectors if isinstance(model_or_vectors, Embeddings) else None
-    file = isinstance(model_or_vectors, str | os.PathLike)  # a text has a method `encode` of its own
-    if not file and not isinstance(model_or_vectors, Embeddings | Encoder):
+    if not isinstance(model_or_vectors, Embeddings | Encoder | os.PathLike):  # a text has an `encode` too
         raise DeepRankingError(
             "model_or_vectors: expected Embeddings, or a model with a method encode(paths), "
             f"found {type(model_or_vectors).__name__}"
