@@ -102,6 +102,7 @@ def _check(args: argparse.Namespace) -> None:
         raise DeepRankingError(
             "--baselines, --output_embeddings and --engine are of a model; give --model too"
         )
+    checks.output(args.output_embeddings)
     if args.folder is not None or args.dataset is not None:
         args.dataset = image_folders.one_folder(args.folder, args.dataset, "--dataset")
     for folder in filter(None, (args.dataset, args.gallery, args.queries)):
