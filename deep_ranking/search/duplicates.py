@@ -203,7 +203,7 @@ class _Duplicates:
                 if is_as_indexed(self.folder, image)
             )
             paths[row] = next((str(Path(self.folder, image.path)) for image in there), "")
-        self.likeness: Any = deep_ranking.Likeness(paths, self.contents, caches, self.quiet)
+        self.likeness: Any = deep_ranking.Likeness(paths, self.contents, caches, self.quiet, rows.tolist())
 
     def _worth(self, row: int) -> tuple[int, ...]:
         """Return what sorts rows: the one to keep first."""
