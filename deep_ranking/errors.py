@@ -40,6 +40,19 @@ def expect(name: str, holds: bool, expected: str, found: object) -> None:
         raise DeepRankingError(f"{name}: expected {expected}, found {found!r}")
 
 
+def made_later(found: object, known: int) -> str:
+    """Return what to do about a file whose layout a later version of this package made; "" of any other.
+
+    Example:
+        >>> made_later(3, 2)[:57], made_later("1", 2), made_later(None, 2)
+        ('a later version of deep-ranking made it; nothing was chan', '', '')
+    """
+    number = str(found)
+    if not (number.isdecimal() and number.isascii() and len(number) < 10 and int(number) > known):
+        return ""
+    return "a later version of deep-ranking made it; nothing was changed: install that version here too"
+
+
 def one_line(text: str) -> str:
     """Return a text for people, with what would break its line or steer a terminal escaped.
 

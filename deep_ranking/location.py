@@ -6,6 +6,9 @@ from pathlib import Path
 STORE = "store.sqlite"
 """The file that makes a folder an index."""
 
+RATINGS = "ratings.sqlite"
+"""Beside it, where people rate."""
+
 
 def is_address(place: str | os.PathLike[str]) -> bool:
     """Tell whether a place is the address of a store or of images, `SCHEME://...`, and no path."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import composed, read_arrays, written_whole
 
 
@@ -77,6 +77,9 @@ class Embeddings:
     vectors: NDArray[np.float32]
 
     def __post_init__(self) -> None:
+        for name in ("paths", "vectors"):
+            kind = type(found := getattr(self, name)).__name__
+            expect(name, isinstance(found, np.ndarray), "an array, as np.array(...) makes it", kind)
         if self.paths.dtype.kind != "U" or self.paths.ndim != 1:
             raise DeepRankingError(
                 f"paths: expected text of shape (images,), found {self.paths.dtype} of shape "

@@ -71,6 +71,14 @@ def images(paths: "list[str] | tuple[str, ...]") -> None:
         read_size(path)
 
 
+def output(path: str | None) -> None:
+    """Raise DeepRankingError where a file that is to be written, if any, cannot be."""
+    if path is not None:
+        from deep_ranking.files import check_writable
+
+        check_writable(path)
+
+
 def model(path: str) -> None:
     """Raise DeepRankingError unless a file may be a model, by a look at how it begins."""
     file = Path(path)

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from deep_ranking.cli import places, shared
+from deep_ranking.cli import checks, places, shared
 from deep_ranking.errors import one_line
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
     """Find the groups, and print, write or show them."""
     from deep_ranking.cli.index import place_of
 
+    checks.output(args.html)
     place, _ = place_of(args, "duplicates")
     from deep_ranking.search.index import Index
 

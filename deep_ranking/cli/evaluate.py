@@ -102,6 +102,7 @@ def _check(args: argparse.Namespace) -> None:
         raise DeepRankingError(
             "--baselines, --output_embeddings and --engine are of a model; give --model too"
         )
+    checks.output(args.output_embeddings)
     if args.folder is not None or args.dataset is not None:
         args.dataset = image_folders.one_folder(args.folder, args.dataset, "--dataset")
     for folder in filter(None, (args.dataset, args.gallery, args.queries)):
@@ -128,7 +129,13 @@ def _evaluation(args: argparse.Namespace, given: list[str]) -> "tuple[str, Evalu
         given: images that have vectors already; they are not looked for on the disk.
     """
     from deep_ranking.evaluation.evaluation import Evaluation
-    from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask
+    from deep_ranking.evaluation.tasks import (
+        RetrievalTask,
+        TripletTask,
+        class_of_each,
+        distinct_images,
+        images_of,
+    )
     from deep_ranking.triplets.table import Triplets
 
     folders = [args.gallery, args.queries]
@@ -166,6 +173,9 @@ def _evaluation(args: argparse.Namespace, given: list[str]) -> "tuple[str, Evalu
             retrieval = RetrievalTask(queries, gallery)
     elif not table or any(len(images) > 1 for images in classes.values()):
         retrieval = RetrievalTask(classes, classes)
+        if not given:
+            told = "they find each other, which flatters: deep-ranking duplicates lists them"
+            distinct_images(images_of(classes), class_of_each(classes), told, root)
     return root, Evaluation(triplets, retrieval, args.metrics)
 
 

@@ -27,11 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export and say how near the result is."""
-    model = args.model or shared.MODEL
-    checks.model(model)
     if Path(args.output).suffix != (ending := ENDINGS[args.format]):
         wanted = f"a name that ends in {ending}" if ending else "the name of a folder, without an ending"
         raise DeepRankingError(f"{args.output}: expected {wanted} for the format {args.format}")
+    if ending:
+        checks.output(args.output)
+    checks.model(model := args.model or shared.MODEL)
     cosine = shared.embedding_model(model).export(args.output, args.format)
     if args.json:
         print(json.dumps({"output": args.output, "format": args.format, "cosine": cosine}))

@@ -66,13 +66,13 @@ def tell_left_out(found: "Found") -> None:
     files that nobody took for images, such as a README or the table of a data set: of these a line says so.
     """
     from deep_ranking.images.content import NO_IMAGE
-    from deep_ranking.images.find import HIDDEN
+    from deep_ranking.images.walk import HIDDEN, OF_AN_INDEX
     from deep_ranking.progress import is_quiet
 
     if found.labels and not is_quiet():
         print(f"{names_of([found.folder])}: in tar and Parquet files {found.in_words()}", file=sys.stderr)
     by_reason = found.by_reason()
-    if by_reason.keys() <= {HIDDEN, NO_IMAGE} and not found.unread:
+    if by_reason.keys() <= {HIDDEN, NO_IMAGE, OF_AN_INDEX} and not found.unread:
         if (others := by_reason.get(NO_IMAGE)) and not is_quiet():
             many = "another file" if len(others) == 1 else f"{len(others):,} other files"
             there = f"{names_of([found.folder])}: {len(found.images):,} images"

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     with index:
         result = {"index": index.store.name, "count": len(index)}
         if report:
-            result |= asdict(report)
+            result |= {name: told for name, told in asdict(report).items() if told or name != "moved"}
             _print_report(report, len(index), to_stderr=args.json)
         if args.measure:
             from deep_ranking.search.measure import measure, recommend

@@ -55,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "leave out questions with fewer raters; the paper had 3 (default: 1)"
     add("--min_raters", type=int, default=1, metavar="N", help=about)
     places.add_store(parser, "the place by a flag; of import, whose images alone are taken")
-    about = "of import: whose judgements these are, before the raters' own names (default: the source's name)"
+    about = (
+        "of import: whose judgements these are, before the raters' own names (default: the source's name; of "
+        "a .csv that was exported, nothing)"
+    )
     add("--rater", metavar="NAME", help=about)
     shared.add_settings(parser.add_argument_group("what import has to be told"), Reading)
     shared.add_json(parser)
@@ -181,6 +184,7 @@ def _import(args: argparse.Namespace) -> None:
     path, names, folder = _kept_at(place, args.ratings)
     if images is None and folder is None:
         raise UsageError("expected --images: the folder of the images that are judged")
+    from deep_ranking.ratings.export import is_exported
     from deep_ranking.ratings.formats import read_format
     from deep_ranking.ratings.gather import NOT_THERE, Images, import_judgements, rater_name
     from deep_ranking.ratings.store import RatingStore
@@ -192,7 +196,8 @@ def _import(args: argparse.Namespace) -> None:
     first = [*islice(judgements, 1)]  # so that what is wrong with the source is said before a file is made
     with RatingStore(path) as store:
         name = rater_name(told) if args.rater is None else args.rater
-        counts = import_judgements(chain(first, judgements), finder, store, name)
+        as_named = args.place == "csv" and args.rater is None and is_exported(source)
+        counts = import_judgements(chain(first, judgements), finder, store, name, as_named)
     result = {**vars(counts), "missing": dict(finder.missing.most_common(3)), "output": str(path)}
     if args.json:
         print(json.dumps(result))

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
     """Search, and print or show the hits."""
     from deep_ranking.cli.index import place_of
 
+    checks.output(args.html)
     if args.model or args.weights:
         checks.network(args.model, args.weights)
     # Where the place is a flag, all that stands alone is images.

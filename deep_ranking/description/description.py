@@ -14,7 +14,7 @@ from deep_ranking.description.components import LOOKS, Map
 from deep_ranking.description.reader import PARTS, SIDE, VERSION, Reader, open_reader
 from deep_ranking.embedding.encoder import Encoder
 from deep_ranking.embedding.kept import open_encoder
-from deep_ranking.errors import DeepRankingError, expect, reason
+from deep_ranking.errors import DeepRankingError, expect, made_later, reason
 from deep_ranking.images.decode import ImageError, Source
 from deep_ranking.images.loader import load_batches
 from deep_ranking.progress import progress
@@ -181,7 +181,8 @@ class Description(Encoder):
             ) from error
         if version != VERSION:
             raise DeepRankingError(
-                f"description: expected one of version {VERSION}, found {version!r}; make the index anew"
+                f"description: expected one of version {VERSION}, found {version!r}; "
+                f"{made_later(version, VERSION) or 'make the index anew'}"
             )
         return cls(str(look), Map.from_json(found), open_reader(weights, engine, precision, str(digest)))
 

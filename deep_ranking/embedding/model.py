@@ -12,7 +12,7 @@ import numpy as np
 from deep_ranking.embedding.encoder import Embedded, Encoder
 from deep_ranking.embedding.engines import Engine, KerasEngine, make_engine
 from deep_ranking.embedding.runner import check_process
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import file_hash
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import MAX_PIXELS
@@ -178,4 +178,5 @@ def load(
         DeepRankingError: it is no network of images to vectors, or there are no pretrained weights.
         MissingExtraError: the engine is not installed.
     """
+    expect("model", isinstance(path, str | os.PathLike | None), "the path of a model file", path)
     return Model.pretrained(engine, precision) if path is None else Model.load(path, engine, precision)

@@ -69,6 +69,8 @@ class Evaluation:
                 raise DeepRankingError(
                     f"{name}: expected K up to {self.retrieval.most}, the images that can be found"
                 )
+        if wanted := self._wanted(self.retrieval, "retrieval"):
+            wanted.check()
 
     @classmethod
     def of_table(
@@ -138,7 +140,7 @@ class Encoder(Protocol):
 
 
 def evaluate(
-    model_or_vectors: Encoder | Embeddings,
+    model_or_vectors: Encoder | Embeddings | str | os.PathLike[str],
     classes: Labelled | None = None,
     *,
     triplets: Triplets | None = None,
@@ -149,8 +151,8 @@ def evaluate(
     """Measure how well a model, or vectors, rank images; docs/metrics.md defines the metrics.
 
     Args:
-        model_or_vectors: a model, or anything with `encode(paths)`; or `Embeddings`, whose paths are those
-            used below.
+        model_or_vectors: a model or its file, or anything with `encode(paths)`; or `Embeddings`, whose paths
+            are those used below.
         classes: each image looks for the others of its class; the classes are also the groups of the
             triplets' score at top K. Embeddings with nothing else to be measured by are taken by the folders
             that their paths begin with.
@@ -172,7 +174,7 @@ def evaluate(
         {'queries': 2, 'lonely': 0, 'gallery': 2}
     """
     embeddings = model_or_vectors if isinstance(model_or_vectors, Embeddings) else None
-    if not isinstance(model_or_vectors, Embeddings | Encoder):
+    if not isinstance(model_or_vectors, Embeddings | Encoder | os.PathLike):  # a text has an `encode` too
         raise DeepRankingError(
             "model_or_vectors: expected Embeddings, or a model with a method encode(paths), "
             f"found {type(model_or_vectors).__name__}"
@@ -202,6 +204,10 @@ def evaluate(
 def _encoded(model: Any, images: list[str]) -> Embeddings:
     if not images:
         raise DeepRankingError("expected images to measure, found none")
+    if isinstance(model, str | os.PathLike):
+        import deep_ranking  # what loads models lies above; it is asked for by its public name
+
+        model = deep_ranking.load(model)
     vectors = np.asarray(model.encode(images))
     if len(vectors) != len(images):
         raise DeepRankingError(

@@ -5,15 +5,19 @@ Whoever has vectors of the images can be asked: a network, a baseline, a file fr
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deep_ranking.errors import expect
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics import Measurement, measure_retrieval, measure_triplets
+from deep_ranking.evaluation.metrics.measure import NOTHING_TO_FIND
 from deep_ranking.files import first_of_same_content, first_of_same_file
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.triplets.uniform import UniformSampler
@@ -108,6 +112,21 @@ class RetrievalTask:
             )
         return cls(queries, gallery, same)
 
+    def check(self) -> None:
+        """Look, before anything is embedded, whether there is something to find, and something to mistake.
+
+        Raises:
+            DeepRankingError: no query has another image of its class in the gallery.
+        """
+        held = class_of_each(self.gallery)
+        counts, own = Counter(held), self.leave_out
+        found = zip(class_of_each(self.queries), own.tolist(), strict=True)
+        if not any(counts[label] > (row >= 0 and held[row] == label) for label, row in found):
+            raise DeepRankingError(NOTHING_TO_FIND)
+        if len(counts) == 1:
+            told = "all images of the gallery are of one class, %r, so whatever is found is right"
+            logger.warning(told, held[0])
+
     @property
     def images(self) -> list[str]:
         """The gallery's, then those of the queries that it does not hold."""
@@ -166,6 +185,37 @@ def same_images(queries: Iterable[str], gallery: Iterable[str], root: str = "") 
         if other is not None and query not in names:
             same[query] = gallery[other]
     return same
+
+
+def distinct_images(
+    images: Sequence[str], labels: Sequence[object] | NDArray[Any], so: str, root: str = ""
+) -> NDArray[np.intp]:
+    """Return the places of the images that are no copies, byte for byte, of another of their class before.
+
+    Warnings count the copies, and tell of images that two classes have.
+
+    Args:
+        images: paths.
+        labels: the class of each.
+        so: what the copies of one class come to.
+        root: that the paths are relative to.
+    """
+    first = first_of_same_content([os.path.join(root, name) for name in images])  # noqa: PTH118
+    seen: dict[tuple[int, object], int] = {}
+    for place, (content, label) in enumerate(zip(first, labels, strict=True)):
+        seen.setdefault((content, label), place)
+    kept = np.fromiter(seen.values(), np.intp, len(seen))
+    if copies := len(images) - len(kept):
+        told = "%s of %s images are copies of others of their class (the same bytes); %s"
+        logger.warning(told, f"{copies:,}", f"{len(images):,}", so)
+    torn = [(place, content) for (content, label), place in seen.items() if labels[content] != label]
+    if torn:
+        logger.warning(
+            "%s images are in two classes, byte for byte, the first: %s is %s; take one of each away",
+            f"{len(torn):,}",
+            *(images[place] for place in torn[0]),
+        )
+    return kept
 
 
 def classes_by_folder(images: Iterable[str], root: str) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 import io
 import struct
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,9 @@ from deep_ranking.images.forms import notice
 
 ALIKE = 2
 """Of 255; a profile that changes no colour by more is sRGB, and costs nothing."""
+
+WHITE = 250
+"""Of 255: where nothing on a white ground is darker, nothing can be told."""
 
 IGNORED = "the colour profile is damaged or of another kind of image, and was ignored"
 
@@ -80,6 +83,8 @@ def meaning(info: dict[Any, Any], code: tuple[int, int] | None) -> Means:
 def flattener(image: Image.Image, file: Image.Image) -> Colours | None:
     """Return what turns parts of an image into sRGB, by what was said in its file, transparency on white.
 
+    A sign that is white itself is laid on black: on white it would be a blank, like all others.
+
     Args:
         image: the whole, of any mode, which is looked at where colours rest on the brightest or darkest.
         file: what Pillow opened.
@@ -116,13 +121,20 @@ def flattener(image: Image.Image, file: Image.Image) -> Colours | None:
     mode = "LA" if image.mode in ("LA", "L") else "RGBA"
     shown = to_srgb(mode[:-1], means, (part.convert(mode) for part in strips(image)))
 
-    def lay(part: Image.Image) -> Image.Image:
+    def lay(part: Image.Image, ground: str = "white") -> Image.Image:
         part = part.convert(mode)
         colours = shown(part.convert(mode[:-1]))
         colours.putalpha(part.getchannel("A"))
-        return Image.alpha_composite(Image.new("RGBA", part.size, "white"), colours).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", part.size, ground), colours).convert("RGB")
 
-    return lay
+    white = all(min(low for low, _ in lay(part).getextrema()) >= WHITE for part in strips(image))  # type: ignore[misc, union-attr]
+    return partial(lay, ground="black") if white and _shows(image, mode) else lay
+
+
+def _shows(image: Image.Image, mode: str) -> bool:
+    """Tell whether an image is opaque in some places and not in others."""
+    found = [part.convert(mode).getchannel("A").getextrema() for part in strips(image)]
+    return min(low for low, _ in found) < max(high for _, high in found)  # type: ignore[operator, type-var]
 
 
 def to_srgb(mode: str, means: Means, parts: Iterator[Image.Image]) -> Colours:

@@ -33,7 +33,7 @@ below the size at which Pillow itself begins to warn."""
 MOST_SCALED = 3 * MAX_PIXELS
 """Of a JPEG that its decoder makes smaller, row by row, as of a telephone's 108 or 200 megapixels."""
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the same file comes to give other pixels, so that images kept before are decoded again."""
 
 _SMALL = 65_536
@@ -66,7 +66,8 @@ def read_image(source: Source, size: tuple[int, int] | None = None, name: str | 
     A JPEG is decoded at the smallest of its own scales that is at least twice the wanted size; then one
     antialiased bilinear resize, which stretches to `size`. Colours become sRGB by what the file says of them
     (`images.colour`), more than 8 bits are scaled (`images.depth`), EXIF rotation is applied, transparency is
-    laid on white, of an animation the first frame is taken, of a camera's raw file the largest preview.
+    laid on white (white signs on black), of an animation the first frame is taken, of a camera's raw file the
+    largest preview.
 
     Args:
         source: a path, the encoded bytes, a PIL image of any mode (it is not changed), or an array

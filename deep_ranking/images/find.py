@@ -10,7 +10,7 @@ from typing import Any
 
 from deep_ranking.containers import CONTAINERS, is_named_as_image, listing
 from deep_ranking.containers.member import NO_IMAGE_BESIDE
-from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.errors import DeepRankingError, expect, reason
 from deep_ranking.files import as_on_disk
 from deep_ranking.images.content import BROKEN_LINK, EMPTY, NO_IMAGE, NO_PERMISSION, NOT_NOW
 from deep_ranking.images.walk import HIDDEN, SECOND_LINK, Walk, excluder
@@ -182,6 +182,7 @@ def look_into(folder: str | os.PathLike[str], exclude: Iterable[str] = (), conta
         DeepRankingError: the folder is missing, or is not a folder, or a pattern is empty.
         OSError: it cannot be listed; of one below it, this is the reason for which it is left out.
     """
+    expect("folder", isinstance(folder, str | os.PathLike), "the path of a folder", folder)
     root = as_on_disk(os.fspath(folder))
     if not root or not Path(root).is_dir():  # an empty path would be the current folder
         found = "a file" if root and Path(root).exists() else "nothing"

@@ -63,6 +63,7 @@ class Likeness:
         contents: n hashes of their bytes, each another.
         caches: where what is read of each content is kept for the next time.
         quiet: no progress.
+        asked: rows of the files that are looked at; None: all of them.
 
     Attributes:
         found: (n,) of `hashes.LOOK`.
@@ -74,12 +75,13 @@ class Likeness:
         contents: Sequence[bytes],
         caches: Caches | None = None,
         quiet: bool = False,
+        asked: Iterable[int] | None = None,
     ):
         self.paths = paths
         self.found = kept_looks(paths, contents, caches, quiet)
         self._unread = {row for row, path in enumerate(paths) if not path or not self.there[row]}
-        if self._unread:
-            notice(_UNREAD, len(self._unread))
+        if told := self._unread.intersection(range(len(paths)) if asked is None else asked):
+            notice(_UNREAD, len(told))
         self._sharp = lru_cache(256)(self._read_sharp)
         self._templates = lru_cache(64)(self._make_templates)
         self._spectrum = lru_cache(512)(self._make_spectrum)

@@ -10,6 +10,7 @@ from fnmatch import translate
 from deep_ranking.errors import expect
 from deep_ranking.files import composed
 from deep_ranking.images.content import SPECIAL, why_no_image, why_not_opened
+from deep_ranking.location import RATINGS, STORE
 
 ALWAYS_EXCLUDED = (
     "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__MACOSX",
@@ -18,6 +19,7 @@ ALWAYS_EXCLUDED = (
 """Names that a NAS or a system puts among the images; hidden files and folders are left out beside them."""
 
 HIDDEN = "hidden"
+OF_AN_INDEX = "excluded by content: of an index"
 SECOND_LINK = "linked folder that is taken under its own name or another link"
 
 
@@ -64,10 +66,13 @@ class Walk:
     def _sort(self, entries: "list[os.DirEntry[str]]", prefix: str) -> Iterator[tuple[str, str]]:
         """Take the files of a folder, and yield the folders below it."""
         images, left_out = self.images, self.left_out
+        of_index = any(entry.name == STORE for entry in entries)
         for entry in entries:
             name = entry.name
             path = prefix + name
-            if (why := HIDDEN if name[0] == "." else self.excluded(path, name)) is not None:
+            if of_index and (name == "cache" or name.startswith((STORE, RATINGS))):
+                left_out[path + "/" if entry.is_dir(follow_symlinks=False) else path] = OF_AN_INDEX
+            elif (why := HIDDEN if name[0] == "." else self.excluded(path, name)) is not None:
                 left_out[path + "/" if entry.is_dir(follow_symlinks=False) else path] = why
             elif entry.is_file(follow_symlinks=False):
                 if (why := why_no_image(entry.path)) is None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import written_whole
+from deep_ranking.ratings.lines import rows
 from deep_ranking.ratings.settings import POLICIES, Policy
 from deep_ranking.ratings.store import Rating, RatingStore, preferred
 from deep_ranking.triplets import Triplet, read_triplets
@@ -242,6 +243,11 @@ def _votes(path: Path) -> Iterator[Rating]:
             left_out += 1
     if left_out:
         logger.warning("%s: left out %s triplets that name an image twice", path, f"{left_out:,}")
+
+
+def is_exported(path: str | os.PathLike[str]) -> bool:
+    """Tell by its header whether a file is what `write_csv` writes, so that its raters are ours."""
+    return next(rows(Path(path)), ("", []))[1] == list(CSV_COLUMNS)
 
 
 def write_csv(path: str | os.PathLike[str], ratings: Iterable[Rating]) -> int:

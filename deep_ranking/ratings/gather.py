@@ -195,7 +195,7 @@ class Imported:
 
 
 def import_judgements(
-    judgements: Iterable[Judgement], images: Images, store: RatingStore, name: str
+    judgements: Iterable[Judgement], images: Images, store: RatingStore, name: str, as_named: bool = False
 ) -> Imported:
     """Keep judgements as ratings, all or none.
 
@@ -206,6 +206,7 @@ def import_judgements(
         images: finds the images that they name.
         store: where they are kept.
         name: in place of raters that are not told, and before the names of those that are.
+        as_named: raters that are told are those of other ratings by the same name, as in what was exported.
 
     Raises:
         DeepRankingError: what `read_format`, `Images` and `RatingStore.add_all` raise; there is none, or none
@@ -213,7 +214,7 @@ def import_judgements(
     """
     check_rater(name)
     counts = Imported()
-    counts.new = store.add_all(_ratings(judgements, images, name, counts))
+    counts.new = store.add_all(_ratings(judgements, images, name, counts, as_named))
     return counts
 
 
@@ -234,7 +235,9 @@ def rater_name(name: str, own: str = "") -> str:
 _LONGEST = LONGEST_NAME - 16  # room for what tells several votes of one rater apart
 
 
-def _ratings(judgements: Iterable[Judgement], images: Images, name: str, counts: Imported) -> Iterator[Given]:
+def _ratings(
+    judgements: Iterable[Judgement], images: Images, name: str, counts: Imported, as_named: bool
+) -> Iterator[Given]:
     before: dict[int, list[float]] = {}  # by the hash of rater and question: how often judged, and how first
     for judgement in judgements:
         found = None if judgement.left_out else [images(one) for one in judgement[:3]]
@@ -248,7 +251,7 @@ def _ratings(judgements: Iterable[Judgement], images: Images, name: str, counts:
         counts.ties += tied
         if not counts.first and not tied:
             counts.first = f"asked about {query}, people found {nearer} nearer than {farther}"
-        rater = rater_name(name, judgement.rater)
+        rater = (as_named and judgement.rater) or rater_name(name, judgement.rater)
         question = key(query, nearer, farther)
         said = 0.0 if tied else 1.0 if nearer == question[1] else -1.0
         earlier = before.setdefault(hash((rater, question)), [0, said])

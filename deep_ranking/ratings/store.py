@@ -5,13 +5,14 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from deep_ranking.errors import DeepRankingError, expect
+from deep_ranking.errors import DeepRankingError, expect, made_later
 from deep_ranking.files import path_key
+from deep_ranking.location import RATINGS
 from deep_ranking.search.stores.registry import folder_of, place_name
 from deep_ranking.sqlite import check_there, connect, has_schema, place_on_disk, readable_errors
 
@@ -19,7 +20,6 @@ Answer = Literal["both_similar", "both_dissimilar", "a", "b"]
 ANSWERS: tuple[Answer, ...] = get_args(Answer)
 """The four answers that the paper's raters could give."""
 
-FILE_NAME = "ratings.sqlite"
 SCHEMA = 2
 LONGEST_NAME = 64
 
@@ -52,7 +52,7 @@ def ratings_file(index: str | os.PathLike[str], ratings: str | os.PathLike[str] 
     if ratings is not None:
         return Path(ratings)
     if folder := folder_of(index):
-        return folder / FILE_NAME
+        return folder / RATINGS
     raise DeepRankingError(
         f"{place_name(index)}: expected --ratings FILE, where ratings are kept, since it is no folder"
     )
@@ -134,10 +134,13 @@ class RatingStore:
             self._database.execute("COMMIT")
             self._place = place_on_disk(self.path)
             sound = schema == SCHEMA and has_schema(self._database, _TABLES)
+            ours = self._database.execute("SELECT 1 FROM sqlite_master WHERE name = 'ratings'").fetchone()
         if not sound:
             self.close()
+            later = made_later(schema, SCHEMA) if ours else ""
             raise DeepRankingError(
-                f"{self.path}: expected a file of ratings, found another; choose a new name"
+                f"{self.path}: expected a file of ratings{f' of layout {SCHEMA}' if later else ''}, found "
+                f"{f'layout {schema}; {later}' if later else 'another; choose a new name'}"
             )
 
     def close(self) -> None:
@@ -211,6 +214,44 @@ class RatingStore:
                 f"{given.rater} has answered about {given.query}, {given.a} and {given.b} otherwise before; "
                 "nothing was kept: give these another name, or keep them in another file"
             )
+
+    def rename(self, moved: Mapping[str, str]) -> int:
+        """Let answers name images by the paths that they have now; return how many do that did not.
+
+        An answer that would then compare an image with itself, or be a rater's second to one question,
+        stays as it was.
+
+        Args:
+            moved: the new path of each old one; names may be traded.
+
+        Raises:
+            StoreError: as of `add`; nothing is changed.
+        """
+        find = f"SELECT {_COLUMNS} FROM ratings"
+        again = _INSERT.replace("INTO ratings (", "OR IGNORE INTO ratings (id, ").replace("(?, C", "(?, ?, C")
+        changed = 0
+        with self._in_use():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                named = [r for r in map(Rating._make, self._database.execute(find)) if moved.keys() & r[2:5]]
+                drop = ((rating.id,) for rating in named)
+                self._database.executemany("DELETE FROM ratings WHERE id = ?", drop)
+                kept = []
+                for rating in named:
+                    names = [moved.get(name, name) for name in rating[2:5]]
+                    values = rating.id, rating.rater, *map(path_key, names), *rating[5:]
+                    put = len({*names}) == 3 and self._database.execute(again, values).rowcount == 1
+                    changed += put
+                    kept += [] if put else [rating]
+                for rating in kept:
+                    values = rating.id, rating.rater, *map(path_key, rating[2:5]), *rating[5:]
+                    self._database.execute(again, values)
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+        return changed
 
     def undo(self, rater: str) -> Rating | None:
         """Delete a rater's last answer and return it; None if there is none.

@@ -1,5 +1,6 @@
 """All that the report tells, before it is drawn: what is asked of a model, and what is found."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,10 @@ from deep_ranking.evaluation.log import read_log
 from deep_ranking.evaluation.metrics import Measurement, Neighbours, neighbours, triplet_distances
 from deep_ranking.evaluation.metrics.registry import spoken
 from deep_ranking.evaluation.tasks import Classes, RetrievalTask, TripletTask, class_of_each, images_of
+from deep_ranking.files import first_of_same_content
 from deep_ranking.vectors import Embeddings
+
+logger = logging.getLogger(__name__)
 
 QUERIES, SHOWN, CONFUSED = 5, 10, 8
 """Queries that are shown, images that each finds, and classes in the matrix of confusions; at most."""
@@ -84,6 +88,20 @@ class Questions:
         """Test images as queries."""
         gallery = self.train if set(self.train) & set(self.test) else self.test
         return RetrievalTask.of_files(self.test, gallery)
+
+    def check(self) -> None:
+        """Look, before anything is embedded, whether there is something to ask, and to mistake.
+
+        Raises:
+            DeepRankingError: the classes do not suffice.
+        """
+        _ = self.triplets
+        self.retrieval.check()
+        train, test = map(images_of, (self.train, self.test))
+        first = first_of_same_content([*train, *test])[len(train) :]
+        if shared := sum(place < len(train) for place in first):
+            told = "%s of %s test images are trained on too (the same bytes), so the figures flatter"
+            logger.warning(told, f"{shared:,}", f"{len(test):,}")
 
     def title(self, label: str) -> str:
         """Return how a class is called."""
@@ -232,6 +250,7 @@ def find(
     Raises:
         DeepRankingError: the model, its log or an image cannot be read, or the classes do not suffice.
     """
+    questions.check()
     if isinstance(model, Model):
         log, embedder, called = {}, model, "the model"
     else:

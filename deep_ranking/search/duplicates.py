@@ -69,6 +69,7 @@ def find_duplicates(
     """
     distance = within is None or (isinstance(within, Real) and math.isfinite(within) and within >= 0)
     expect("within", distance, "a distance of 0 or more", within)
+    expect("verify", isinstance(verify, bool | np.bool_), "True or False", verify)
     expect("verify", not verify or within is None, "no `within`, where the vectors decide", within)
     found = _Duplicates(snapshot, os.fspath(folder), quiet, verify)
     groups = found.by_vectors(within) if within is not None else found.by_pixels()
@@ -202,7 +203,7 @@ class _Duplicates:
                 if is_as_indexed(self.folder, image)
             )
             paths[row] = next((str(Path(self.folder, image.path)) for image in there), "")
-        self.likeness: Any = deep_ranking.Likeness(paths, self.contents, caches, self.quiet)
+        self.likeness: Any = deep_ranking.Likeness(paths, self.contents, caches, self.quiet, rows.tolist())
 
     def _worth(self, row: int) -> tuple[int, ...]:
         """Return what sorts rows: the one to keep first."""

@@ -1,5 +1,6 @@
 """The index of a folder of images, or of several: made, or brought up to date, by whatever embeds them."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import WriteError, check_writable
-from deep_ranking.location import index_beside, is_address
+from deep_ranking.location import RATINGS, index_beside, is_address
 from deep_ranking.search.following import Following
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.store import IndexExistsError
-from deep_ranking.search.stores.registry import Place
+from deep_ranking.search.stores.registry import Place, folder_of
 from deep_ranking.search.update import Report
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Index
+
+logger = logging.getLogger(__name__)
 
 
 def index_folder(
@@ -127,11 +130,26 @@ def indexed(
     try:
         index.report = update(index)
         index.write(metadata=metadata)
+        _rename_in_ratings(place, index.report.moved)
         index.snapshot.warm()
     except BaseException:
         index.close()
         raise
     return index
+
+
+def _rename_in_ratings(place: Place, moved: Mapping[str, str]) -> None:
+    """Let the ratings that are kept with an index name its images as they are called now."""
+    folder = folder_of(place)
+    if not moved or folder is None or not (folder / RATINGS).is_file():
+        return
+    import deep_ranking  # what keeps ratings lies above; it is asked for by its public name
+
+    try:
+        with deep_ranking.RatingStore(folder / RATINGS) as ratings:
+            ratings.rename(moved)
+    except DeepRankingError as error:
+        logger.warning("ratings go on naming images that were renamed as before: %s", error)
 
 
 def _open_or_create(

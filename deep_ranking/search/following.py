@@ -103,6 +103,9 @@ class Following:
         index.write(put, remove=sorted(gone), metadata=self.metadata)
         images, labels = self.found.images, self.found.labels
         report = update_index(index, self.base, images, embedder, quiet=quiet, keep=keep, labels=labels)
+        based = {old.path: path for old, path in renamed if path != old.path}
+        since = {old: new for old, new in report.moved.items() if old not in based.values()}
+        report.moved = since | {old: report.moved.get(path, path) for old, path in based.items()}
         return told(report, self.found)
 
     def _match(self, labels: str) -> None:

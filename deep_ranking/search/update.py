@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -64,7 +66,8 @@ class Report:
     """What an update did, in images.
 
     `skipped` gives the reason for each that could not be read; `missing` names those that were kept although
-    their files are not there; `left_out` counts all files of the folder that are no images, by the reason.
+    their files are not there; `left_out` counts all files of the folder that are no images, by the reason;
+    `moved` gives for paths that hold their content no more the path where it is.
     """
 
     embedded: int = 0
@@ -75,6 +78,29 @@ class Report:
     skipped: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     left_out: dict[str, dict[str, Any]] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+
+
+SEEN = "seen"
+"""Of an index's metadata: the latest time (ns) at which a file was changed or renamed, as the system told."""
+
+
+def _swapped(
+    root: str, stored: Mapping[str, Image], stamps: Mapping[str, Stamp], touched: Collection[str]
+) -> list[str]:
+    """Return the paths that hold another content now, although size and change time may be as they were.
+
+    Two files that trade names take their times with them. Where these are equal, as of frames that were
+    unpacked together, the content decides; only such files are read.
+    """
+    shared = Counter(stamps.values()) if touched else Counter[Stamp]()
+    found = []
+    for path in touched:
+        if path in stamps and shared[stamps[path]] > 1:
+            with suppress(OSError):  # what cannot be opened is told of later
+                if file_hash(Path(root) / path) != stored[path].hash:
+                    found.append(path)
+    return found
 
 
 class Update:
@@ -90,6 +116,7 @@ class Update:
         keep: tells of an image that is not listed whether it stays all the same, since its folder is not
             there now; one whose content is found elsewhere has moved, and does not.
         labels: that containers give to their images.
+        touched: paths of files that were changed or renamed in whatever way since the last update.
 
     Attributes:
         pending: the paths that are new or changed, in the order of those listed.
@@ -103,9 +130,13 @@ class Update:
         listed: Mapping[str, Stamp],
         keep: Callable[[str], bool] = lambda path: False,
         labels: Mapping[str, str] = MappingProxyType({}),
+        touched: Collection[str] = (),
     ):
         stored = {image.path: image for image in index.store.images()}
-        plan = make_plan({path: (image.size, image.mtime) for path, image in stored.items()}, listed)
+        stamps = {path: (image.size, image.mtime) for path, image in stored.items()}
+        for path in _swapped(root, stored, stamps, touched):
+            del stamps[path]
+        plan = make_plan(stamps, listed)
         self.index = index
         wanted = {*plan.new, *plan.changed}
         self.pending = [path for path in listed if path in wanted]
@@ -113,6 +144,8 @@ class Update:
         # Their vectors stay until the sweep at the end, so what was only renamed finds its own again.
         self._gone = Counter(stored[path].hash for path in plan.vanished)
         self._kept = {path for path in plan.vanished if keep(path)}
+        self._left = {path: stored[path].hash for path in (*plan.vanished, *self.pending) if path in stored}
+        self._had = stored.keys()
         vanished = [path for path in plan.vanished if path not in self._kept]
         self._removed = len(vanished)
         self._own = labels
@@ -158,13 +191,20 @@ class Update:
 
     def finish(self) -> Report:
         """Delete the vectors that no image has any more, and return what was done."""
-        if self._kept:
-            stored = self.index.store.images()
-            there = {image.hash for image in stored if image.path not in self._kept}
-            moved = [image.path for image in stored if image.path in self._kept and image.hash in there]
-            self.index.write(remove=moved)
-            self._removed += len(moved)
-            self.report.missing = sorted(self._kept.difference(moved))
+        there: dict[bytes, list[str]] = {}
+        for image in self.index.store.images() if self._left else ():
+            if image.path not in self._kept:
+                there.setdefault(image.hash, []).append(image.path)
+        moved = [path for path in sorted(self._kept) if self._left[path] in there]
+        self.index.write(remove=moved)
+        self._removed += len(moved)
+        self.report.missing = sorted(self._kept.difference(moved))
+        taken: set[str] = set()
+        for path, content in self._left.items():
+            if path not in (found := there.get(content, [path])):
+                new = [other for other in found if other not in self._had and other not in taken]
+                self.report.moved[path] = (new or found)[0]
+                taken.add(self.report.moved[path])
         self.report.removed = self._removed - self.report.renamed
         self.index.store.sweep()
         return self.report
@@ -209,7 +249,7 @@ def update_index(
     index.check_model(embedder.fingerprint, embedder.dimension)
     root = Path(root).resolve()
     check_same_images(index, str(root), paths)
-    listed, gone = {}, {}
+    listed, gone, times = {}, {}, {}
     for path in paths:
         try:
             found = status(root / path)
@@ -217,7 +257,10 @@ def update_index(
             gone[path] = error.strerror or str(error)
             continue
         listed[path] = (found.st_size, found.st_mtime_ns)
-    update = Update(index, str(root), listed, keep, labels)
+        times[path] = found.st_ctime_ns
+    seen = int(told) if re.fullmatch("[0-9]{1,19}", told := index.metadata.get(SEEN, "")) else 0
+    touched = [path for path, time in times.items() if time > seen]
+    update = Update(index, str(root), listed, keep, labels, touched)
     update.report.skipped |= gone
     pending = update.pending
     with progress([], "indexing", "images", len(pending), quiet or not pending) as bar:
@@ -225,6 +268,7 @@ def update_index(
             some = pending[start : start + chunk]
             _write_chunk(update, root, {path: listed[path] for path in some}, embedder, labels)
             bar.update(len(some))
+    index.write(metadata={SEEN: str(max(times.values(), default=seen))})
     return update.finish()
 
 

@@ -197,6 +197,15 @@ class Chosen(NamedTuple):
     verdict: Verdict
 
 
+def check_classes(labels: NDArray[np.integer]) -> None:
+    """Raise DeepRankingError where there is one class, or no class with two images."""
+    counts = np.bincount(labels)
+    classes = int(np.count_nonzero(counts))
+    expect("classes", classes >= 2, "two or more to tell apart", classes)
+    if counts.max() < 2:
+        raise DeepRankingError("expected a class with two images or more, so that one can look for the other")
+
+
 def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) -> Chosen:
     """Learn the head whose shrinkage and gain do best on images and on classes that are held out.
 
@@ -213,14 +222,13 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
     Raises:
         DeepRankingError: one class, or no class with two images.
     """
+    check_classes(labels)
     # Within what the vectors span a head is what it is; beyond it does nothing. Few images span little.
     span = np.linalg.svd(vectors, full_matrices=False)[2] if len(vectors) < vectors.shape[1] else None
     inside = vectors if span is None else vectors @ span.T
     repeated = range(max(1, min(3, 1000 // len(labels))))
     kinds = held_out_images, held_out_classes
     tests = [[split for i in repeated for split in kind(labels, seed * 8 + i)] for kind in kinds]
-    if not tests[0]:
-        raise DeepRankingError("expected a class with two images or more, so that one can look for the other")
     trials = [[_Trial(inside, labels, split) for split in splits] for splits in tests]
     start = [_of_each(own, labels) for own in trials]
     best: tuple[float, float, float, list[Scores]] = (0.0, math.inf, 0.0, start)

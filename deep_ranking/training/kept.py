@@ -14,12 +14,13 @@ from deep_ranking import __version__
 from deep_ranking.embedding import Model
 from deep_ranking.embedding.engines import named_engine
 from deep_ranking.evaluation.log import write_log
+from deep_ranking.evaluation.tasks import distinct_images
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.file import save_network
 from deep_ranking.network.network import average_mirror, build_network
 from deep_ranking.network.weights import starting_network
 from deep_ranking.training.broken import tell_broken
-from deep_ranking.training.head import Chosen, Head, choose_head
+from deep_ranking.training.head import Chosen, Head, check_classes, choose_head
 from deep_ranking.training.settings import TrainingSettings
 from deep_ranking.training.verdict import Verdict
 from deep_ranking.triplets.table import LabelledImages
@@ -51,11 +52,14 @@ def learn_on_features(
         DeepRankingError: an image cannot be read, or the classes do not suffice.
         NoImageNetWeightsError: there are no pretrained weights to start from.
     """
+    once = distinct_images(data.images, data.labels, "each is learned from once")
+    images, labels = [data.images[place] for place in once], data.labels[once]
+    check_classes(labels)
     keras.utils.set_random_seed(settings.seed)
     start = starting_network(settings.network, settings.weights)
     plain = average_mirror(start) if settings.average_mirror else start
     embedder = Model(plain, engine=named_engine(settings.engine, plain), cache=cache)
-    vectors, labels = readable_features(embedder, data.images, data.labels, leave_out_broken)
+    vectors, labels = readable_features(embedder, images, labels, leave_out_broken)
     chosen = choose_head(vectors, labels, settings.seed)
     network, network_settings = plain, settings.network.bare
     if chosen.head is not None:

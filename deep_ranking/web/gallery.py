@@ -191,10 +191,18 @@ class CurrentGallery:
         self._index = Index.open(place) if self._folder is None else None
         self._seen, self._checked = self._state(), time.monotonic()
         self._gallery = self._read()
-        self._loading = threading.Lock()
+        self._loading, self._closed = threading.Lock(), threading.Event()
+        if self._folder is not None and seconds > 0:
+            threading.Thread(target=self._watch, name="watch index", daemon=True).start()
+
+    def _watch(self) -> None:
+        """Look also while nobody asks: who comes in the morning shall not see what was there at night."""
+        while not self._closed.wait(self._seconds):
+            self()
 
     def close(self) -> None:
-        """Let go of a server."""
+        """Look no more, and let go of a server."""
+        self._closed.set()
         if self._index is not None:
             self._index.close()
 

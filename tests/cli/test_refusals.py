@@ -62,6 +62,12 @@ REFUSED = {  # by what is wrong, and for each command: 1 failed, 2 usage
         "export --format onnx --output x.onnx --model image.h5",
         "blend --weights text.h5",
     ],
+    "no place": [
+        "search photos a.png --html photos",
+        "duplicates photos --html photos",
+        "evaluate photos --output_embeddings photos",
+        "export --model weights.h5 --format onnx --output folder.onnx",
+    ],
     "no image": ["similarity a.png text.png", "search photos text.png"],
     "no such flag": [f"{name} --nosuch" for name in COMMANDS],
     "usage": [
@@ -75,6 +81,7 @@ WORDS = {
     "no such folder": ("none: expected", "found no"),
     "no such file": (": ", " no"),
     "no model": ("h5", "keras", "found"),
+    "no place": ("cannot be written there (a folder of this name is there); choose another place",),
     "no image": ("text.png: cannot be read as an image",),
     "no such flag": ("--nosuch: no such flag",),
     "usage": ("expected two folders", "--top: expected a whole number", "did you mean 'keras'?"),
@@ -87,6 +94,7 @@ def folder(tmp_path_factory):
     h5py = pytest.importorskip("h5py")
     root = tmp_path_factory.mktemp("refusals")
     (root / "photos").mkdir()
+    (root / "folder.onnx").mkdir()
     for name in ("a.png", "photos/a.png"):
         Image.fromarray(np.full((20, 30, 3), 99, np.uint8)).save(root / name)
     for name in ("text.h5", "text.png"):

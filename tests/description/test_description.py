@@ -214,7 +214,9 @@ def test_metadata_that_is_no_description_is_refused(text):
 
 def test_another_version_is_told(tmp_path):
     told = json.loads(Description.fit([]).metadata()["description"]) | {"version": 99}
-    with pytest.raises(DeepRankingError, match="expected one of version 1, found 99; make the index anew"):
+    with pytest.raises(
+        DeepRankingError, match="expected one of version 1, found 99; a later version of deep"
+    ):
         Description.from_metadata({"description": json.dumps(told)})
 
 

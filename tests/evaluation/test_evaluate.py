@@ -93,6 +93,8 @@ class Short:
     ("call", "message"),
     [
         (lambda: evaluate(VECTORS), "model_or_vectors: expected Embeddings, or a model .* found ndarray"),
+        (lambda: evaluate("no.h5", CLASSES), "no.h5: expected a model file, found nothing"),
+        (lambda: evaluate(Embeddings(["a"], VECTORS[:1]), CLASSES), "paths: expected an array.*found 'list'"),
         (lambda: evaluate(Model()), "nothing to measure by; give classes"),
         (lambda: evaluate(Model(), {}), "classes: expected a folder .* found an empty mapping"),
         (lambda: evaluate(Model(), 3), "classes: expected a folder .* found int"),

@@ -295,6 +295,20 @@ def test_what_is_wrong_is_said_and_nothing_is_left(made, trained, capsys, tmp_pa
     assert "expected two classes or more" in fails("--output", report, "--test", one)
 
 
+def test_test_images_that_are_trained_on_are_told_before_anything_is_embedded(made, tmp_path, caplog):
+    test = find_classes(made / "test")
+    test = {name: [str(made / "test" / path) for path in paths] for name, paths in test.items()}
+    (tmp_path / "leaf").mkdir()
+    shutil.copy(test["leaf"][0], tmp_path / "leaf/again.png")
+    train = {**test, "leaf": [str(tmp_path / "leaf/again.png"), *test["leaf"][1:]]}
+    Questions(train, test).check()
+    count = sum(map(len, test.values()))
+    assert f"{count} of {count} test images are trained on too (the same bytes)" in caplog.text
+    alone = {name: paths[:1] for name, paths in test.items()}
+    with pytest.raises(DeepRankingError, match="expected a class with two images or more"):
+        Questions(alone, alone).check()
+
+
 def test_the_engine_that_is_asked_for_embeds(made, trained, monkeypatch, capsys, tmp_path):
     asked, load = [], Model.load
 

@@ -6,7 +6,13 @@ import pytest
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.evaluation import Evaluation
 from deep_ranking.evaluation.metrics import measure_retrieval, measure_triplets
-from deep_ranking.evaluation.tasks import RetrievalTask, TripletTask, classes_by_folder, sample_classes
+from deep_ranking.evaluation.tasks import (
+    RetrievalTask,
+    TripletTask,
+    classes_by_folder,
+    distinct_images,
+    sample_classes,
+)
 from deep_ranking.triplets.table import Triplets
 from deep_ranking.vectors import Embeddings
 
@@ -173,3 +179,31 @@ def test_queries_that_are_gallery_images_under_another_name_do_not_find_themselv
 def test_vectors_of_images_that_are_nowhere_are_asked_by_their_names():
     task = RetrievalTask.of_files({"a": ["q/1"]}, {"a": ["g/1", "g/2"]}, "/nowhere")
     assert (task.same, task.leave_out.tolist()) == ({}, [-1])
+
+
+def test_what_has_nothing_to_find_is_refused_before_anything_is_embedded(caplog):
+    alone = {"cat": ["cat/1.png"], "dog": ["dog/1.png"]}
+    for queries, gallery in ((alone, alone), ({"owl": ["owl/1.png", "owl/2.png"]}, CLASSES)):
+        with pytest.raises(DeepRankingError, match="no query has another image of its class in the gallery"):
+            Evaluation(retrieval=RetrievalTask(queries, gallery))
+    Evaluation(retrieval=RetrievalTask(alone, CLASSES | {"cat": ["cat/2.png"]}))
+    assert not caplog.messages
+    one = {"cat": ["cat/1.png", "cat/2.png"]}
+    Evaluation(retrieval=RetrievalTask(one, one))
+    assert caplog.messages == [
+        "all images of the gallery are of one class, 'cat', so whatever is found is right"
+    ]
+
+
+def test_copies_within_a_class_are_counted_and_images_of_two_classes_are_named(tmp_path, caplog):
+    contents = {"a/1": "one", "a/2": "two", "a/3": "one", "b/1": "two", "b/2": "six", "b/3": "six"}
+    for name, text in contents.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    images = list(contents)
+    kept = distinct_images(images, [name[0] for name in images], "so", str(tmp_path))
+    assert [images[place] for place in kept] == ["a/1", "a/2", "b/1", "b/2"]
+    assert caplog.messages == [
+        "2 of 6 images are copies of others of their class (the same bytes); so",
+        "1 images are in two classes, byte for byte, the first: b/1 is a/2; take one of each away",
+    ]

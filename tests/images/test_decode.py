@@ -475,7 +475,7 @@ def drawn_files() -> dict[str, bytes]:
 
 
 DECODED = (
-    3,
+    4,
     {
         "PNG": [1925212102, 2524467589, 1575261724],
         "GIF": [4039782535, 1258556642, 173709387],
@@ -503,3 +503,25 @@ def test_other_pixels_need_another_version():
         "the same files give other pixels than before: raise `decode.VERSION`, so that what was kept is "
         "decoded again, and write both down here (where only Pillow or libjpeg-turbo is another, only here)"
     )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "LA", "palette", "WebP"])
+def test_white_signs_on_nothing_are_told_from_each_other(kind):
+    """Icons and signatures for dark pages: on white each would be the same blank."""
+
+    def read(box, clear=0):
+        image = Image.new("RGBA", (40, 40), (255, 255, 255, clear))
+        image.paste((255, 255, 255, 255), box)
+        image = {"LA": lambda: image.convert("LA"), "palette": lambda: image.quantize(2)}.get(
+            kind, lambda: image
+        )()
+        return read_image(encoded(image, "WEBP" if kind == "WebP" else "PNG"))
+
+    one, other = read((5, 5, 15, 15)), read((20, 20, 40, 40))
+    assert one[10, 10].min() > 240
+    assert one[30, 30].max() < 15
+    assert np.abs(one.astype(int) - other).max() > 240
+    if kind == "PNG":
+        assert read((0, 0, 0, 0)).min() == 255  # where nothing shows, or all, it is white as before
+        assert read((0, 0, 0, 0), clear=255).min() == 255
+        assert read((0, 0, 0, 0), clear=99).min() == 255

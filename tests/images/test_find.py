@@ -168,6 +168,19 @@ def test_what_is_excluded_is_excluded_by_name_path_or_pattern(tmp_path):
         look_into(tmp_path, [""])
 
 
+def test_what_an_index_among_the_images_keeps_is_passed_over(tmp_path):
+    for name in ("store.sqlite", "store.sqlite-wal", "ratings.sqlite", "cache/vectors-1.npy"):
+        (tmp_path / "index" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "index" / name).touch()
+    (tmp_path / "cache").mkdir()
+    for name in ("1.png", "index/cache of cats.png", "cache/2.png"):
+        image(tmp_path / name)
+    found = look_into(tmp_path)
+    assert found.images == ["1.png", "cache/2.png", "index/cache of cats.png"]
+    assert set(found.left_out.values()) == {"excluded by content: of an index"}
+    assert found.unread == {}
+
+
 @pytest.mark.parametrize("names", [("train", "val"), ("Train", "valid", "TEST")])
 def test_folders_that_look_like_the_parts_of_a_data_set_are_a_question(tmp_path, names):
     for part in names:

@@ -274,6 +274,31 @@ def test_the_policy_says_what_is_exported_and_agreement_and_its_ceiling_are_told
     assert found.weights.tolist() == [2, 4]
 
 
+def test_what_was_exported_comes_back_under_its_raters_names_and_once(tmp_path, photos, capsys):
+    kept, source = tmp_path / "r.sqlite", tmp_path / "all.csv"
+    with RatingStore(kept) as store:
+        store.add("Ann", "a.png", "b.png", "in/c.png", "a")
+        store.add("Bob", "a.png", "b.png", "in/c.png", "b")
+        store.add("Bob", "b.png", "a.png", "in/c.png", "both_dissimilar")
+    assert run("export", "--ratings", kept, "--output", source) == 0
+    back = "import", "csv", "--source", source, "--images", photos, "--ratings"
+    for place in (kept, tmp_path / "elsewhere.sqlite"):
+        assert run(*back, place) == 0
+        with RatingStore(place) as store:
+            assert [rating.rater for rating in store.ratings()] == ["Ann", "Bob", "Bob"]
+    capsys.readouterr()
+    assert run("summary", "--ratings", kept) == 0
+    assert "two raters agree on 0.0% (of 1 questions" in capsys.readouterr().out
+    with RatingStore(kept) as store:  # changed his mind on the page
+        store.undo("Bob")
+        store.add("Bob", "b.png", "a.png", "in/c.png", "a")
+    assert run(*back, kept) == 1
+    assert "Bob has answered about b.png, a.png and in/c.png otherwise" in capsys.readouterr().err
+    assert run(*back, kept, "--rater", "then") == 0  # as others' answers, where that is wanted
+    with RatingStore(kept) as store:
+        assert {rating.rater for rating in store.ratings()} == {"Ann", "Bob", "then Ann", "then Bob"}
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

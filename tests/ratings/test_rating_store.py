@@ -277,6 +277,11 @@ def test_ratings_that_were_given_before_they_had_a_weight_are_kept_and_weigh_1(t
     database.close()
     with pytest.raises(DeepRankingError, match="expected a file of ratings, found another"):
         RatingStore(path)
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 9")
+    database.close()
+    with pytest.raises(DeepRankingError, match=r"found layout 9; a later version of deep-ranking made it"):
+        RatingStore(path)
 
 
 def test_many_answers_are_kept_at_once_or_none_of_them(store):

@@ -139,6 +139,8 @@ def test_to_verify_looks_at_more_pairs_by_the_same_rule(index, monkeypatch):
     monkeypatch.setattr("deep_ranking.search.duplicates._NEAREST", (1, 2))
     assert index.duplicates(quiet=True, verify=True) == index.duplicates(quiet=True)
     assert looked == [24, 6]
+    with pytest.raises(DeepRankingError, match="verify: expected True or False, found 'yes'"):
+        index.duplicates(verify="yes")
     with pytest.raises(DeepRankingError, match="verify: expected no `within`"):
         index.duplicates(0.5, verify=True)
 

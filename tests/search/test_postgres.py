@@ -197,7 +197,7 @@ def test_a_server_without_pgvector_is_told_from_one_that_is_down(place, administ
 def test_an_index_of_another_layout_is_refused(place):
     with Index.create(place, 2, "test") as index:
         index.write(metadata={"layout": "9"})
-    with pytest.raises(DeepRankingError, match="expected an index of layout 1, found layout 9"):
+    with pytest.raises(DeepRankingError, match="layout 1, found layout 9; a later version of deep-ranking"):
         Index.open(place)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from samples import vectors_like_embeddings, write_image
 from test_processes import start
+from waiting import wait_until
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import file_hash
@@ -73,6 +74,18 @@ def test_a_served_index_follows_it(tmp_path):
     while (found := gallery().snapshot) is lost and time.monotonic() < until:
         time.sleep(0.01)
     assert np.array_equal(found.matrix[found.row("new.jpg")], VECTORS[9])
+
+
+def test_who_asks_first_after_a_quiet_time_sees_what_was_changed_in_it(tmp_path):
+    with Index.create(tmp_path, 8, "test") as index:
+        index.add(PATHS, VECTORS)
+    gallery = CurrentGallery(tmp_path, seconds=0.02)
+    earlier = gallery()
+    with Index.open(tmp_path) as index:
+        index.remove(PATHS[:1])
+    wait_until(lambda: gallery._gallery is not earlier, "that it looks without being asked")
+    assert gallery().snapshot.row(PATHS[0]) is None
+    gallery.close()
 
 
 def test_of_two_copies_of_a_store_each_change_has_a_version_of_its_own(tmp_path):

@@ -256,6 +256,7 @@ def test_duplicates_of_a_folder_that_is_not_there_now_say_that_no_picture_was_lo
     folder, images, capsys, caplog
 ):
     run(capsys, "duplicates", folder)
+    run(capsys, "duplicates", folder, "--within", "0.0001")  # which looks at those that are near alone
     assert not caplog.text
     images.rename(images.with_name("elsewhere"))
     assert "1 group of 2 images" in run(capsys, "duplicates", folder)

@@ -207,8 +207,10 @@ def test_a_store_of_garbage_or_of_a_later_layout_is_refused(folder):
     database = sqlite3.connect(folder / "store.sqlite")
     database.execute("PRAGMA user_version = 9")
     database.close()
-    with pytest.raises(DeepRankingError, match="expected an index of layout 2, found layout 9"):
+    with pytest.raises(DeepRankingError, match="expected an index of layout 2, found layout 9") as later:
         Index.open(folder)
+    assert "a later version of deep-ranking made it" in str(later.value)
+    assert "delete" not in str(later.value)
     for path in folder.glob("store.sqlite*"):
         path.write_bytes(b"garbage" * 1000)
     with pytest.raises(DeepRankingError, match="damaged, or no SQLite file"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from samples import PixelEmbedder, write_image
 
 from deep_ranking.errors import DeepRankingError
@@ -191,3 +192,32 @@ def test_a_query_file_is_known_by_its_content_and_embedded_only_if_it_is_not(
         again.search(tmp_path / "other.png")
     with Index.open(folder) as again, pytest.raises(DeepRankingError, match="opened without an embedder"):
         again.search(tmp_path / "other.png")
+
+
+def test_files_of_equal_size_and_time_that_trade_names_are_told_apart_by_content(images, index):
+    frames = [images / "frames" / f"{i}.bmp" for i in range(3)]
+    for i, path in enumerate(frames):
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (80 * i, 9, 9)).save(path)
+        os.utime(path, ns=(0, 10**18))
+    embedder, paths = PixelEmbedder(), sorted(f"frames/{path.name}" for path in frames)
+
+    def updated():
+        embedder.seen.clear()
+        report = update_index(index, images, paths, embedder, quiet=True)
+        for image, vector in zip(index.snapshot.images, index.snapshot.matrix, strict=True):
+            assert np.array_equal(vector, read_image(images / image.path, (2, 2)).ravel() / np.float32(255))
+        return report
+
+    updated()
+    one, other, third = frames
+    one.rename(images / "x")
+    other.rename(one)
+    (images / "x").rename(other)
+    report = updated()
+    assert (report.reused, report.unchanged, embedder.seen) == (2, 1, [])
+    third.write_bytes(third.read_bytes()[:-1] + b"\7")  # and one is another picture
+    os.utime(third, ns=(0, 10**18))
+    assert (updated().embedded, len(embedder.seen)) == (1, 1)
+    index.write(metadata={"seen": "0"})  # as if all were touched: each is read, and none embedded
+    assert updated().unchanged == 3

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -114,3 +115,28 @@ def test_a_user_is_told_in_one_sentence(settings, tmp_path, run):
         ).returncode
         == 0
     )
+
+
+def test_copies_are_learned_from_once_so_that_none_is_held_out_from_itself(
+    labelled, settings, tmp_path, caplog
+):
+    """Else each would be found in what was learned from, and a head that learned it by heart be the best."""
+    again = []
+    for number, image in enumerate(labelled.images):
+        again.append(str(tmp_path / f"copy {number}.png"))
+        shutil.copy(image, again[-1])
+    both = replace(
+        labelled, images=labelled.images + again, labels=np.concatenate([labelled.labels, labelled.labels])
+    )
+    once = dr.train(labelled, tmp_path / "once.h5", settings)
+    assert dr.train(both, tmp_path / "twice.h5", settings).verdict == once.verdict
+    count = len(labelled.images)
+    told = f"{count} of {2 * count} images are copies of others of their class (the same bytes)"
+    assert f"{told}; each is learned from once" in caplog.text
+
+
+def test_data_without_a_pair_is_refused_before_anything_is_loaded(labelled, settings, tmp_path):
+    one = replace(labelled, images=labelled.images[:2], labels=np.array([0, 1]))
+    settings = replace(settings, weights=str(tmp_path / "no such file.h5"))
+    with pytest.raises(DeepRankingError, match="expected a class with two images or more"):
+        dr.train(one, tmp_path / "model.h5", settings)

@@ -23,6 +23,11 @@ from deep_ranking.search.neighbours import NeighbourSearch
 Labels = Sequence[Any] | NDArray[Any]
 
 
+NOTHING_TO_FIND = (
+    "no query has another image of its class in the gallery; expected the same class names in both"
+)
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Metrics by name, each with its 95% interval, and what they were counted over.
@@ -105,9 +110,7 @@ def measure_retrieval(
     relevant[known] -= gallery_classes[search.leave_out[known]] == query_classes[known]
     measured = relevant > 0
     if not measured.any():
-        raise DeepRankingError(
-            "no query has another image of its class in the gallery; expected the same class names in both"
-        )
+        raise DeepRankingError(NOTHING_TO_FIND)
     scores = _scores(search, query_classes, gallery_classes, relevant, {"at": at, "voters": voters})
     scores = {name: score[measured] for name, score in scores.items()}
     if whole:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, made_later
 from deep_ranking.extras.postgres.server import (
     PostgresURL,
     connect,
@@ -76,7 +76,7 @@ class PostgresStore(Store):
             self.close()
             raise DeepRankingError(
                 f"{self.name}: expected an index of layout {LAYOUT}, found layout {layout}; "
-                "drop its schema and index again"
+                + (made_later(layout, int(LAYOUT)) or "drop its schema and index again")
             )
 
     @classmethod

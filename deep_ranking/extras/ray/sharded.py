@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.errors import DeepRankingError, made_later, reason
 from deep_ranking.extras.ray.ray_cluster import join_cluster
 from deep_ranking.extras.ray.shard_actor import ShardActor
 from deep_ranking.files import path_key
@@ -57,7 +57,8 @@ class ShardedStore(Store):
         if layout != LAYOUT or wanted not in (None, self._shards):
             raise DeepRankingError(
                 f"{self.name}: expected layout {LAYOUT} in {wanted or 'any number of'} shards, found layout "
-                f"{layout} in {self._shards}; leave ?shards= out, or index into another folder"
+                f"{layout} in {self._shards}; "
+                + (made_later(layout, LAYOUT) or "leave ?shards= out, or index into another folder")
             )
         self._ray = join_cluster(address)
         self._actors: list[Any] = []

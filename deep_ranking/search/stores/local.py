@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, made_later
 from deep_ranking.files import path_key
 from deep_ranking.location import STORE
 from deep_ranking.search.cache import Caches, is_sealed
@@ -93,7 +93,8 @@ class LocalStore(Store):
                 self._database.close()
                 found = "an unfinished one" if schema == 0 else f"layout {schema}"
                 raise DeepRankingError(
-                    f"{self.path}: expected an index of layout {SCHEMA}, found {found}; {_BEGIN_ANEW}"
+                    f"{self.path}: expected an index of layout {SCHEMA}, found {found}; "
+                    f"{made_later(schema, SCHEMA) or _BEGIN_ANEW}"
                 )
             self._has_log = schema == SCHEMA
             if not has_schema(self._database, _TABLES if self._has_log else _FIRST_TABLES):

@@ -1,0 +1,104 @@
+"""Ratings go on to be about the same pictures, whatever these are called."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import deep_ranking as dr
+from deep_ranking.errors import DeepRankingError
+from deep_ranking.ratings.store import Given
+
+
+class Pixels:
+    """Embeds by colour, so that no network is needed."""
+
+    fingerprint, dimension = "colours", 3
+
+    def embed(self, paths, *, quiet=True):
+        return np.stack([dr.read_image(path, (1, 1))[0, 0] for path in paths]).astype(np.float32), []
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate("abcde"):
+        Image.new("RGB", (8, 8), (50 * number, 9, 9)).save(folder / f"{name}.png")
+    return folder
+
+
+def indexed(*folders, **how):
+    with dr.Index.from_folder([*folders], Pixels(), folders[0].with_suffix(".index"), True, **how) as index:
+        return index.report
+
+
+def rated(photos):
+    return dr.RatingStore(photos.with_suffix(".index") / "ratings.sqlite")
+
+
+def questions(photos):
+    with rated(photos) as store:
+        return [(r.id, r.rater, *r[2:6]) for r in store.ratings()]
+
+
+def test_renamed_moved_traded_and_deleted_copies(photos):
+    indexed(photos)
+    with rated(photos) as store:
+        store.add("Ann", "a.png", "b.png", "c.png", "a")
+        store.add("Bob", "d.png", "e.png", "a.png", "b")
+    (photos / "2024").mkdir()
+    (photos / "a.png").rename(photos / "2024/A.png")  # moved
+    (photos / "b.png").rename(photos / "x")  # two trade names
+    (photos / "c.png").rename(photos / "b.png")
+    (photos / "x").rename(photos / "c.png")
+    report = indexed(photos)
+    assert report.moved == {"a.png": "2024/A.png", "b.png": "c.png", "c.png": "b.png"}
+    expected = [
+        (1, "Ann", "2024/A.png", "c.png", "b.png", "a"),
+        (2, "Bob", "d.png", "e.png", "2024/A.png", "b"),
+    ]
+    assert questions(photos) == expected
+    shutil.copy(photos / "d.png", photos / "copy of d.png")
+    indexed(photos)
+    (photos / "d.png").unlink()  # of two copies one is deleted: the answers are of the other
+    indexed(photos)
+    assert questions(photos)[1][2] == "copy of d.png"
+    (photos / "e.png").unlink()  # what is gone stays as it was called
+    assert indexed(photos).moved == {}
+    assert questions(photos)[1][3] == "e.png"
+
+
+def test_a_second_folder_and_one_that_has_moved(photos, tmp_path):
+    indexed(photos)
+    with rated(photos) as store:
+        store.add("Ann", "a.png", "b.png", "c.png", "a")
+    more = tmp_path / "more"
+    more.mkdir()
+    Image.new("RGB", (8, 8), "blue").save(more / "z.png")
+    indexed(photos, more)
+    assert questions(photos) == [(1, "Ann", "photos/a.png", "photos/b.png", "photos/c.png", "a")]
+
+
+def test_what_cannot_be_named_anew_stays_and_nothing_is_lost(tmp_path):
+    with dr.RatingStore(tmp_path / "r.sqlite") as store:
+        store.add_all([Given("Ann", "q", "a", "b", "a", 2.0), Given("Ann", "q", "c", "b", "b")])
+        store.add("Bob", "q", "a", "c", "a")
+        before = store.ratings()
+        assert store.rename({"a": "c"}) == 0  # Ann has answered that, and Bob would compare c with itself
+        assert store.ratings() == before
+        assert store.rename({"b": "d", "nobody": "x"}) == 2
+        assert [r[2:5] for r in store.ratings()] == [("q", "a", "d"), ("q", "c", "d"), ("q", "a", "c")]
+        assert [(r.id, r.weight, r.at) for r in store.ratings()] == [(r.id, r.weight, r.at) for r in before]
+        (tmp_path / "r.sqlite").unlink()
+        with pytest.raises(DeepRankingError, match="deleted or replaced"):
+            store.rename({"d": "b"})
+
+
+def test_ratings_that_cannot_be_written_are_told_and_the_index_is_up_to_date(photos, caplog):
+    indexed(photos)
+    (photos.with_suffix(".index") / "ratings.sqlite").write_bytes(b"no database" * 999)
+    (photos / "a.png").rename(photos / "z.png")
+    assert indexed(photos).moved == {"a.png": "z.png"}
+    assert "ratings go on naming images that were renamed as before" in caplog.text
