@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(
     path.stem for path in (ROOT / "benchmarks").glob("*.py") if "from scale import" in path.read_text("utf-8")
 )
-QUICKEST = {"embedding", "online_sampler"}
+QUICKEST = {"online_sampler"}
 
 
 @pytest.mark.parametrize(

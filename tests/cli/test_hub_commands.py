@@ -36,6 +36,7 @@ def answered(done):
     return done.stdout
 
 
+@pytest.mark.long
 def test_learn_index_compare_teach_export(vit, striped_classes, tmp_path, run):
     answered(run("train", *FLAGS, "--dataset", "dataset", "--model", "model.keras"))
     answered(run("index", "dataset", "--model", "model.keras", "--index", "photos.index", "--quiet"))

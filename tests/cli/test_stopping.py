@@ -257,6 +257,7 @@ def folder(tmp_path_factory):
 TOLD = r"epoch \d+/100000: |deep-ranking train: warning: this run will take about \d+ hours\. "
 
 
+@pytest.mark.long
 def test_training_then_indexing(folder):
     """One after the other, since the second needs the model of the first."""
     network = ["--backbone", "simple", "--weights", "none", "--image_size", 32, "--embedding_size", 8]

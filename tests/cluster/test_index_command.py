@@ -80,6 +80,7 @@ def workers_of(holder):
     return {pid for pid in workers if parents[pid] not in workers and below(pid)}
 
 
+@pytest.mark.long
 def test_the_command_gives_the_index_of_one_process(tmp_path, striped_classes, index, ray_address):
     (striped_classes / "across/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     here = reported(index(striped_classes, "here"))

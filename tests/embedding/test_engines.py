@@ -72,6 +72,7 @@ def test_openvino_agrees_with_keras(model):
     assert cosines(rough, expected).min() > 0.999
 
 
+@pytest.mark.long
 @pytest.mark.real
 def test_number_types_of_the_pretrained_network_are_as_the_documents_say(true_weights, shared):
     """Random weights hide it: what docs/search.md says of bfloat16 is true of trained ones alone."""

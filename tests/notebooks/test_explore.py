@@ -46,6 +46,7 @@ def printed(notebook):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.long
 def test_it_runs_and_teaches_what_it_says(runner, kept, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     ran = runner.run(kept)

@@ -79,6 +79,7 @@ def test_similarity_says_what_is_no_image_before_it_looks_for_the_model(tmp_path
     assert "2.png: cannot be read as an image" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_one_command_from_a_folder_to_the_nearest_images_by_the_pretrained_network(shared, tmp_path, run):
     weights = shared / "weights/mobilenet_v2_1.0_224_no_top.weights.h5"
     rng = np.random.default_rng(5)

@@ -65,6 +65,7 @@ sys.exit(run_command("train", sys.argv[2:], "train.py"))
 
 
 @pytest.mark.usefixtures("triplets")
+@pytest.mark.long
 def test_two_devices_of_tensorflow_end_with_the_weights_of_one(tmp_path, monkeypatch):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("TensorFlow's own: run by `make test`")
