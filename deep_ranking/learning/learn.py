@@ -12,7 +12,11 @@ from threadpoolctl import threadpool_limits
 
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
-from deep_ranking.evaluation.metrics.triplets import similarity_precision, triplet_distances
+from deep_ranking.evaluation.metrics.triplets import (
+    positive_places,
+    similarity_precision,
+    triplet_distances,
+)
 from deep_ranking.files import composed
 from deep_ranking.learning.folds import folds, independent_groups
 from deep_ranking.learning.metric import Comparisons, MahalanobisMetric
@@ -36,8 +40,6 @@ FEWEST = 10
 FIRST_MODEL = 50
 
 _PLACED, _AMONG = 2_000, 5_000  # triplets and images that places in a search are measured by
-
-_BLOCK = 256  # queries compared with the sample at once
 
 _SMALLEST = 0.05  # of a direction's factor: what is pressed flat could not be told apart any more
 
@@ -147,20 +149,20 @@ def learn_map(
         before = similarity_precision(triplet_distances(vectors, triplets)).astype(np.float64)
         right, fallen = np.zeros((2, len(decays), len(triplets)))
         placed = np.arange(len(triplets)) % (1 + len(triplets) // _PLACED) == 0
-        sample = np.random.default_rng(settings.seed).permutation(len(vectors))[:_AMONG]
-        among = vectors[np.sort(sample)]
+        sample = np.sort(np.random.default_rng(settings.seed).permutation(len(vectors))[:_AMONG])
         parts = folds(groups, settings.folds)
         for training, held_out in parts:
             own = np.zeros(len(triplets))
             own[training] = weights[training]
-            images, rows = np.unique(triplets[held_out], return_inverse=True)
-            some, rows = vectors[images], rows.reshape(-1, 3)
-            where, few = held_out[placed[held_out]], rows[placed[held_out]]
-            start = log_places(some, among, few)
+            images = np.union1d(triplets[held_out], sample)
+            some, rows = vectors[images], np.searchsorted(images, triplets[held_out])
+            where, searched = placed[held_out], np.searchsorted(images, sample)
+            start = positive_places(some, rows[where], searched)
             for number, found in enumerate(_maps(compared, own, decays)):
                 moved = found(some)
                 right[number, held_out] = similarity_precision(triplet_distances(moved, rows))
-                fallen[number, where] = log_places(moved, found(among), few) - start
+                places = positive_places(moved, rows[where], searched)
+                fallen[number, held_out[where]] = np.log(places / start)
         after = before.copy()
         for others, held_out in parts:  # the best of several on its own triplets would flatter
             chosen = _best(right[:, others], fallen[:, others])
@@ -185,27 +187,6 @@ def _best(right: NDArray[np.float64], fallen: NDArray[np.float64]) -> int | None
     """
     scores = np.where(fallen.sum(axis=1) <= 0, right.mean(axis=1), -1.0)
     return int(scores.argmax()) if scores.max() >= 0 else None
-
-
-def log_places(
-    vectors: NDArray[np.float32], among: NDArray[np.float32], triplets: NDArray[np.integer]
-) -> NDArray[np.float64]:
-    """Return the logarithm of each positive's place in a search by its query: of 1 + how many are nearer.
-
-    Args:
-        vectors: (images, d) float32, which triplets are rows of.
-        among: (n, d) float32, that are searched.
-        triplets: (t, 3).
-    """
-    # By a hair nearer is not nearer: the product rounds, and the positive itself is often among them.
-    limits = (1 - 1e-4) * triplet_distances(vectors, triplets).positive[:, None]
-    squares, nearer = np.square(among).sum(axis=1), np.zeros(len(triplets))
-    for start in range(0, len(triplets), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        query = vectors[triplets[block, 0]]
-        distances = np.square(query).sum(axis=1)[:, None] + squares - 2 * query @ among.T
-        nearer[block] = (distances < limits[block]).sum(axis=1)
-    return np.log1p(nearer)
 
 
 def _one_thread() -> AbstractContextManager[Any]:

@@ -17,6 +17,7 @@ from deep_ranking.evaluation.metrics import (
     measure_retrieval,
     measure_triplets,
     ndcg_at,
+    positive_places,
     precision_at,
     r_precision,
     recall_at,
@@ -294,3 +295,18 @@ def test_as_dict_is_json():
         },
         "counts": {"triplets": 1, "ties": 0, "triplets_in_top_2": 1},
     }
+
+
+def test_places_are_those_of_a_plain_search():
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(120, 6)).astype(np.float32)
+    vectors[100:] = vectors[:20]  # one as near as the positive is not nearer
+    triplets = np.array([rng.choice(120, 3, replace=False) for _ in range(600)])
+    searched = rng.permutation(120)[:90]
+    expected = []
+    for query, positive, _ in triplets:
+        limit = np.sum((vectors[query].astype(float) - vectors[positive]) ** 2)
+        others = [row for row in searched if row not in (query, positive)]
+        squares = [np.sum((vectors[query].astype(float) - vectors[row]) ** 2) for row in others]
+        expected.append(1 + sum(square < limit * (1 - 1e-4) for square in squares))
+    np.testing.assert_array_equal(positive_places(vectors, triplets, searched), expected)

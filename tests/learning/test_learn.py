@@ -10,7 +10,7 @@ from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.metrics import similarity_precision, triplet_distances
 from deep_ranking.learning.folds import folds
-from deep_ranking.learning.learn import FEWEST, forget, learn_map, log_places, teach
+from deep_ranking.learning.learn import FEWEST, forget, learn_map, teach
 from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.export import Judgements
 from deep_ranking.ratings.store import ratings_file
@@ -156,18 +156,6 @@ def test_who_tosses_a_coin_is_seldom_followed(vectors):
         noise = np.array([rng.choice(120, 3, replace=False) for _ in range(20)])
         followed += learn_map(vectors, noise).map is not None
     assert followed <= 2
-
-
-def test_places_are_those_of_a_plain_search(vectors):
-    rng = np.random.default_rng(3)
-    triplets = np.array([rng.choice(120, 3, replace=False) for _ in range(600)])
-    some = np.concatenate([vectors[:60], vectors[:20]])  # one as near as the positive is not nearer
-    expected = []
-    for query, positive, _ in triplets:
-        squares = [np.sum((vectors[query].astype(float) - one) ** 2) for one in some]
-        limit = np.sum((vectors[query].astype(float) - vectors[positive]) ** 2)
-        expected.append(1 + sum(square < limit * (1 - 1e-4) for square in squares))
-    np.testing.assert_allclose(np.exp(log_places(vectors, some, triplets)), expected)
 
 
 @pytest.mark.parametrize("seed", range(3))

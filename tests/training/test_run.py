@@ -159,6 +159,22 @@ def test_a_verdict_measures_both_on_the_validation(table, tmp_path):
     assert found.better == (sums[1] > sums[0])
 
 
+def test_without_classes_it_is_looked_for_each_positive(table):
+    """Triplets that name no classes: the nearer images are not to fall in a search either."""
+    rows = table.rows.copy()
+    rows[0] = rows[0, [0, 2, 1]]  # so the folders are no classes
+    told = compare_networks(
+        start := build_network(replace(NETWORK, embedding_size=0)),
+        build_network(NETWORK),
+        replace(table, rows=rows),
+    )
+    assert set(told.start) == set(told.model) == {"similarity_precision", "mean_reciprocal_rank"}
+    vectors = Model(start).embed_all(table.images)
+    apart = np.linalg.norm(vectors[:, None] - vectors, axis=2) + 9 * np.eye(len(vectors))
+    ranks = [1 / (1 + np.sum(apart[q] < apart[q, p] * (1 - 5e-5))) for q, p, _ in rows]
+    assert told.start["mean_reciprocal_rank"].value == pytest.approx(np.mean(ranks))
+
+
 def test_patience_ends_the_run(table, tmp_path, monkeypatch):
     measuring(monkeypatch, [0.1, 0.5, 0.4, 0.5, 0.9])
     settings = replace(SETTINGS, epochs=9)
