@@ -56,6 +56,7 @@ def blog(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_the_blogs_weights_file_gives_the_blogs_embeddings(blog):
     path = blog / "deepranking.h5"
     assert is_weights_only(path)
@@ -63,6 +64,7 @@ def test_the_blogs_weights_file_gives_the_blogs_embeddings(blog):
     np.testing.assert_allclose(vectors, np.load(blog / "vectors.npy"), atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_blogs_weights_do_not_go_into_another_network(blog):
     network = build_network(SETTINGS)
     with pytest.raises(ModelFileError, match=r"deepranking\.h5: expected weights of shapes .* found none"):

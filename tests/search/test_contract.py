@@ -13,7 +13,8 @@ SEARCHES = [
     *[("local", kind) for kind in (None, "clustered", "hnsw")],
     *[("memory", kind) for kind in (None, "clustered", "hnsw")],
     *[("postgres", kind) for kind in (None, "hnsw")],
-    *[("sharded", kind) for kind in (None, "clustered", "hnsw")],
+    ("sharded", None),
+    *[pytest.param("sharded", kind, marks=pytest.mark.long) for kind in ("clustered", "hnsw")],
 ]
 EVERYTHING = 10**6  # a probe that looks at all there is: an approximate search is then exact
 

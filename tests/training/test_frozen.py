@@ -39,14 +39,19 @@ def start(tmp_path, labelled):
     return str(tmp_path / "start.h5")
 
 
-@pytest.mark.parametrize("name", ["block_12_add", "block_13_project_BN", "out_relu"])
-@pytest.mark.parametrize("rate", [1.0, 0.1])
-def test_the_halves_make_the_network(name, rate):
+@pytest.fixture(scope="module", params=[1.0, 0.1])
+def whole(request):
+    """A network that is read here and not changed: it, images, and what it gives for them."""
     keras.utils.set_random_seed(1)
     settings = NetworkSettings("mobilenetv2", 64, 8, "none")
-    network = build_network(settings, rate)
+    network = build_network(settings, request.param)
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3)).astype("float32")
-    expected = network.predict_on_batch(images)
+    return network, images, network.predict_on_batch(images)
+
+
+@pytest.mark.parametrize("name", ["block_12_add", "block_13_project_BN", "out_relu"])
+def test_the_halves_make_the_network(whole, name):
+    network, images, expected = whole
     halves = split_network(network, name)
     activations = halves.lower.predict_on_batch(images)
     assert activations.shape[1:] == {"out_relu": (1280,)}.get(name, activations.shape[1:])
@@ -58,10 +63,11 @@ def test_the_halves_make_the_network(name, rate):
 
 
 def test_a_cut_that_something_passes_by_is_refused():
+    plain = build_network(NetworkSettings("mobilenetv2", 64, 8, "none"))
     with pytest.raises(DeepRankingError, match="found 'block_12_expand' with a connection around it"):
-        split_network(build_network(NetworkSettings("mobilenetv2", 64, 8, "none")), "block_12_expand")
+        split_network(plain, "block_12_expand")
     with pytest.raises(DeepRankingError, match=r"found 'block_99'; such as .* block_15_add, out_relu"):
-        split_network(build_network(NetworkSettings("mobilenetv2", 64, 8, "none")), "block_99")
+        split_network(plain, "block_99")
     network = build_network(replace(NETWORK, low_resolution="paper"))
     with pytest.raises(DeepRankingError, match="low-resolution paths"):
         split_network(network, "convolution_4")
@@ -90,7 +96,7 @@ def test_a_quiet_run_is_quiet_in_all_that_it_calls(labelled, tmp_path, capsys):
 
 
 def test_layers_behind_the_cut_learn_and_those_before_do_not(labelled, start, tmp_path):
-    settings = replace(SETTINGS, weights=start, train_from="convolution_2")
+    settings = replace(SETTINGS, weights=start, train_from="convolution_2", epochs=1)
     trained = train(labelled, tmp_path / "model.h5", settings)
     before, after = (
         {layer.name: layer.get_weights() for layer in network.get_layer("backbone").layers if layer.weights}

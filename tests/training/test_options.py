@@ -26,7 +26,7 @@ def table(striped_classes):
     return Triplets([str(striped_classes / image) for image in sampler.images], rows, "0" * 64)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.long)])
 def test_a_network_trained_in_16_bits_gives_unit_vectors_in_32(table, tmp_path, precision):
     before = keras.config.dtype_policy().name
     settings = TrainingSettings(**SETTINGS, precision=precision)

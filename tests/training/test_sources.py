@@ -123,9 +123,10 @@ def test_online_triplets_teach_and_are_told_of_in_the_model(labelled, validation
 @pytest.mark.parametrize(
     ("mining", "distance", "gap"),
     [
-        ("all", "squared_euclidean", 0.2),
+        pytest.param("all", "squared_euclidean", 0.2, marks=pytest.mark.long),
         ("semi-hard", "squared_euclidean", 0.2),
-        ("hard", "euclidean", 1.0),  # with the squared distance it collapses from random weights
+        # With the squared distance it collapses from random weights.
+        pytest.param("hard", "euclidean", 1.0, marks=pytest.mark.long),
     ],
 )
 def test_mining_teaches(labelled, validation, tmp_path, mining, distance, gap):

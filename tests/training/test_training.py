@@ -237,7 +237,9 @@ def test_a_long_run_is_told_of_before_its_first_step(table, caplog, rate, hours)
     assert next(now) == 7.0
 
 
-@pytest.mark.parametrize(("paths", "small"), [("paper", "max_4"), ("blog", "max_32")])
+@pytest.mark.parametrize(
+    ("paths", "small"), [("paper", "max_4"), pytest.param("blog", "max_32", marks=pytest.mark.long)]
+)
 def test_the_alarm_sees_each_path_and_what_it_was(table, tmp_path, caplog, paths, small):
     class Breaking(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

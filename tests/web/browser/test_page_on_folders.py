@@ -35,7 +35,15 @@ def serving(index, embedder):
     thread.join(PATIENCE)
 
 
-@pytest.fixture(scope="module", params=["flat", "two", "empty", "gone", "unreadable", "damaged"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "flat",
+        "empty",
+        "gone",
+        *(pytest.param(kind, marks=pytest.mark.long) for kind in ("two", "unreadable", "damaged")),
+    ],
+)
 def place(request, tmp_path_factory):
     """Serve one kind of folder: its name, its address, and how many images it has."""
     kind, folder = request.param, tmp_path_factory.mktemp(request.param)

@@ -101,11 +101,12 @@ def lost(page):
     expect(page.get_by_role("heading", name="Not found")).to_be_visible()
 
 
-STATES = [
-    looking, grouped, lost, browsing, results, forgotten, nothing_chosen, compared, picking, naming, rating,
-    rated_all, mapped, listed,
-]  # fmt: skip
 MAIN = [looking, grouped, browsing, results, compared, rating, mapped]
+STATES = [
+    *MAIN, lost, picking,
+    *(pytest.param(state, marks=pytest.mark.long)
+      for state in (forgotten, nothing_chosen, naming, rated_all, listed)),
+]  # fmt: skip
 
 
 def audit(page, pictures, looked_at, audited):
