@@ -278,7 +278,10 @@ def test_the_reader_is_made_once_for_each_weights(weights, tmp_path):
         reading.open_reader(file, digest="abc")
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other"])
+@pytest.mark.parametrize(
+    "damage",
+    [*(pytest.param(damage, marks=pytest.mark.long) for damage in ("cut", "empty")), "flipped", "other"],
+)
 def test_a_damaged_reader_is_noticed_and_made_anew(weights, tmp_path, damage, caplog):
     file, made = weights
     good = reading.open_reader(file)(IMAGES)
@@ -366,6 +369,7 @@ print(index.report.embedded, index.metadata["fingerprint"])
 """
 
 
+@pytest.mark.long
 @pytest.mark.real
 def test_from_the_second_time_on_no_keras_is_imported(true_weights, tmp_path):
     paths = draw(tmp_path / "photos", 3)

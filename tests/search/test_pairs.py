@@ -13,7 +13,7 @@ from deep_ranking.search.pairs import near_pairs
 
 def right_pairs(matrix, within):
     wide = matrix.astype(np.float64)
-    far = np.sqrt(np.maximum(0, ((wide[:, None] - wide[None]) ** 2).sum(axis=2)))
+    far = np.sqrt([((wide - row) ** 2).sum(axis=1) for row in wide])
     one, other = np.nonzero(np.triu(far <= within, 1))
     return set(zip(one.tolist(), other.tolist(), strict=True))
 

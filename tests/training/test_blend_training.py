@@ -56,6 +56,7 @@ def test_the_saved_model_embeds_as_the_blend_does(drawn, described, tmp_path, ca
     np.testing.assert_allclose(vectors @ vectors.T, ours @ ours.T, atol=2e-3)
 
 
+@pytest.mark.long
 def test_in_python_it_is_what_the_command_does(drawn, tmp_path, capsys):
     table = Triplets.load(drawn[1], drawn[0])
     settings = replace(READING, folds=2, components=16)

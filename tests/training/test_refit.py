@@ -26,7 +26,7 @@ SETTINGS = TrainingSettings(
 )
 
 
-@pytest.mark.parametrize("epochs", [0, 1])
+@pytest.mark.parametrize("epochs", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_the_saved_network_gives_the_discriminants_of_its_features(labelled, tmp_path, epochs):
     trained = train(labelled, tmp_path / "model.h5", replace(SETTINGS, epochs=epochs))
     bare = train(labelled, tmp_path / "bare.h5", replace(SETTINGS, epochs=epochs, discriminants=0.0))

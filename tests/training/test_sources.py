@@ -73,7 +73,7 @@ def by_noise(labelled):
     ),  # in the second epoch, a step after a checkpoint: 5 steps an epoch, and 3
     [
         (SETTINGS, by_noise, 9),
-        (MINING, lambda labelled: labelled, 5),
+        pytest.param(MINING, lambda labelled: labelled, 5, marks=pytest.mark.long),
         (FROZEN, lambda labelled: labelled, 5),
     ],
 )

@@ -291,7 +291,15 @@ def test_an_answer_that_is_larger_than_all_together_may_be_is_sent_alone(serve):
 
 
 @pytest.mark.parametrize(
-    "held", [b"", HALF, upload(1000, sent=10), get("/api/health"), "answers"], ids=range(5)
+    "held",
+    [
+        b"",
+        HALF,
+        upload(1000, sent=10),
+        get("/api/health"),
+        pytest.param("answers", marks=pytest.mark.long),
+    ],
+    ids=range(5),
 )
 def test_who_makes_the_server_wait_shuts_nobody_out(serve, monkeypatch, held):
     monkeypatch.setattr(Connection, "most", 8)
