@@ -109,16 +109,13 @@ class Description(Encoder):
 
     @property
     def dimension(self) -> int:
-        """Length of an embedding."""
         return self.map.dimension
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in pixels that images are resized to."""
         return SIDE, SIDE
 
     def embed_pixels(self, images: np.ndarray) -> np.ndarray:
-        """Embed decoded images, (n, 224, 224, 3), RGB 0..255, as (n, d) float32 of unit length."""
         if not len(images):
             return np.zeros((0, self.dimension), np.float32)
         return self.map(split(self.reader(images)))

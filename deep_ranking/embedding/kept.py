@@ -139,17 +139,14 @@ class KeptModel(Encoder):
 
     @property
     def dimension(self) -> int:
-        """Length of an embedding."""
         return int(self._shapes[1][1].get_length())
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in pixels that images are resized to."""
         height, width = (self._shapes[0][side].get_length() for side in (1, 2))
         return height, width
 
     def embed_pixels(self, images: np.ndarray) -> np.ndarray:
-        """Embed decoded images, (n, height, width, 3) of `size`, RGB 0..255, as (n, d) float32."""
         return self._engine(images) if len(images) else np.zeros((0, self.dimension), np.float32)
 
 

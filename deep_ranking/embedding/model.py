@@ -101,12 +101,10 @@ class Model(Encoder):
 
     @property
     def dimension(self) -> int:
-        """Length of an embedding."""
         return int(self.network.output_shape[-1])
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in pixels that images are resized to."""
         return tuple(self.network.input_shape[1:3])
 
     def export(self, path: str | os.PathLike[str], format: str | None = None) -> float:
@@ -129,7 +127,6 @@ class Model(Encoder):
         return export(self, path, format)
 
     def embed_pixels(self, images: np.ndarray) -> np.ndarray:
-        """Embed decoded images, (n, height, width, 3) of `size`, RGB 0..255, as (n, d) float32."""
         assert self.engine is not None  # since __post_init__
         if not len(images):  # not every engine takes none
             return np.zeros((0, self.dimension), np.float32)

@@ -96,13 +96,7 @@ class RetrievalTask:
 
     @classmethod
     def of_files(cls, queries: Classes, gallery: Classes, root: str = "") -> "RetrievalTask":
-        """Return the task of images that are files: links to gallery images and copies of them are known.
-
-        Args:
-            queries: class name -> paths.
-            gallery: class name -> paths.
-            root: that the paths are relative to.
-        """
+        """Return the task of images that are files: links to gallery images and copies of them are known."""
         same = same_images(images_of(queries), images_of(gallery), root)
         if same:
             logger.warning(
@@ -166,15 +160,9 @@ def same_images(queries: Iterable[str], gallery: Iterable[str], root: str = "") 
     Only files of the same size are read. What is no file (vectors may be of images that are elsewhere) is
     known by its name alone, and not among these.
 
-    Args:
-        queries: paths.
-        gallery: paths.
-        root: that they are relative to.
-
     Returns:
         query -> image of the gallery, for those that have one, and whose name is not in the gallery.
     """
-
     gallery = list(gallery)
     names = set(gallery)
     both = [*gallery, *(query for query in queries if query not in names)]

@@ -150,18 +150,6 @@ def _checksum(path: Path, length: int) -> bytes:
     return zlib.crc32(data[whole:].tobytes(), zlib.crc32(sums.tobytes())).to_bytes(4, "little")
 
 
-def save_matrix(path: Path, matrix: np.ndarray) -> None:
-    """Write a matrix for `load_matrix`."""
-    with path.open("wb") as file:
-        np.save(file, matrix)
-
-
-def load_matrix(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Read a float32 matrix, or map a large one; None for one of another shape."""
-    mapped = np.lib.format.open_memmap(path, mode="r")
-    return held(mapped) if mapped.shape == shape and mapped.dtype == np.float32 else None
-
-
 def save_arrays(path: Path, arrays: Iterable[np.ndarray]) -> None:
     """Write arrays behind what is in a file, if it is there; for `load_arrays`."""
     with path.open("ab") as file:

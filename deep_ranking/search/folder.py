@@ -43,14 +43,7 @@ def index_folder(
 def follow(
     kind: "type[Index]", place: Place, folders: Sequence[str | os.PathLike[str]] = (), **how: Any
 ) -> Following:
-    """Look into the folders that an index is to follow, whether it is there already or not.
-
-    Args:
-        kind: the class of the index.
-        place: of it.
-        folders: as of `Following`, as is what follows.
-        how: `exclude`, `labels` and `forget_missing`.
-    """
+    """Look into the folders that an index is to follow, whether it is there or not; see `Following`."""
     if not kind.exists(place):
         following = Following(folders, **how)
         _check_place(place)  # before images are described, which may take long
@@ -113,13 +106,6 @@ def indexed(
     metadata: Mapping[str, str] | None = None,
 ) -> "Index":
     """Open the index at a place, or make it for this model, and update it; the report is the index's.
-
-    Args:
-        kind: the class of the index, which knows this module and not the other way round.
-        place: of the index.
-        embedder: of the index's model.
-        update: brings the index up to date, if it is of the embedder's model.
-        metadata: to keep with the index.
 
     Raises:
         DeepRankingError: the model cannot be told from others; what `update` raises.

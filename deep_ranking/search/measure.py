@@ -1,7 +1,7 @@
 """Of the user's own vectors: recall against latency, and which setting to use; how far apart pairs are."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,10 +49,11 @@ def measure(snapshot: Snapshot, seed: int = 0) -> Iterator[Measurement]:
     queries = np.ascontiguousarray(matrix[sample])
 
     def measured(options: Options, recall: float) -> Measurement:
-        times = [
-            _seconds(lambda query=query: snapshot.search(query[None], NEIGHBOURS, options))  # type: ignore[misc]
-            for query in queries
-        ]
+        times = []
+        for query in queries:
+            start = time.perf_counter()
+            snapshot.search(query[None], NEIGHBOURS, options)
+            times.append(time.perf_counter() - start)
         return Measurement(options.approximate, options.probe, recall, 1000 * float(np.median(times)))
 
     yield measured(Options(), 1.0)
@@ -70,12 +71,6 @@ def recommend(measurements: Sequence[Measurement], recall: float = PROMISED) -> 
         8
     """
     return min((m for m in measurements if m.recall >= recall), key=lambda m: m.milliseconds)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 class PairDistances:

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from deep_ranking.files import path_key
 from deep_ranking.search.exact import Exact, Rows, count, distances
-from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.segment import Fill, Segment
-from deep_ranking.search.table import ImageTable
+from deep_ranking.search.table import Image, ImageTable, first_row, folder_keys
 
 _NONE = np.arange(0)
 _BLOCK = 1 << 14  # vectors copied at once
@@ -163,9 +162,6 @@ def merged(parts: Sequence[Part]) -> tuple[ImageTable, Fill]:
 
     Args:
         parts: one or two, without a path in common.
-
-    Returns:
-        The images in order of their paths; a function that fills a matrix, (n, dimension).
 
     Example:
         >>> images = [Image("a", b"1", 0, 0), Image("c", b"2", 0, 0)], [Image("b", b"3", 0, 0)]

@@ -7,7 +7,7 @@ a small one of what was put since. So a change costs what has changed, not the i
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterable
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from deep_ranking.files import path_key, take_room
 from deep_ranking.search.approximate import Approximate, Kind
-from deep_ranking.search.cache import Caches, held, load_arrays, load_matrix, save_arrays, save_matrix
+from deep_ranking.search.cache import Caches, held, load_arrays, save_arrays
 from deep_ranking.search.codes import Codes, suits
 from deep_ranking.search.exact import Exact
-from deep_ranking.search.image import Image, first_row
 from deep_ranking.search.learned import Stretch
 from deep_ranking.search.promise import warn_of_recall
-from deep_ranking.search.table import ImageTable
+from deep_ranking.search.table import Image, ImageTable, first_row
 
 Fill = Callable[[NDArray[np.float32]], None]
 """Fills a matrix, (n, dimension), with vectors."""
@@ -62,11 +61,15 @@ class Segment:
         caches = self.caches and self.caches.of(mark)
         matrix = stretch(self.matrix) if caches is None else caches.get(
             "learned.npy",
-            lambda path: save_matrix(path, stretch(self.matrix)),
-            partial(load_matrix, shape=self.matrix.shape),
+            lambda path: save_arrays(path, [stretch(self.matrix)]),
+            self._read_moved,
         )  # fmt: skip
         self._moved = learned, Segment(self.images, matrix, caches)
         return self._moved[1]
+
+    def _read_moved(self, path: Path) -> NDArray[np.float32] | None:
+        (matrix,) = load_arrays(path)
+        return held(matrix) if matrix.shape == self.matrix.shape and matrix.dtype == np.float32 else None
 
     @cached_property
     def exact(self) -> Exact:
@@ -142,14 +145,7 @@ class Segment:
 
 
 def write_segment(path: Path, images: ImageTable, dimension: int, fill: Fill) -> None:
-    """Write a segment for `read_segment`: the matrix as NumPy's format has it, and the columns after it.
-
-    Args:
-        path: the file.
-        images: of the rows.
-        dimension: of their vectors.
-        fill: fills a matrix (n, dimension) with them.
-    """
+    """Write a segment for `read_segment`: the matrix as NumPy's format has it, and the columns after it."""
     matrix = np.lib.format.open_memmap(path, "w+", np.float32, (len(images), dimension))
     take_room(path)
     fill(matrix)

@@ -11,10 +11,10 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.cache import Caches
-from deep_ranking.search.image import Image
 from deep_ranking.search.part import Part, whole
 from deep_ranking.search.segment import Segment
 from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.table import Image
 
 
 def new_mark() -> str:
@@ -48,15 +48,7 @@ class Contents(NamedTuple):
         learned: str = "",
         caches: Caches | None = None,
     ) -> "Contents":
-        """Return contents that are read as one.
-
-        Args:
-            version: the store's.
-            images: every image, in order of the path's bytes.
-            matrix: (n, dimension) float32; row i is the vector of `images[i]`, as its model gave it.
-            learned: as of the class.
-            caches: of the version, where there are any.
-        """
+        """Return contents that are read as one, of images and vectors as of `Segment`."""
         return cls(version, (Part(Segment(images, matrix, caches)),), learned)
 
     def whole(self) -> Segment:

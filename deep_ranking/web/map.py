@@ -14,8 +14,8 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.plane import clusters, neighbour_layout, principal_plane
 from deep_ranking.files import read_arrays, written_whole
-from deep_ranking.search.image import Image
 from deep_ranking.search.neighbours import NeighbourSearch
+from deep_ranking.search.table import Image
 from deep_ranking.web import schema
 from deep_ranking.web.behind import Made
 from deep_ranking.web.gallery import Gallery, shown
@@ -88,14 +88,7 @@ _CALLED: tuple[Callable[[Image], str], ...] = (
 
 
 def lay_out(gallery: Gallery, folder: Path, seed: int, made: Made[bytes]) -> None:
-    """Make the map of a gallery, as JSON: the best there is at once, then better ones; the last is kept.
-
-    Args:
-        gallery: what is shown.
-        folder: of caches.
-        seed: of all that is drawn.
-        made: takes them.
-    """
+    """Make the map of a gallery, as JSON: the best there is at once, then better ones; the last is kept."""
     file, key = folder / _FILE, hashlib.sha256(repr((gallery.key, seed)).encode()).hexdigest()
     kept = _read(file, key)
     found = kept or make_map(gallery, seed)

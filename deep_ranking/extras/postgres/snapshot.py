@@ -8,7 +8,6 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_text, path_key
 from deep_ranking.search.approximate import Kind
-from deep_ranking.search.image import folder_keys
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.promise import (
     MEASURED,
@@ -25,6 +24,7 @@ from deep_ranking.search.promise import (
     worthwhile,
 )
 from deep_ranking.search.snapshot import Snapshot
+from deep_ranking.search.table import folder_keys
 
 if TYPE_CHECKING:
     from deep_ranking.extras.postgres.store import PostgresStore
@@ -71,29 +71,24 @@ class PostgresSnapshot(Snapshot):
     remote = True
 
     def content(self, path: str) -> bytes | None:
-        """Return the content hash of an indexed image."""
         found = self.store.rows("SELECT hash FROM images WHERE path = %s", [path_key(path)])
         return found[0][0] if found else None
 
     def vector(self, content: bytes, as_given: bool = False) -> np.ndarray | None:
-        """Return the vector (dimension,) of the images with this content."""
         query = "SELECT vector FROM vectors WHERE hash = %s AND EXISTS (SELECT 1 FROM images WHERE hash = %s)"
         found = self.store.rows(query, [content, content])
         return found[0][0].to_numpy() if found else None
 
     def labels(self) -> Mapping[str, int]:
-        """Return how many images each label has."""
         counts = self.store.rows("SELECT label, count(*) FROM images GROUP BY label")
         return {as_text(label): number for label, number in counts}
 
     def has_folder(self, folder: str) -> bool:
-        """Tell whether there are images below a folder."""
         query = "SELECT 1 FROM images WHERE path >= %s AND path < %s LIMIT 1"
         keys = folder_keys(folder)
         return keys is None or bool(self.store.rows(query, keys))
 
     def probes(self, kind: Kind) -> tuple[int, int]:
-        """Return the smallest and the largest length of the list of candidates."""
         self._make_graph()
         return _PROBES
 
@@ -107,7 +102,6 @@ class PostgresSnapshot(Snapshot):
     def find(
         self, queries: np.ndarray, k: int | None, options: Options, left_out: Collection[bytes] = ()
     ) -> list[list[Hit]]:
-        """Return for each query its hits, as `search`; one statement a query."""
         if options.approximate and not self._make_graph():
             return [[] for _ in queries]
         return [self._find(query, k, options, left_out) for query in queries]

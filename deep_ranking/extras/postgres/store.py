@@ -22,8 +22,8 @@ from deep_ranking.extras.postgres.server import (
 )
 from deep_ranking.extras.postgres.snapshot import PostgresSnapshot
 from deep_ranking.files import as_text, path_key
-from deep_ranking.search.image import Image
 from deep_ranking.search.store import Contents, IndexExistsError, Store, new_mark
+from deep_ranking.search.table import Image
 
 if TYPE_CHECKING:
     import psycopg
@@ -81,12 +81,6 @@ class PostgresStore(Store):
 
     @classmethod
     def create(cls, place: str | os.PathLike[str], metadata: Mapping[str, str]) -> "PostgresStore":
-        """Make a store with this metadata in a schema that holds none.
-
-        Raises:
-            IndexExistsError: there is a store already.
-            DeepRankingError: the server has no pgvector, or an old one; too large a dimension.
-        """
         url = PostgresURL.read(place)
         dimension = _checked_dimension(metadata["dimension"])
         with explained(url), connect(url) as database, transaction(database, url):
@@ -108,7 +102,6 @@ class PostgresStore(Store):
 
     @staticmethod
     def shown(place: str | os.PathLike[str]) -> str:
-        """Return server and database, without user and password."""
         return PostgresURL.read(place).name
 
     def close(self) -> None:
@@ -118,20 +111,16 @@ class PostgresStore(Store):
             self._database.close()
 
     def version(self) -> str:
-        """Return the number of changes made so far, and the random mark of the last one."""
         return "-".join(as_text(value) for (value,) in self.rows(_VERSION))
 
     def snapshot(self) -> PostgresSnapshot:
-        """Return what a search sees: whatever is there when it comes."""
         return PostgresSnapshot(self)
 
     def images(self) -> list[Image]:
-        """Return every image, in order of the path's bytes."""
         rows = self.rows("SELECT path, hash, size, mtime, label FROM images ORDER BY path")
         return [_to_image(*row) for row in rows]
 
     def count(self) -> int:
-        """Let the server count its images."""
         return int(self.rows("SELECT count(*) FROM images")[0][0])
 
     def contents(self) -> Contents:
@@ -148,7 +137,6 @@ class PostgresStore(Store):
         return Contents.of(version, images, np.concatenate(blocks))
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
-        """Return those of the content hashes that have a vector."""
         return {h for (h,) in self.rows("SELECT hash FROM vectors WHERE hash = ANY(%s)", [list(hashes)])}
 
     def write(
@@ -158,7 +146,6 @@ class PostgresStore(Store):
         remove: Collection[str] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> int:
-        """Remove images by path, then put images and the vectors of new content, in one transaction."""
         put = [(path_key(i.path), i.hash, i.size, i.mtime, path_key(i.label)) for i in images]
         with self._writing() as database, database.cursor() as cursor:
             gone = [path_key(path) for path in remove]
@@ -182,7 +169,6 @@ class PostgresStore(Store):
         return int(removed)
 
     def sweep(self) -> None:
-        """Delete the vectors that no image has any more; what a search sees does not change."""
         with self._writing() as database:
             database.execute(
                 "DELETE FROM vectors v WHERE NOT EXISTS (SELECT 1 FROM images i WHERE i.hash = v.hash)"
@@ -235,7 +221,6 @@ class PostgresStore(Store):
 
 
 def _to_image(path: bytes, content: bytes, size: int, mtime: int, label: bytes) -> Image:
-    """Turn a row into an image."""
     return Image(as_text(path), content, size, mtime, as_text(label))
 
 

@@ -18,12 +18,12 @@ from deep_ranking.extras.ray.ray_cluster import join_cluster
 from deep_ranking.extras.ray.shard_actor import ShardActor
 from deep_ranking.files import path_key
 from deep_ranking.search.approximate import Kind
-from deep_ranking.search.image import Image
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.promise import Curve
 from deep_ranking.search.snapshot import Snapshot, ranked
 from deep_ranking.search.store import Contents, IndexExistsError, Store
 from deep_ranking.search.stores.local import LocalStore
+from deep_ranking.search.table import Image
 
 FILE_NAME = "shards.json"
 LAYOUT = 1
@@ -97,13 +97,11 @@ class ShardedStore(Store):
 
     @staticmethod
     def shown(place: str | os.PathLike[str]) -> str:
-        """Return address and folder."""
         address, folder, _ = _read(place)
         return f"ray://{address}{folder}"
 
     @classmethod
     def exists(cls, place: str | os.PathLike[str]) -> bool:
-        """Tell whether a folder holds finished shards."""
         return (_read(place)[1] / FILE_NAME).is_file()
 
     def close(self) -> None:
@@ -113,23 +111,18 @@ class ShardedStore(Store):
         self._actors = []
 
     def version(self) -> str:
-        """Return the marks of all shards."""
         return " ".join(self.ask("store", "version"))
 
     def snapshot(self) -> "ShardedSnapshot":
-        """Return what a search sees: whatever is in each shard when it comes."""
         return ShardedSnapshot(self)
 
     def images(self) -> list[Image]:
-        """Return every image, in order of the path's bytes."""
         return sorted(chain(*self.ask("store", "images")), key=lambda image: path_key(image.path))
 
     def count(self) -> int:
-        """Let each shard count its images."""
         return sum(self.ask("count"))
 
     def contents(self) -> Contents:
-        """Gather the images and vectors of all shards."""
         versions, images, matrices = zip(*self.ask("contents"), strict=True)
         every = list(chain(*images))
         order = sorted(range(len(every)), key=lambda row: path_key(every[row].path))
@@ -137,7 +130,6 @@ class ShardedStore(Store):
         return Contents.of(" ".join(versions), [every[row] for row in order], matrix)
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
-        """Return those of the content hashes that have a vector."""
         wanted: list[list[bytes]] = [[] for _ in range(self._shards)]
         for content in hashes:
             wanted[self.home(content)].append(content)
@@ -150,7 +142,6 @@ class ShardedStore(Store):
         remove: Collection[str] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> int:
-        """Remove images by path, then put images and the vectors of new content, shard by shard."""
         images = list({image.path: image for image in images}.values())
         put: list[list[Image]] = [[] for _ in range(self._shards)]
         new: list[dict[bytes, np.ndarray]] = [{} for _ in range(self._shards)]
@@ -168,7 +159,6 @@ class ShardedStore(Store):
         return removed
 
     def sweep(self) -> None:
-        """Delete the vectors that no image has any more; what a search sees does not change."""
         self.ask("store", "sweep")
 
     def home(self, content: bytes) -> int:
@@ -225,24 +215,19 @@ class ShardedSnapshot(Snapshot):
     remote = True
 
     def content(self, path: str) -> bytes | None:
-        """Return the content hash of an indexed image."""
         found = self.store.ask("search", "content", path)
         return next((content for content in found if content is not None), None)
 
     def vector(self, content: bytes, as_given: bool = False) -> np.ndarray | None:
-        """Return the vector (dimension,) of the images with this content."""
         return self.store.ask_one(self.store.home(content), "search", "vector", content)
 
     def labels(self) -> Mapping[str, int]:
-        """Return how many images each label has."""
         return sum(map(Counter, self.store.ask("search", "labels")), Counter())
 
     def has_folder(self, folder: str) -> bool:
-        """Tell whether there are images below a folder."""
         return any(self.store.ask("search", "has_folder", folder))
 
     def probes(self, kind: Kind) -> tuple[int, int]:
-        """Return the smallest and the largest probe that make sense in some shard."""
         smallest, largest = zip(*self.store.ask("search", "probes", kind), strict=True)
         return min(smallest), max(largest)
 
@@ -254,13 +239,11 @@ class ShardedSnapshot(Snapshot):
         return list(zip(probes, means.tolist(), strict=True))
 
     def warm(self) -> None:
-        """Bring the structures that an earlier version had up to date in each shard."""
         self.store.ask("search", "warm")
 
     def find(
         self, queries: np.ndarray, k: int | None, options: Options, left_out: Collection[bytes] = ()
     ) -> list[list[Hit]]:
-        """Return for each query its hits, as `search`: those of all shards, in order."""
         return ranked(self.store.ask("search", "find", queries, k, options, left_out), k, options)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.extras.ray.sources import Source, absolute_root, file_system
 from deep_ranking.files import written_whole
-from deep_ranking.search.image import Image
+from deep_ranking.search.table import Image
 
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model
@@ -139,10 +139,6 @@ def to_parquet(result: Result, dimension: int) -> bytes:
     """Return the file of a finished shard: columns path, hash, label, size, mtime and vector.
 
     Which images could not be read, and why, stands in the schema's metadata under `errors`, as JSON.
-
-    Args:
-        result: of the shard.
-        dimension: coordinates of a vector.
     """
     import pyarrow
     import pyarrow.parquet
@@ -208,12 +204,8 @@ def publish(
 ) -> "Callable[[], Model]":
     """Copy a model file into the folder of shards, and return what loads it in a worker.
 
-    Args:
-        model: the file.
-        fingerprint: SHA-256 of it; the copy is named by it, and written once.
-        folder: where shards go.
-        engine: as in `Model.load`.
-        precision: as in `Model.load`.
+    The copy is named by the fingerprint, the SHA-256 of the file, and written once; engine and precision are
+    as in `Model.load`.
     """
     name = f"model-{fingerprint[:32]}{Path(model).suffix}"
     if not folder.holds(name):

@@ -14,13 +14,12 @@ from deep_ranking.errors import DeepRankingError, made_later
 from deep_ranking.files import path_key
 from deep_ranking.location import STORE
 from deep_ranking.search.cache import Caches, is_sealed
-from deep_ranking.search.image import Image
 from deep_ranking.search.learned import KEY
 from deep_ranking.search.part import Part, merged
 from deep_ranking.search.segment import Fill, Segment, read_segment, write_segment
 from deep_ranking.search.store import Contents, IndexExistsError, Store, new_mark
 from deep_ranking.search.stores import changes
-from deep_ranking.search.table import ImageTable
+from deep_ranking.search.table import Image, ImageTable
 from deep_ranking.sqlite import (
     StoreError,
     check_there,
@@ -129,12 +128,6 @@ class LocalStore(Store):
 
     @classmethod
     def create(cls, folder: str | os.PathLike[str], metadata: Mapping[str, str]) -> "LocalStore":
-        """Make a store with this metadata in a folder that holds none.
-
-        Raises:
-            IndexExistsError: there is a store already.
-            DeepRankingError: there is a file of its name that is damaged.
-        """
         path = Path(folder) / STORE
         path.parent.mkdir(parents=True, exist_ok=True)
         with readable_errors(path, _BEGIN_ANEW), closing(connect(path)) as database:
@@ -165,12 +158,10 @@ class LocalStore(Store):
 
     @staticmethod
     def shown(folder: str | os.PathLike[str]) -> str:
-        """Return the folder."""
         return os.fspath(Path(folder))
 
     @staticmethod
     def folder_of(folder: str | os.PathLike[str]) -> Path:
-        """Return the folder itself."""
         return Path(folder)
 
     def close(self) -> None:
@@ -207,11 +198,9 @@ class LocalStore(Store):
             check_there(self.path, self._place)  # put back from a backup, the open one is of a lost state
 
     def caches(self, version: str) -> Caches:
-        """Return the folder of what is made of the store's rows, at a version."""
         return Caches(self.path.parent / "cache", self.metadata["identity"], version)
 
     def contents(self) -> Contents:
-        """Return version, images and vectors of one moment, whatever other processes write meanwhile."""
         with self._transaction("BEGIN"):
             version = self.version()
             rows = self._rows("SELECT CAST(value AS TEXT) FROM meta WHERE key = ?", KEY)
@@ -269,7 +258,6 @@ class LocalStore(Store):
         return segment
 
     def images(self) -> list[Image]:
-        """Return every image, in order of the path's bytes."""
         return self._images()
 
     def _images(self, which: str = "", *values: object) -> list[Image]:
@@ -281,7 +269,6 @@ class LocalStore(Store):
         return [Image._make(row) for row in rows]
 
     def known(self, hashes: Iterable[bytes]) -> set[bytes]:
-        """Return those of the content hashes that have a vector."""
         return {h for h in hashes if self._rows("SELECT 1 FROM vectors WHERE hash = ?", h)}
 
     def write(
@@ -291,13 +278,6 @@ class LocalStore(Store):
         remove: Collection[str] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> int:
-        """Remove images by path, then put images and the vectors of new content, in one transaction.
-
-        Once it returns, the change is on the disk. An image whose path is there already is replaced.
-
-        Returns:
-            How many of the paths to remove were there.
-        """
         images, vectors = list(images), vectors or {}
         paths = {*map(path_key, remove), *(path_key(image.path) for image in images)}
         with self._transaction("BEGIN IMMEDIATE") as database:
@@ -325,7 +305,6 @@ class LocalStore(Store):
         return max(0, removed)
 
     def sweep(self) -> None:
-        """Delete the vectors that no image has any more; what a search sees does not change."""
         used = "SELECT 1 FROM images WHERE images.hash = vectors.hash"
         with self._transaction("BEGIN IMMEDIATE") as database:
             loose = "hash IN (SELECT hash FROM loose)"
