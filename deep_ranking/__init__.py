@@ -74,7 +74,7 @@ _NAMES = names_by_module(
         "search.store": "Store",
         "search.query": "Embedder",
         "search.stores.registry": "register_store",
-        "search.table": "Image:IndexedImage",
+        "search.image": "Image:IndexedImage",
         "search.duplicates": "find_duplicates",
         "search.groups": "Group",
         "web.gallery": "image_id:page_image_id",

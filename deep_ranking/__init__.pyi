@@ -103,7 +103,7 @@ from deep_ranking.search.update import Update as IndexUpdate
 from deep_ranking.search.store import Store as Store
 from deep_ranking.search.query import Embedder as Embedder
 from deep_ranking.search.stores.registry import register_store as register_store
-from deep_ranking.search.table import Image as IndexedImage
+from deep_ranking.search.image import Image as IndexedImage
 from deep_ranking.search.duplicates import find_duplicates as find_duplicates
 from deep_ranking.search.groups import Group as Group
 from deep_ranking.web.gallery import image_id as page_image_id

@@ -19,11 +19,11 @@ from deep_ranking.errors import expect
 from deep_ranking.search.copies import first_of_equal
 from deep_ranking.search.exact import distances, pair_distances
 from deep_ranking.search.groups import About, Fit, Group
+from deep_ranking.search.image import Image
 from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.search.options import Hit
 from deep_ranking.search.pairs import near_pairs
 from deep_ranking.search.snapshot import Snapshot
-from deep_ranking.search.table import Image
 
 if TYPE_CHECKING:
     from deep_ranking.search.cache import Caches

@@ -11,10 +11,10 @@ from deep_ranking.containers import CONTAINERS, status
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_on_disk, file_hash
 from deep_ranking.location import STORE
+from deep_ranking.search.image import Image
 from deep_ranking.search.labels import checked_rule, label_rule
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.stores.local import LocalStore
-from deep_ranking.search.table import Image
 from deep_ranking.search.update import Report, update_index
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.files import file_hash, path_key
 from deep_ranking.location import is_address
+from deep_ranking.search.image import Image
 from deep_ranking.search.options import Options, Results, chosen
 from deep_ranking.search.query import (
     EmbedderOrMaker,
@@ -29,7 +30,6 @@ from deep_ranking.search.query import (
 from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.store import Store
 from deep_ranking.search.stores.registry import Place, create_store, open_store, store_exists
-from deep_ranking.search.table import Image
 
 if TYPE_CHECKING:
     from deep_ranking.search.groups import Group

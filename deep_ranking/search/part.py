@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from deep_ranking.files import path_key
 from deep_ranking.search.exact import Exact, Rows, count, distances
+from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.segment import Fill, Segment
-from deep_ranking.search.table import Image, ImageTable, first_row, folder_keys
+from deep_ranking.search.table import ImageTable
 
 _NONE = np.arange(0)
 _BLOCK = 1 << 14  # vectors copied at once

@@ -20,9 +20,10 @@ from deep_ranking.search.approximate import Approximate, Kind
 from deep_ranking.search.cache import Caches, held, load_arrays, save_arrays
 from deep_ranking.search.codes import Codes, suits
 from deep_ranking.search.exact import Exact
+from deep_ranking.search.image import Image, first_row
 from deep_ranking.search.learned import Stretch
 from deep_ranking.search.promise import warn_of_recall
-from deep_ranking.search.table import Image, ImageTable, first_row
+from deep_ranking.search.table import ImageTable
 
 Fill = Callable[[NDArray[np.float32]], None]
 """Fills a matrix, (n, dimension), with vectors."""

@@ -12,12 +12,12 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import composed, path_key
 from deep_ranking.search.approximate import KINDS, Approximate, Kind
+from deep_ranking.search.image import Image
 from deep_ranking.search.learned import Stretch
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.part import Part, whole
 from deep_ranking.search.promise import Curve
 from deep_ranking.search.segment import Segment
-from deep_ranking.search.table import Image
 
 if TYPE_CHECKING:
     from deep_ranking.search.store import Contents, Store

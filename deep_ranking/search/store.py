@@ -11,10 +11,10 @@ import numpy as np
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.cache import Caches
+from deep_ranking.search.image import Image
 from deep_ranking.search.part import Part, whole
 from deep_ranking.search.segment import Segment
 from deep_ranking.search.snapshot import Snapshot
-from deep_ranking.search.table import Image
 
 
 def new_mark() -> str:

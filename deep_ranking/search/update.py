@@ -17,9 +17,9 @@ from deep_ranking.containers import CONTAINERS, status
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import file_hash
 from deep_ranking.progress import progress
+from deep_ranking.search.image import Image
 from deep_ranking.search.labels import label_rule
 from deep_ranking.search.query import Embedder
-from deep_ranking.search.table import Image
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Index

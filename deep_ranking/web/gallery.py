@@ -19,11 +19,11 @@ from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import path_key
 from deep_ranking.location import STORE
 from deep_ranking.search import Index, Options
+from deep_ranking.search.image import Image, first_row, folder_keys
 from deep_ranking.search.options import Hit
 from deep_ranking.search.part import rows_of_labels
 from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.stores.registry import folder_of
-from deep_ranking.search.table import Image, first_row, folder_keys
 
 APPROXIMATE_FROM = 10_000
 """With fewer images, an exact search is as fast."""

@@ -14,8 +14,8 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.evaluation.plane import clusters, neighbour_layout, principal_plane
 from deep_ranking.files import read_arrays, written_whole
+from deep_ranking.search.image import Image
 from deep_ranking.search.neighbours import NeighbourSearch
-from deep_ranking.search.table import Image
 from deep_ranking.web import schema
 from deep_ranking.web.behind import Made
 from deep_ranking.web.gallery import Gallery, shown

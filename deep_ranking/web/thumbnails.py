@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deep_ranking.containers import contained
 from deep_ranking.images.decode import VERSION, read_size, read_thumbnail
-from deep_ranking.search.table import Image
+from deep_ranking.search.image import Image
 from deep_ranking.web.problems import Problem
 
 SIZES = (160, 320, 640)

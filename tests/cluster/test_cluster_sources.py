@@ -24,7 +24,7 @@ from deep_ranking.extras.ray.update import _listed
 from deep_ranking.extras.ray.worker import ShardEmbedder
 from deep_ranking.images.decode import FORMATS
 from deep_ranking.images.find import find_images
-from deep_ranking.search.table import Image
+from deep_ranking.search.image import Image
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs the extra 'cluster'")
 fsspec = pytest.importorskip("fsspec", reason="needs the extra 'cluster'")

@@ -166,7 +166,7 @@ def test_near_and_disputed_questions_take_turns(snapshot):
 
 
 def test_copies_are_no_candidates(tmp_path):
-    from deep_ranking.search.table import Image
+    from deep_ranking.search.image import Image
 
     with Index.create(tmp_path, 2, "x") as index:
         contents = [bytes([i]) * 32 for i in (1, 1, 1, 2, 2, 3)]

@@ -429,7 +429,7 @@ class Shard(Reader):
 
     def sound(self) -> Mapping[str, bytes]:
         from deep_ranking.extras.ray.shards import Result, to_parquet
-        from deep_ranking.search.table import Image
+        from deep_ranking.search.image import Image
 
         image = Image("a.jpg", bytes(32), 7, 7, "cat")
         return {"s.parquet": to_parquet(Result([image], {bytes(32): np.ones(2)}, {"b.jpg": "cut"}), 2)}

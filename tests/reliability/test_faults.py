@@ -29,7 +29,7 @@ from deep_ranking.files import WriteError, check_writable, temporary_beside, wri
 from deep_ranking.images.find import find_images
 from deep_ranking.ratings.store import RatingStore
 from deep_ranking.search import Index, update_index
-from deep_ranking.search.table import Image as Indexed
+from deep_ranking.search.image import Image as Indexed
 from deep_ranking.triplets import Triplet, read_triplets, write_triplets
 from deep_ranking.vectors import Embeddings, write_embeddings
 
@@ -121,7 +121,7 @@ FULL = """
 import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search import Index
-from deep_ranking.search.table import Image
+from deep_ranking.search.image import Image
 import sys
 with Index.create(sys.argv[1], 30_000, "x") as index:
     images = [Image(f"{i}.jpg", bytes([i % 3]) * 32, 1, 1, "") for i in range(40)]

@@ -16,7 +16,7 @@ from deep_ranking.search.bounds import rounding
 from deep_ranking.search.cache import save_arrays, seal
 from deep_ranking.search.codes import Codes, kernels
 from deep_ranking.search.exact import Exact, squared_distances
-from deep_ranking.search.table import Image
+from deep_ranking.search.image import Image
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="the extra `search` is not installed")
 

@@ -13,9 +13,9 @@ from samples import vectors_like_embeddings, write_image
 from deep_ranking.cli import main
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search import Index, Options, find_duplicates, update_index
+from deep_ranking.search.image import Image
 from deep_ranking.search.measure import measure, recommend
 from deep_ranking.search.store import IndexExistsError
-from deep_ranking.search.table import Image
 
 pytestmark = pytest.mark.usefixtures("store")
 

@@ -10,7 +10,7 @@ from deep_ranking.display.pictures import duplicates_page
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import file_hash
 from deep_ranking.search import Group, Hit, Index, find_duplicates
-from deep_ranking.search.table import Image as IndexedImage
+from deep_ranking.search.image import Image as IndexedImage
 
 
 def groups_around_the_kept(vectors, sizes, threshold):

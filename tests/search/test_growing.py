@@ -20,11 +20,12 @@ from waiting import PATIENCE, wait_until
 from deep_ranking.files import path_key
 from deep_ranking.search import Index, Options
 from deep_ranking.search.cache import seal
+from deep_ranking.search.image import Image
 from deep_ranking.search.learned import KEY, Stretch
 from deep_ranking.search.part import Part
 from deep_ranking.search.segment import Segment, read_segment, write_segment
 from deep_ranking.search.stores import changes, local
-from deep_ranking.search.table import Image, ImageTable
+from deep_ranking.search.table import ImageTable
 
 ROOT = Path(__file__).parents[2]
 LABELS = "", "red", "green", "blue"

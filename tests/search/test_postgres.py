@@ -18,7 +18,7 @@ from deep_ranking.errors import DeepRankingError, MissingExtraError
 from deep_ranking.extras.postgres import server, snapshot
 from deep_ranking.images.find import find_images
 from deep_ranking.search import Index, Options
-from deep_ranking.search.table import Image
+from deep_ranking.search.image import Image
 
 psycopg = pytest.importorskip("psycopg", reason="needs the extra postgres")
 

@@ -14,7 +14,7 @@ from waiting import wait_until
 
 from deep_ranking.files import file_hash
 from deep_ranking.search import Index
-from deep_ranking.search.table import Image
+from deep_ranking.search.image import Image
 
 PAGE = "http://localhost"
 

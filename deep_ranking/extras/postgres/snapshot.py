@@ -8,6 +8,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.files import as_text, path_key
 from deep_ranking.search.approximate import Kind
+from deep_ranking.search.image import folder_keys
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.promise import (
     MEASURED,
@@ -24,7 +25,6 @@ from deep_ranking.search.promise import (
     worthwhile,
 )
 from deep_ranking.search.snapshot import Snapshot
-from deep_ranking.search.table import folder_keys
 
 if TYPE_CHECKING:
     from deep_ranking.extras.postgres.store import PostgresStore

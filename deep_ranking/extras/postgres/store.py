@@ -22,8 +22,8 @@ from deep_ranking.extras.postgres.server import (
 )
 from deep_ranking.extras.postgres.snapshot import PostgresSnapshot
 from deep_ranking.files import as_text, path_key
+from deep_ranking.search.image import Image
 from deep_ranking.search.store import Contents, IndexExistsError, Store, new_mark
-from deep_ranking.search.table import Image
 
 if TYPE_CHECKING:
     import psycopg

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from deep_ranking.search.image import Image
 from deep_ranking.search.snapshot import Snapshot
 from deep_ranking.search.stores.local import LocalStore
-from deep_ranking.search.table import Image
 
 
 class ShardActor:

@@ -18,12 +18,12 @@ from deep_ranking.extras.ray.ray_cluster import join_cluster
 from deep_ranking.extras.ray.shard_actor import ShardActor
 from deep_ranking.files import path_key
 from deep_ranking.search.approximate import Kind
+from deep_ranking.search.image import Image
 from deep_ranking.search.options import Hit, Options
 from deep_ranking.search.promise import Curve
 from deep_ranking.search.snapshot import Snapshot, ranked
 from deep_ranking.search.store import Contents, IndexExistsError, Store
 from deep_ranking.search.stores.local import LocalStore
-from deep_ranking.search.table import Image
 
 FILE_NAME = "shards.json"
 LAYOUT = 1

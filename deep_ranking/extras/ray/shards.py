@@ -16,7 +16,7 @@ import numpy as np
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.extras.ray.sources import Source, absolute_root, file_system
 from deep_ranking.files import written_whole
-from deep_ranking.search.table import Image
+from deep_ranking.search.image import Image
 
 if TYPE_CHECKING:
     from deep_ranking.embedding import Model

@@ -11,8 +11,8 @@ from deep_ranking.containers import ContainerError
 from deep_ranking.errors import reason
 from deep_ranking.extras.ray.shards import Result, Shard, ShardFolder, batches, to_parquet
 from deep_ranking.extras.ray.sources import Encoded, Source, read_source
+from deep_ranking.search.image import Image
 from deep_ranking.search.query import Embedder
-from deep_ranking.search.table import Image
 
 T = TypeVar("T")
 

@@ -14,12 +14,13 @@ from deep_ranking.errors import DeepRankingError, made_later
 from deep_ranking.files import path_key
 from deep_ranking.location import STORE
 from deep_ranking.search.cache import Caches, is_sealed
+from deep_ranking.search.image import Image
 from deep_ranking.search.learned import KEY
 from deep_ranking.search.part import Part, merged
 from deep_ranking.search.segment import Fill, Segment, read_segment, write_segment
 from deep_ranking.search.store import Contents, IndexExistsError, Store, new_mark
 from deep_ranking.search.stores import changes
-from deep_ranking.search.table import Image, ImageTable
+from deep_ranking.search.table import ImageTable
 from deep_ranking.sqlite import (
     StoreError,
     check_there,
