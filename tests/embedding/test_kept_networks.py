@@ -4,6 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -33,11 +36,38 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def saved(path, seed=0):
+@cache
+def file_of(ending, seed):
+    """The content of a model file, made once for all tests that begin with it."""
     keras.utils.set_random_seed(seed)
     network = dr.build_network(dr.NetworkSettings("simple", image_size=32, embedding_size=8))
-    save_network(network, path, {})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"model{ending}")
+        save_network(network, path, {})
+        return path.read_bytes()
+
+
+def saved(path, seed=0):
+    path.write_bytes(file_of(path.suffix, seed))
     return path
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """What is kept of the network of `saved`, converted once."""
+    folder = tmp_path_factory.mktemp("converted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEP_RANKING_CACHE", str(folder / "kept"))
+        patch.setattr(kept, "_ACCELERATORS", ())
+        open_encoder(saved(folder / "model.h5"))
+    return folder / "kept"
+
+
+@pytest.fixture
+def known(folder, converted):
+    """A model file whose network is kept already."""
+    shutil.copytree(converted, folder / "kept")
+    return saved(folder / "model.h5")
 
 
 @pytest.mark.parametrize("ending", [".h5", ".keras"])
@@ -70,8 +100,8 @@ def test_a_user_whom_the_system_does_not_know_has_no_folder_and_is_told_how_to_n
     assert "DEEP_RANKING_CACHE names another folder" in caplog.text
 
 
-def test_it_is_of_the_content_and_not_of_the_name(folder):
-    path, other = saved(folder / "model.h5"), saved(folder / "other.h5", seed=1)
+def test_it_is_of_the_content_and_not_of_the_name(folder, known):
+    path, other = known, saved(folder / "other.h5", seed=1)
     before = open_encoder(path).encode(list(IMAGES))
     shutil.copy(path, folder / "copy.h5")
     assert is_kept(folder / "copy.h5")
@@ -82,8 +112,8 @@ def test_it_is_of_the_content_and_not_of_the_name(folder):
     assert np.abs(found.encode(list(IMAGES)) - before).max() > 0.01
 
 
-def test_a_damaged_one_is_noticed_and_made_anew(folder, caplog):
-    path = saved(folder / "model.h5")
+def test_a_damaged_one_is_noticed_and_made_anew(folder, known, caplog):
+    path = known
     good = open_encoder(path).encode(list(IMAGES))
     (file,) = (folder / "kept").glob("model-*.npz")
     arrays = dict(np.load(file))
@@ -93,9 +123,8 @@ def test_a_damaged_one_is_noticed_and_made_anew(folder, caplog):
 
 
 @pytest.mark.parametrize("how", ["keras", "backend", "accelerator", "no openvino"])
-def test_where_openvino_is_not_to_run_it_no_kept_network_is_taken(folder, monkeypatch, how):
-    path = saved(folder / "model.h5")
-    open_encoder(path)
+def test_where_openvino_is_not_to_run_it_no_kept_network_is_taken(known, monkeypatch, how):
+    path = known
     assert is_kept(path)
     if how == "backend":
         monkeypatch.setenv("KERAS_BACKEND", "jax")
@@ -139,17 +168,17 @@ def test_those_go_that_were_not_used_for_longest(folder, monkeypatch):
     ]
 
 
-def test_precisions(folder):
-    path = saved(folder / "model.h5")
+def test_precisions(known):
+    path = known
     assert isinstance(open_encoder(path, precision="bfloat16"), KeptModel)
     with pytest.raises(dr.DeepRankingError, match="precision: expected auto, float32 or bfloat16"):
         open_encoder(path, precision="int4")
 
 
-def test_a_search_by_a_model_of_ones_own_needs_no_keras_from_the_second_time_on(folder):
+def test_a_search_by_a_model_of_ones_own_needs_no_keras_from_the_second_time_on(folder, known):
     from PIL import Image
 
-    model = saved(folder / "model.h5")
+    model = known
     (folder / "photos").mkdir()
     for number, pixels in enumerate(IMAGES):
         Image.fromarray(pixels).save(folder / f"photos/{number}.png")

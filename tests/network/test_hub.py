@@ -29,12 +29,17 @@ convolution by groups is a compiled function of TensorFlow's, which the writer o
 CLASS_TOKEN = ("dinov2", "dinov3", "vit", "deit", "clip", "metaclip_2")
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=[pytest.mark.long] * (name not in QUICK)) for name in presets.FAMILIES],
-)
+@pytest.fixture(scope="module")
 def preset(request, tmp_path_factory):
     return presets.make(request.param, tmp_path_factory.mktemp("presets") / request.param)
+
+
+def on_each_family(*quick):
+    """Ask it of every family of KerasHub, and at every change of these."""
+    families = [
+        pytest.param(name, marks=[pytest.mark.long] * (name not in quick)) for name in presets.FAMILIES
+    ]
+    return pytest.mark.parametrize("preset", families, indirect=True)
 
 
 def of(folder, **changes):
@@ -90,6 +95,7 @@ def learn(network, steps=1, images=IMAGES, rate=0.1):
         network.train_on_batch(images, targets)
 
 
+@on_each_family(*QUICK)
 def test_it_gives_what_kerashub_gives_learns_and_comes_back(preset, folder):
     network = of(preset)
     found = np.asarray(network(IMAGES))
@@ -105,6 +111,7 @@ def test_it_gives_what_kerashub_gives_learns_and_comes_back(preset, folder):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="converters read TensorFlow's graphs")
+@on_each_family(QUICK[0])
 def test_it_is_indexed_and_exported(preset, folder, tmp_path):
     refused = REFUSED.get(preset.name)
     engine = "auto" if refused == "model.xml" else "openvino"
@@ -135,14 +142,15 @@ def test_a_fresh_process_without_this_project_gives_the_same(folder, run):
         )
 
 
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_positions_of_dinov2_are_saved_whichever_way_they_changed(tmp_path, sign):
+def test_positions_of_dinov2_are_saved_whichever_way_they_changed(tmp_path):
     network = of(presets.make("dinov2", tmp_path / "preset"))
     table = next(weight for weight in network.weights if "interpolated_position" in weight.name)
-    table.assign(np.asarray(table) + sign * np.random.default_rng(0).uniform(0, 1, table.shape))
-    save_network(network, tmp_path / "model.keras", {})
-    loaded, _ = load_network(tmp_path / "model.keras")
-    np.testing.assert_allclose(np.asarray(loaded(IMAGES)), np.asarray(network(IMAGES)), atol=1e-6)
+    start = np.asarray(table).copy()
+    for sign in (-1, 1):
+        table.assign(start + sign * np.random.default_rng(0).uniform(0, 1, table.shape))
+        save_network(network, tmp_path / "model.keras", {})
+        loaded, _ = load_network(tmp_path / "model.keras")
+        np.testing.assert_allclose(np.asarray(loaded(IMAGES)), np.asarray(network(IMAGES)), atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +233,7 @@ def test_another_size_interpolates_the_positions(vit):
     np.testing.assert_allclose(*means, atol=2e-3)
 
 
-@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("antialias", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_another_size_of_dinov2_is_interpolated_as_kerashub_does(tmp_path, monkeypatch, antialias):
     large = {**presets.DINO, "image_shape": (64, 64, 3), "position_embedding_shape": (64, 64, 3)}
     large["antialias_in_interpolation"] = antialias
