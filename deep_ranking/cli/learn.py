@@ -108,7 +108,8 @@ def _print(lesson: "Lesson") -> None:
     held = f"{lesson.triplets:,} answers, {lesson.groups:,} groups"
     if lesson.map is None:
         print(f"ranked right on answers held out: {before.value:.1%} ({held})")
-        print("no map that was tried ranks them better, so the index is searched as it was made; rate more")
+        told = "no map that was tried ranks them better and lets none of them fall in a search"
+        print(f"{told}, so the index is searched as it was made; rate more")
         return
     print(f"ranked right on answers held out: {before.value:.1%} -> {after.value:.1%} ({held})")
     print(f"gain: {100 * gain.value:+.1f} points (95% {100 * gain.low:+.1f} to {100 * gain.high:+.1f})")

@@ -91,6 +91,9 @@ def teach(index: "Index", judgements: "Judgements", settings: LessonSettings | N
         DeepRankingError: fewer than ten judgements of the index's images, or all of one query; a store that
             is searched elsewhere, or that may only be read.
     """
+    from deep_ranking.ratings.export import Judgements
+
+    expect("judgements", isinstance(judgements, Judgements), "what `read_judgements` gives", judgements)
     snapshot = index.snapshot
     _check_here(snapshot, index.store.name)
     rows = _rows(snapshot, judgements.triplets)

@@ -67,6 +67,7 @@ def find_duplicates(
     Raises:
         DeepRankingError: `within` is below 0, or there is nothing to verify, as the vectors decide.
     """
+    expect("snapshot", isinstance(snapshot, Snapshot), "the `snapshot` of an index", snapshot)
     distance = within is None or (isinstance(within, Real) and math.isfinite(within) and within >= 0)
     expect("within", distance, "a distance of 0 or more", within)
     expect("verify", isinstance(verify, bool | np.bool_), "True or False", verify)

@@ -15,6 +15,7 @@ from deep_ranking.ratings import RatingStore
 from deep_ranking.ratings.export import Judgements
 from deep_ranking.ratings.store import ratings_file
 from deep_ranking.search import Index
+from deep_ranking.search.duplicates import find_duplicates
 from deep_ranking.search.learned import KEY, Stretch
 
 D = 6
@@ -146,6 +147,16 @@ def test_noise_teaches_nothing(place, vectors):
         assert lesson.map is None
         assert lesson.gain.value == 0
         assert order(index) == before
+
+
+def test_what_is_no_judgements_is_told(place):
+    with Index.open(place) as index:
+        with pytest.raises(
+            DeepRankingError, match="judgements: expected what `read_judgements` gives"
+        ):
+            teach(index, "ratings.sqlite")
+        with pytest.raises(DeepRankingError, match="snapshot: expected the `snapshot` of an index, found"):
+            find_duplicates(index)
 
 
 def test_who_tosses_a_coin_is_seldom_followed(vectors):
