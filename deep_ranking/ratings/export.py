@@ -203,7 +203,7 @@ def read_judgements(
 
     Returns:
         judgements: none, of shapes (0, 3) and (0,), where nothing states an order. Triplets that name an
-            image twice state none; a warning counts them.
+            image twice state none; a warning counts them, and one the questions that nothing comes of.
 
     Raises:
         DeepRankingError: there is no such file, or it is another.
@@ -230,7 +230,13 @@ def read_judgements(
             counted = tally(store.stream())
     else:
         counted = tally(_votes(path))
-    return Judgements.of(counted, policy, min_raters)
+    found = Judgements.of(counted, policy, min_raters)
+    decided = len({key(*triplet) for triplet in found.triplets})
+    if undecided := len(counted.preferences) - decided:
+        told = "%s: %s of %s questions are left out: their answers contradict each other or state no order"
+        few = f", or fewer than {min_raters} were given" if min_raters > 1 else ""
+        logger.warning(told + few, path, f"{undecided:,}", f"{len(counted.preferences):,}")
+    return found
 
 
 def _votes(path: Path) -> Iterator[Rating]:

@@ -151,9 +151,7 @@ def test_noise_teaches_nothing(place, vectors):
 
 def test_what_is_no_judgements_is_told(place):
     with Index.open(place) as index:
-        with pytest.raises(
-            DeepRankingError, match="judgements: expected what `read_judgements` gives"
-        ):
+        with pytest.raises(DeepRankingError, match="judgements: expected what `read_judgements` gives"):
             teach(index, "ratings.sqlite")
         with pytest.raises(DeepRankingError, match="snapshot: expected the `snapshot` of an index, found"):
             find_duplicates(index)

@@ -232,6 +232,12 @@ def test_a_triplet_file_is_read_as_votes_and_other_files_are_explained(tmp_path,
     assert caplog.messages == [f"{path}: left out 1 triplets that name an image twice"]
     assert triplets.tolist() == [["q", "x", "y"], ["q", "y", "x"], ["u", "y", "x"]]
     assert weights.tolist() == [2, 1, 1]
+    path.write_text("q,x,y\nq,y,x\nu,y,x\n")
+    caplog.clear()
+    assert read_judgements(path).triplets.tolist() == [["u", "y", "x"]]
+    assert caplog.messages == [
+        f"{path}: 1 of 2 questions are left out: their answers contradict each other or state no order"
+    ]
     path.write_text("")
     triplets, weights = read_judgements(path)
     assert (triplets.shape, weights.shape) == ((0, 3), (0,))
