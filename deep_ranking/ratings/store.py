@@ -234,18 +234,19 @@ class RatingStore:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 named = [r for r in map(Rating._make, self._database.execute(find)) if moved.keys() & r[2:5]]
-                drop = ((rating.id,) for rating in named)
-                self._database.executemany("DELETE FROM ratings WHERE id = ?", drop)
-                kept = []
-                for rating in named:
-                    names = [moved.get(name, name) for name in rating[2:5]]
-                    values = rating.id, rating.rater, *map(path_key, names), *rating[5:]
-                    put = len({*names}) == 3 and self._database.execute(again, values).rowcount == 1
-                    changed += put
-                    kept += [] if put else [rating]
-                for rating in kept:
-                    values = rating.id, rating.rater, *map(path_key, rating[2:5]), *rating[5:]
-                    self._database.execute(again, values)
+                staying: set[int] = set()
+                before = -1
+                while before < len(staying):  # what stays may be in the way of what was renamed
+                    before, changed = len(staying), 0
+                    drop = ((rating.id,) for rating in named)
+                    self._database.executemany("DELETE FROM ratings WHERE id = ?", drop)
+                    for rating in sorted(named, key=lambda rating: rating.id not in staying):
+                        stays = rating.id in staying
+                        names = [name if stays else moved.get(name, name) for name in rating[2:5]]
+                        values = rating.id, rating.rater, *map(path_key, names), *rating[5:]
+                        put = len({*names}) == 3 and self._database.execute(again, values).rowcount == 1
+                        changed += put and not stays
+                        staying |= set() if put else {rating.id}
             except BaseException:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")

@@ -102,3 +102,11 @@ def test_ratings_that_cannot_be_written_are_told_and_the_index_is_up_to_date(pho
     (photos / "a.png").rename(photos / "z.png")
     assert indexed(photos).moved == {"a.png": "z.png"}
     assert "ratings go on naming images that were renamed as before" in caplog.text
+
+
+def test_an_answer_that_stays_is_not_pushed_out_by_one_that_takes_its_name(tmp_path):
+    with dr.RatingStore(tmp_path / "ratings.sqlite") as ratings:
+        for name in "abc":
+            ratings.add("me", "q", name, "z", "a")
+        ratings.rename({"a": "b", "b": "c"})
+        assert sorted(rating.a for rating in ratings.stream()) == ["a", "b", "c"]
