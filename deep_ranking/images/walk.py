@@ -20,6 +20,7 @@ ALWAYS_EXCLUDED = (
 
 HIDDEN = "hidden"
 OF_AN_INDEX = "excluded by content: of an index"
+_ITS_NAMES = {"cache", *(base + end for base in (STORE, RATINGS) for end in ("", "-journal", "-shm", "-wal"))}
 SECOND_LINK = "linked folder that is taken under its own name or another link"
 
 
@@ -66,11 +67,11 @@ class Walk:
     def _sort(self, entries: "list[os.DirEntry[str]]", prefix: str) -> Iterator[tuple[str, str]]:
         """Take the files of a folder, and yield the folders below it."""
         images, left_out = self.images, self.left_out
-        of_index = any(entry.name == STORE for entry in entries)
+        of_index = any(entry.name == STORE and _is_database(entry) for entry in entries)
         for entry in entries:
             name = entry.name
             path = prefix + name
-            if of_index and (name == "cache" or name.startswith((STORE, RATINGS))):
+            if of_index and name in _ITS_NAMES:
                 left_out[path + "/" if entry.is_dir(follow_symlinks=False) else path] = OF_AN_INDEX
             elif (why := HIDDEN if name[0] == "." else self.excluded(path, name)) is not None:
                 left_out[path + "/" if entry.is_dir(follow_symlinks=False) else path] = why
@@ -118,6 +119,16 @@ class Walk:
         if known == prefix.rstrip("/"):
             return True
         self.left_out[prefix] = SECOND_LINK
+        return False
+
+
+def _is_database(entry: "os.DirEntry[str]") -> bool:
+    try:
+        if not entry.is_file():
+            return False
+        with open(entry.path, "rb") as file:  # noqa: PTH123
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
         return False
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -249,6 +250,7 @@ def update_index(
     index.check_model(embedder.fingerprint, embedder.dimension)
     root = Path(root).resolve()
     check_same_images(index, str(root), paths)
+    began = time.time_ns()  # a file of a clock that was ahead is looked at again until then
     listed, gone, times = {}, {}, {}
     for path in paths:
         try:
@@ -259,7 +261,7 @@ def update_index(
         listed[path] = (found.st_size, found.st_mtime_ns)
         times[path] = found.st_ctime_ns
     seen = int(told) if re.fullmatch("[0-9]{1,19}", told := index.metadata.get(SEEN, "")) else 0
-    touched = [path for path, time in times.items() if time > seen]
+    touched = [path for path, changed in times.items() if changed > seen]
     update = Update(index, str(root), listed, keep, labels, touched)
     update.report.skipped |= gone
     pending = update.pending
@@ -268,7 +270,7 @@ def update_index(
             some = pending[start : start + chunk]
             _write_chunk(update, root, {path: listed[path] for path in some}, embedder, labels)
             bar.update(len(some))
-    index.write(metadata={SEEN: str(max(times.values(), default=seen))})
+    index.write(metadata={SEEN: str(min(began, max(times.values(), default=seen)))})
     return update.finish()
 
 

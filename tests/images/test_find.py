@@ -172,12 +172,15 @@ def test_what_an_index_among_the_images_keeps_is_passed_over(tmp_path):
     for name in ("store.sqlite", "store.sqlite-wal", "ratings.sqlite", "cache/vectors-1.npy"):
         (tmp_path / "index" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "index" / name).touch()
+    (tmp_path / "index" / "store.sqlite").write_bytes(b"SQLite format 3\0" + bytes(84))
     (tmp_path / "cache").mkdir()
-    for name in ("1.png", "index/cache of cats.png", "cache/2.png"):
+    for name in ("1.png", "index/cache of cats.png", "index/store.sqlite 1.png", "cache/2.png"):
         image(tmp_path / name)
+    (tmp_path / "store.sqlite").write_text("no index: the cache beside it is somebody's folder")
     found = look_into(tmp_path)
-    assert found.images == ["1.png", "cache/2.png", "index/cache of cats.png"]
-    assert set(found.left_out.values()) == {"excluded by content: of an index"}
+    assert found.images == ["1.png", "cache/2.png", "index/cache of cats.png", "index/store.sqlite 1.png"]
+    others = found.left_out.pop("store.sqlite")
+    assert set(found.left_out.values()) == {"excluded by content: of an index"} != {others}
     assert found.unread == {}
 
 
