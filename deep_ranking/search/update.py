@@ -258,8 +258,7 @@ def update_index(
         except OSError as error:
             gone[path] = error.strerror or str(error)
             continue
-        listed[path] = (found.st_size, found.st_mtime_ns)
-        times[path] = found.st_ctime_ns
+        listed[path], times[path] = (found.st_size, found.st_mtime_ns), found.st_ctime_ns
     seen = int(told) if re.fullmatch("[0-9]{1,19}", told := index.metadata.get(SEEN, "")) else 0
     touched = [path for path, changed in times.items() if changed > seen]
     update = Update(index, str(root), listed, keep, labels, touched)
