@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TOOLS  := .venv-tools
 LOCKED := .venv-locked
 
-.PHONY: help demo browser servers test test-jax test-all lint format fuzz peers bench lock licenses sbom audit clean
+.PHONY: help demo browser servers test test-jax test-ways test-all lint format fuzz peers bench lock licenses sbom audit clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | column -t -s '|'
@@ -37,6 +37,10 @@ test: $(VENV)/installed  ## the tests of every change
 test-jax: $(VENV)/installed  ## the tests of network, loss, training and embedding with Keras on JAX
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -m 'not long' -n 2 --dist worksteal \
 	  tests/network tests/ranking tests/training tests/embedding
+
+test-ways: $(VENV)/installed  ## the notebook and the ways from a folder to a result, minutes together
+	$(BIN)/python -m pytest -m long -n 2 --dist worksteal \
+	  tests/notebooks tests/cli/test_whole_way.py tests/cli/test_stopping.py tests/search/test_with_a_network.py
 
 test-all: $(VENV)/installed  ## the long tests too
 	$(BIN)/python -m pytest -n 2 --dist worksteal
