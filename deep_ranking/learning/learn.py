@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
 from deep_ranking.evaluation.metrics.triplets import (
-    positive_places,
+    positive_ranks,
     similarity_precision,
     triplet_distances,
 )
@@ -39,7 +39,7 @@ FEWEST = 10
 
 FIRST_MODEL = 50
 
-_PLACED, _AMONG = 2_000, 5_000  # triplets and images that places in a search are measured by
+_PLACED, _AMONG = 2_000, 5_000  # triplets, and images beside theirs, that ranks in a search are measured by
 
 _SMALLEST = 0.05  # of a direction's factor: what is pressed flat could not be told apart any more
 
@@ -159,13 +159,12 @@ def learn_map(
             own[training] = weights[training]
             images = np.union1d(triplets[held_out], sample)
             some, rows = vectors[images], np.searchsorted(images, triplets[held_out])
-            where, searched = placed[held_out], np.searchsorted(images, sample)
-            start = positive_places(some, rows[where], searched)
+            where = placed[held_out]
+            start = positive_ranks(some, rows[where])
             for number, found in enumerate(_maps(compared, own, decays)):
                 moved = found(some)
                 right[number, held_out] = similarity_precision(triplet_distances(moved, rows))
-                places = positive_places(moved, rows[where], searched)
-                fallen[number, held_out[where]] = np.log(places / start)
+                fallen[number, held_out[where]] = np.log(positive_ranks(moved, rows[where]) / start)
         after = before.copy()
         for others, held_out in parts:  # the best of several on its own triplets would flatter
             chosen = _best(right[:, others], fallen[:, others])

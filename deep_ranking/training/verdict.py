@@ -14,14 +14,14 @@ from deep_ranking.evaluation.metrics import (
     bootstrap,
     measure_retrieval,
     measure_triplets,
-    positive_places,
+    positive_ranks,
 )
 from deep_ranking.evaluation.metrics.measure import table
 from deep_ranking.evaluation.metrics.registry import spoken
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.triplets.table import Triplets
 
-_PLACED, _AMONG = 10_000, 10_000  # at most; triplets and images that positives' places are measured by
+_PLACED = 10_000  # triplets, at most, that positives are looked for by
 
 METRICS = ("knn_accuracy@1", "recall@10", "map@r")
 
@@ -117,5 +117,4 @@ def _measured(model: Model, table: Triplets) -> dict[str, Estimate]:
         retrieval = measure_retrieval(vectors, classes, vectors, classes, itself, at, [1]).metrics
         return found | {n: value for n, value in retrieval.items() if n in (*METRICS, f"recall@{at[0]}")}
     rows = table.rows[:: 1 + len(table.rows) // _PLACED]
-    ranks = 1 / positive_places(vectors, rows, np.arange(0, len(vectors), 1 + len(vectors) // _AMONG))
-    return found | bootstrap({"mean_reciprocal_rank": ranks}, rows[:, 0])
+    return found | bootstrap({"mean_reciprocal_rank": 1 / positive_ranks(vectors, rows)}, rows[:, 0])

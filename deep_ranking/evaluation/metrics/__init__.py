@@ -22,7 +22,7 @@ from deep_ranking.evaluation.metrics.retrieval import (
 )
 from deep_ranking.evaluation.metrics.triplets import (
     TripletDistances,
-    positive_places,
+    positive_ranks,
     score_at_top,
     similarity_precision,
     triplet_distances,

@@ -12,7 +12,6 @@ from deep_ranking.search.neighbours import NeighbourSearch
 from deep_ranking.vectors import checked_vectors
 
 _BLOCK = 2**12
-_SEARCHES = 256  # at once
 
 
 class TripletDistances(NamedTuple):
@@ -68,38 +67,26 @@ def similarity_precision(distances: TripletDistances) -> NDArray[np.bool_]:
     return distances.positive < distances.negative
 
 
-def positive_places(
-    vectors: NDArray[Any], triplets: NDArray[np.integer], searched: NDArray[np.integer]
-) -> NDArray[np.intp]:
-    """Return each positive's place when its query is searched for: 1 + how many other images are nearer.
+def positive_ranks(vectors: NDArray[Any], triplets: NDArray[np.integer]) -> NDArray[np.intp]:
+    """Return the rank, from 1, of each positive when its query is searched for among all other images.
 
     A triplet may be ranked right while its positive falls in the search that people look at.
 
     Args:
         vectors: shape (n, d), one row an image.
         triplets: shape (t, 3), the rows of query, positive and negative.
-        searched: shape (m,), the rows that are searched; the query itself is left out, and what is nearer by
-            less than a ten-thousandth is as near.
 
     Raises:
         DeepRankingError: vectors that are not finite, or triplets that are no rows of them.
 
     Example:
         >>> vectors = np.array([[0.0], [1.0], [2.0], [3.0]])
-        >>> positive_places(vectors, np.array([[0, 1, 3], [0, 3, 1]]), np.arange(4))
+        >>> positive_ranks(vectors, np.array([[0, 1, 3], [0, 3, 1]]))
         array([1, 3])
     """
-    limits = (1 - 1e-4) * triplet_distances(vectors, triplets).positive[:, None]  # the product below rounds
-    gallery, places = vectors[searched], np.empty(len(triplets), np.intp)
-    squares = np.square(gallery).sum(axis=1)
-    for start in range(0, len(triplets), _SEARCHES):
-        block = slice(start, start + _SEARCHES)
-        rows = triplets[block, 0]
-        query = vectors[rows]
-        distances = np.square(query).sum(axis=1)[:, None] + squares - 2 * query @ gallery.T
-        nearer = (distances < limits[block]) & (searched != rows[:, None])
-        places[block] = 1 + nearer.sum(axis=1)
-    return places
+    search = NeighbourSearch(vectors, vectors, np.arange(len(vectors)))
+    query, positive, _ = checked_triplets(triplets, len(vectors)).T
+    return search.ranks(query, positive)
 
 
 def checked_triplets(triplets: NDArray[np.integer], images: int) -> NDArray[np.integer]:
