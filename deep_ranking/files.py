@@ -321,6 +321,22 @@ def first_of_same_content(paths: Sequence[str | os.PathLike[str]]) -> list[int]:
     return first
 
 
+def held_by(others: Sequence[str | os.PathLike[str]], paths: Sequence[str | os.PathLike[str]]) -> list[bool]:
+    """Return for each file whether one of the others holds the same bytes; as of `first_of_same_content`."""
+    return [first < len(others) for first in first_of_same_content([*others, *paths])[len(others) :]]
+
+
+def is_sqlite(path: str | os.PathLike[str]) -> bool:
+    """Tell by its first bytes whether a file is an SQLite database; False of what cannot be read."""
+    try:
+        if not Path(path).is_file():  # a pipe would wait
+            return False
+        with Path(path).open("rb") as file:
+            return file.read(16).startswith(b"SQLite format 3")
+    except OSError:
+        return False
+
+
 def _file_and_size(path: str | os.PathLike[str]) -> tuple[Any, int] | None:
     try:
         found = status(path)

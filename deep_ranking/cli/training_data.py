@@ -245,10 +245,9 @@ def warn_of_leak(data: "TripletSource | LabelledImages", validation: "Triplets |
     """Say how many validation images are trained on too, byte for byte, if any."""
     if validation is None:
         return
-    from deep_ranking.files import first_of_same_content
+    from deep_ranking.files import held_by
 
-    same = first_of_same_content([*data.images, *validation.images])[len(data.images) :]
-    if shared_by_both := sum(first < len(data.images) for first in same):
+    if shared_by_both := sum(held_by(data.images, validation.images)):
         logger.warning(
             "%d of %d validation images are trained on too (the same bytes), so validation flatters; sample "
             "both with --validation_split, which keeps them apart",
@@ -316,11 +315,11 @@ def _classes(
     everything = [image for members in classes.values() for image in members]
     if validation is None:
         return classes, everything
-    from deep_ranking.files import first_of_same_content
+    from deep_ranking.files import held_by
 
     paths = [os.path.join(folder, image) for image in everything]  # noqa: PTH118
-    same = first_of_same_content([*validation.images, *paths])[len(validation.images) :]
-    new = {image for image, first in zip(everything, same, strict=True) if first >= len(validation.images)}
+    old = held_by(validation.images, paths)
+    new = {image for image, there in zip(everything, old, strict=True) if not there}
     kept: dict[str, list[str]] = {}
     for name, members in classes.items():
         for image in members:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from fnmatch import translate
 
 from deep_ranking.errors import expect
-from deep_ranking.files import composed
+from deep_ranking.files import composed, is_sqlite
 from deep_ranking.images.content import SPECIAL, why_no_image, why_not_opened
 from deep_ranking.location import RATINGS, STORE
 
@@ -67,7 +67,7 @@ class Walk:
     def _sort(self, entries: "list[os.DirEntry[str]]", prefix: str) -> Iterator[tuple[str, str]]:
         """Take the files of a folder, and yield the folders below it."""
         images, left_out = self.images, self.left_out
-        of_index = any(entry.name == STORE and _is_database(entry) for entry in entries)
+        of_index = any(entry.name == STORE and is_sqlite(entry.path) for entry in entries)
         for entry in entries:
             name = entry.name
             path = prefix + name
@@ -119,16 +119,6 @@ class Walk:
         if known == prefix.rstrip("/"):
             return True
         self.left_out[prefix] = SECOND_LINK
-        return False
-
-
-def _is_database(entry: "os.DirEntry[str]") -> bool:
-    try:
-        if not entry.is_file():
-            return False
-        with open(entry.path, "rb") as file:  # noqa: PTH123
-            return file.read(16) == b"SQLite format 3\0"
-    except OSError:
         return False
 
 

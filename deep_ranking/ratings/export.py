@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.files import written_whole
+from deep_ranking.files import is_sqlite, written_whole
 from deep_ranking.ratings.lines import rows
 from deep_ranking.ratings.settings import POLICIES, Policy
 from deep_ranking.ratings.store import Rating, RatingStore, preferred
@@ -223,9 +223,7 @@ def read_judgements(
             f"{path}: expected ratings, found none; rate some with: deep-ranking serve, or bring them with: "
             "deep-ranking ratings import"
         )
-    with path.open("rb") as file:
-        kept = file.read(16).startswith(b"SQLite format 3")
-    if kept:
+    if is_sqlite(path):
         with RatingStore(path) as store:
             counted = tally(store.stream())
     else:

@@ -17,7 +17,7 @@ from deep_ranking.evaluation.log import read_log
 from deep_ranking.evaluation.metrics import Measurement, Neighbours, neighbours, triplet_distances
 from deep_ranking.evaluation.metrics.registry import spoken
 from deep_ranking.evaluation.tasks import Classes, RetrievalTask, TripletTask, class_of_each, images_of
-from deep_ranking.files import first_of_same_content
+from deep_ranking.files import held_by
 from deep_ranking.vectors import Embeddings
 
 logger = logging.getLogger(__name__)
@@ -98,8 +98,7 @@ class Questions:
         _ = self.triplets
         self.retrieval.check()
         train, test = map(images_of, (self.train, self.test))
-        first = first_of_same_content([*train, *test])[len(train) :]
-        if shared := sum(place < len(train) for place in first):
+        if shared := sum(held_by(train, test)):
             told = "%s of %s test images are trained on too (the same bytes), so the figures flatter"
             logger.warning(told, f"{shared:,}", f"{len(test):,}")
 
