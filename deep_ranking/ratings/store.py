@@ -36,10 +36,12 @@ _COLUMNS = (
     "id, CAST(rater AS TEXT), CAST(query AS TEXT), CAST(a AS TEXT), CAST(b AS TEXT), CAST(answer AS TEXT),"
     " CAST(at AS REAL), CAST(weight AS REAL)"
 )
-_INSERT = (
-    "INSERT INTO ratings (rater, query, a, b, answer, at, weight) VALUES"
-    " (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?)"
+_GIVEN, _VALUES = (
+    "rater, query, a, b, answer, at, weight",
+    f"?, {', '.join(3 * ['CAST(? AS TEXT)'])}, ?, ?, ?",
 )
+_INSERT = f"INSERT INTO ratings ({_GIVEN}) VALUES ({_VALUES})"
+_PUT_BACK = f"INSERT OR IGNORE INTO ratings (id, {_GIVEN}) VALUES (?, {_VALUES})"
 _BEGIN_ANEW = "move it away to begin anew"
 
 
@@ -228,7 +230,6 @@ class RatingStore:
             StoreError: as of `add`; nothing is changed.
         """
         find = f"SELECT {_COLUMNS} FROM ratings"
-        again = _INSERT.replace("INTO ratings (", "OR IGNORE INTO ratings (id, ").replace("(?, C", "(?, ?, C")
         changed = 0
         with self._in_use():
             self._database.execute("BEGIN IMMEDIATE")
@@ -244,7 +245,7 @@ class RatingStore:
                         stays = rating.id in staying
                         names = [name if stays else moved.get(name, name) for name in rating[2:5]]
                         values = rating.id, rating.rater, *map(path_key, names), *rating[5:]
-                        put = len({*names}) == 3 and self._database.execute(again, values).rowcount == 1
+                        put = len({*names}) == 3 and self._database.execute(_PUT_BACK, values).rowcount == 1
                         changed += put and not stays
                         staying |= set() if put else {rating.id}
             except BaseException:
