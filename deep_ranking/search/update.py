@@ -190,14 +190,15 @@ class Update:
         self.report.skipped |= errors
         self.index.write([self._labelled(image) for image in images], new, remove=list(errors))
 
-    def finish(self) -> Report:
-        """Delete the vectors that no image has any more, and return what was done."""
+    def finish(self, metadata: Mapping[str, str] | None = None) -> Report:
+        """Delete the vectors that no image has any more, keep the metadata, and return what was done."""
         there: dict[bytes, list[str]] = {}
         for image in self.index.store.images() if self._left else ():
             if image.path not in self._kept:
                 there.setdefault(image.hash, []).append(image.path)
         moved = [path for path in sorted(self._kept) if self._left[path] in there]
-        self.index.write(remove=moved)
+        if moved or metadata:
+            self.index.write(remove=moved, metadata=metadata)
         self._removed += len(moved)
         self.report.missing = sorted(self._kept.difference(moved))
         taken: set[str] = set()
@@ -269,8 +270,7 @@ def update_index(
             some = pending[start : start + chunk]
             _write_chunk(update, root, {path: listed[path] for path in some}, embedder, labels)
             bar.update(len(some))
-    index.write(metadata={SEEN: str(min(began, max(times.values(), default=seen)))})
-    return update.finish()
+    return update.finish({SEEN: str(min(began, max(times.values(), default=seen)))})
 
 
 def require_images(root: str | os.PathLike[str], paths: Collection[str]) -> None:
