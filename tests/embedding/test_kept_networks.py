@@ -64,7 +64,7 @@ def converted(tmp_path_factory):
 
 
 @pytest.fixture
-def known(folder, converted):
+def path(folder, converted):
     """A model file whose network is kept already."""
     shutil.copytree(converted, folder / "kept")
     return saved(folder / "model.h5")
@@ -100,8 +100,8 @@ def test_a_user_whom_the_system_does_not_know_has_no_folder_and_is_told_how_to_n
     assert "DEEP_RANKING_CACHE names another folder" in caplog.text
 
 
-def test_it_is_of_the_content_and_not_of_the_name(folder, known):
-    path, other = known, saved(folder / "other.h5", seed=1)
+def test_it_is_of_the_content_and_not_of_the_name(folder, path):
+    other = saved(folder / "other.h5", seed=1)
     before = open_encoder(path).encode(list(IMAGES))
     shutil.copy(path, folder / "copy.h5")
     assert is_kept(folder / "copy.h5")
@@ -112,8 +112,7 @@ def test_it_is_of_the_content_and_not_of_the_name(folder, known):
     assert np.abs(found.encode(list(IMAGES)) - before).max() > 0.01
 
 
-def test_a_damaged_one_is_noticed_and_made_anew(folder, known, caplog):
-    path = known
+def test_a_damaged_one_is_noticed_and_made_anew(folder, path, caplog):
     good = open_encoder(path).encode(list(IMAGES))
     (file,) = (folder / "kept").glob("model-*.npz")
     arrays = dict(np.load(file))
@@ -123,8 +122,7 @@ def test_a_damaged_one_is_noticed_and_made_anew(folder, known, caplog):
 
 
 @pytest.mark.parametrize("how", ["keras", "backend", "accelerator", "no openvino"])
-def test_where_openvino_is_not_to_run_it_no_kept_network_is_taken(known, monkeypatch, how):
-    path = known
+def test_where_openvino_is_not_to_run_it_no_kept_network_is_taken(path, monkeypatch, how):
     assert is_kept(path)
     if how == "backend":
         monkeypatch.setenv("KERAS_BACKEND", "jax")
@@ -168,22 +166,20 @@ def test_those_go_that_were_not_used_for_longest(folder, monkeypatch):
     ]
 
 
-def test_precisions(known):
-    path = known
+def test_precisions(path):
     assert isinstance(open_encoder(path, precision="bfloat16"), KeptModel)
     with pytest.raises(dr.DeepRankingError, match="precision: expected auto, float32 or bfloat16"):
         open_encoder(path, precision="int4")
 
 
-def test_a_search_by_a_model_of_ones_own_needs_no_keras_from_the_second_time_on(folder, known):
+def test_a_search_by_a_model_of_ones_own_needs_no_keras_from_the_second_time_on(folder, path):
     from PIL import Image
 
-    model = known
     (folder / "photos").mkdir()
     for number, pixels in enumerate(IMAGES):
         Image.fromarray(pixels).save(folder / f"photos/{number}.png")
-    with dr.Index.from_folder(folder / "photos", open_encoder(model), folder / "index") as index:
-        index.write(metadata={"model": str(model)})
+    with dr.Index.from_folder(folder / "photos", open_encoder(path), folder / "index") as index:
+        index.write(metadata={"model": str(path)})
     shutil.copy(folder / "photos/3.png", folder / "new.png")
     code = (
         "import sys, deep_ranking as dr\n"
