@@ -84,8 +84,9 @@ def main(name: str, folder: str, times: str, seed: str) -> None:
     sound(lambda: task.finished(0))
     task.clear()
     killed, acknowledged = 0, set()
-    for attempt in range(1, int(times) + 1):
-        last = chance.randrange(total)
+    slices = chance.sample(range(int(times)), int(times))  # early and late, else what is acknowledged is not tested
+    for attempt, part in enumerate(slices, start=1):
+        last = int((part + chance.random()) / int(times) * total)
         status, told = in_child(lambda last=last, attempt=attempt: counting(lambda: task.work(attempt), last))
         if status not in (0, -signal.SIGKILL):
             sys.exit(f"{name}: attempt {attempt} ended with {status}")
