@@ -181,6 +181,29 @@ def test_answers_about_what_is_far_do_not_spoil_what_is_near(seed):
     assert learn_map(vectors, np.concatenate([near, far])).map is None
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_whom_somebody_would_find_nearest_is_nearer_than_before(seed):
+    """Who goes by one direction of 64 more than the vectors do; the noise of the others would cost neighbours."""
+    rng = np.random.default_rng(seed)
+    vectors = (rng.normal(size=(400, 64)) / np.sqrt(np.arange(1, 65))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    meant = np.hstack([vectors, 8 * vectors @ np.linalg.qr(rng.normal(size=(64, 1)))[0]])
+    lesson = learn_map(vectors, judged(meant, 600, seed))
+    assert lesson.gain.low > 0
+    before, after = (shared_neighbours(found, meant) for found in (vectors, lesson.map(vectors)))
+    assert after > before + 0.005
+    assert lesson.map.factors.size < 32
+
+
+def shared_neighbours(one, other, k=10):
+    """Return the share of each image's ten nearest that the other vectors have too."""
+    near = []
+    for vectors in (one, other):
+        squares = np.square(vectors[:, None] - vectors).sum(axis=2)
+        near.append(np.argsort(squares, axis=1)[:, 1 : k + 1])
+    return np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)])
+
+
 def test_a_weight_counts_as_often(vectors, triplets):
     """Wrong judgements of a small weight do less harm than of a large one."""
     wrong = triplets[:150][:, [0, 2, 1]]
