@@ -183,7 +183,7 @@ def test_answers_about_what_is_far_do_not_spoil_what_is_near(seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_whom_somebody_would_find_nearest_is_nearer_than_before(seed):
-    """Who goes by one direction of 64 more than the vectors do; the noise of the others would cost neighbours."""
+    """Who goes by one direction of 64 more than the vectors do; noise in the others would cost neighbours."""
     rng = np.random.default_rng(seed)
     vectors = (rng.normal(size=(400, 64)) / np.sqrt(np.arange(1, 65))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
