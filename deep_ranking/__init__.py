@@ -47,7 +47,8 @@ _NAMES = names_by_module(
         "network.file": "save_network load_network ModelFileError",
         "network.weights": "load_weights",
         # ranking: the losses
-        "ranking.loss": "TripletHingeLoss MinedTripletLoss",
+        "ranking.loss": "TripletHingeLoss",
+        "ranking.mining": "MinedTripletLoss",
         "ranking.proxies": "ProxyLoss Proxies",
         "ranking.distances": "Distance DISTANCES register_distance",
         "ranking.metrics": "ranking_metrics mining_metrics",

@@ -61,7 +61,7 @@ from deep_ranking.network.file import load_network as load_network
 from deep_ranking.network.file import ModelFileError as ModelFileError
 from deep_ranking.network.weights import load_weights as load_weights
 from deep_ranking.ranking.loss import TripletHingeLoss as TripletHingeLoss
-from deep_ranking.ranking.loss import MinedTripletLoss as MinedTripletLoss
+from deep_ranking.ranking.mining import MinedTripletLoss as MinedTripletLoss
 from deep_ranking.ranking.proxies import ProxyLoss as ProxyLoss
 from deep_ranking.ranking.proxies import Proxies as Proxies
 from deep_ranking.ranking.distances import Distance as Distance

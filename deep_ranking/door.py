@@ -63,7 +63,7 @@ def _nearest(name: str, table: Mapping[str, str]) -> str:
     return f"; did you mean {lower[near[0]]!r}?" if near else ""
 
 
-_WITH_KERAS_CLASSES = "network.layers", "ranking.loss", "ranking.metrics", "ranking.proxies"
+_WITH_KERAS_CLASSES = "network.layers", "ranking.loss", "ranking.mining", "ranking.metrics", "ranking.proxies"
 
 
 def register_with_keras() -> None:

@@ -7,7 +7,7 @@ from keras import ops
 
 from deep_ranking.errors import expect
 from deep_ranking.ranking.distances import distance_named
-from deep_ranking.ranking.loss import mined
+from deep_ranking.ranking.mining import mined
 
 _OF_TRIPLETS = {
     "similarity_precision": lambda gap, positive, negative: ops.cast(positive < negative, "float32"),

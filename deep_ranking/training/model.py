@@ -14,8 +14,9 @@ from deep_ranking.network.backbones import find_backbone
 from deep_ranking.network.hub import add_adapters
 from deep_ranking.network.network import build_network
 from deep_ranking.network.weights import load_weights
-from deep_ranking.ranking.loss import MinedTripletLoss, TripletHingeLoss
+from deep_ranking.ranking.loss import TripletHingeLoss
 from deep_ranking.ranking.metrics import mining_metrics, ranking_metrics
+from deep_ranking.ranking.mining import MinedTripletLoss
 from deep_ranking.ranking.proxies import Proxies, ProxyLoss
 from deep_ranking.training.frozen import split_network
 from deep_ranking.training.settings import TrainingSettings

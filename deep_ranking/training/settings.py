@@ -37,7 +37,7 @@ class TrainingSettings(Settings):
 
     Args:
         weights: "imagenet", "none", or a file; see `network.weights.load_weights`.
-        mining: "none" learns from given triplets; see `ranking.loss`, and for "proxies" `ranking.proxies`:
+        mining: "none" learns from given triplets; see `ranking.mining`, and for "proxies" `ranking.proxies`:
             gap and distance then serve the metrics alone.
         batch_size: images a step; with mining it is classes times images.
         learning_rate: of SGD with Nesterov momentum.

@@ -9,8 +9,9 @@ import pytest
 from keras import ops
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.ranking import MINING
 from deep_ranking.ranking.distances import DISTANCES
-from deep_ranking.ranking.loss import MINING, mined
+from deep_ranking.ranking.mining import mined
 
 for package in ("images", "network", "ranking"):
     parts.modules(package)  # to be registered with Keras

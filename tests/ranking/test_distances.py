@@ -9,7 +9,8 @@ from keras import ops
 from deep_ranking.cli import shared
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.ranking.distances import BLOG, DISTANCES, PAPER, distance_named, register_distance
-from deep_ranking.ranking.loss import MinedTripletLoss, TripletHingeLoss
+from deep_ranking.ranking.loss import TripletHingeLoss
+from deep_ranking.ranking.mining import MinedTripletLoss
 from deep_ranking.training.settings import TrainingSettings
 
 RNG = np.random.default_rng(3)

@@ -9,7 +9,8 @@ from gradients import value_and_gradient
 from keras import ops
 
 from deep_ranking.errors import DeepRankingError
-from deep_ranking.ranking.loss import MINING, MinedTripletLoss, mined
+from deep_ranking.ranking import MINING
+from deep_ranking.ranking.mining import MinedTripletLoss, mined
 
 
 def slow_triplets(distances, labels, gap, mining):
