@@ -11,8 +11,8 @@ by some units of float32 times |x - c||y - c|. What the bounds leave, some tens 
 by the vectors themselves. (Scalar quantization, with a bound for each row.)
 
 All that rows share is the centre, and that is the median of some: a few rows that lie far away would draw a
-mean to where the others are all alike in eight bits. Of a row too far for squares in float32 nothing is known,
-and it is always left.
+mean to where the others are all alike in eight bits. Of a row too far for squares in float32 nothing is
+known, and it is always left.
 """
 
 import os
