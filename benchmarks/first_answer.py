@@ -10,8 +10,6 @@ the shell to the first page by the clock, against `import keras`.
 import itertools
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from outcome import Outcome
 from page_server import fetched, server
 from photos import write_photos
 from scale import scale
+from timing import Cost, cost
 
 ROOT = Path(__file__).parents[1]
 MAKE = """
@@ -42,21 +41,9 @@ print(model.predict_on_batch(keras.utils.img_to_array(image)[None]))
 """
 
 
-def cost(*command: str) -> tuple[float, float]:
-    """Return a process's seconds of processor time and its peak memory in MB."""
-    child = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert child.stderr is not None
-    said = child.stderr.read()
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(command)}: {said.decode()}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-
-
-def least(task: Callable[[], tuple[float, float]], rounds: int) -> tuple[float, float]:
+def least(task: Callable[[], Cost], rounds: int) -> tuple[float, float]:
     """Return the least of each, of some rounds; what else the machine does only adds."""
-    seconds, memory = zip(*(task() for _ in range(rounds)), strict=True)
+    seconds, memory, _ = zip(*(task() for _ in range(rounds)), strict=True)
     return min(seconds), min(memory)
 
 
@@ -85,7 +72,7 @@ def main() -> None:
         def new() -> str:
             return str(root / "new" / next(names))
 
-        def index_one() -> tuple[float, float]:
+        def index_one() -> Cost:
             shutil.copy(new(), photos / f"new{next(numbers)}.jpg")
             return cost(*index)
 

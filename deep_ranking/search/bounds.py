@@ -66,9 +66,15 @@ class Bounds:
 
     def margin(self, query: Floats) -> float:
         """Return twice the largest error of any row's closeness to a query."""
+        return 2 * (self._own(query) + self._error * self.largest_square)
+
+    def slacks(self, query: Floats, rows: NDArray[np.intp]) -> Floats:
+        """Return the largest errors of some rows' closeness to a query."""
+        return self.slack[rows] + np.float32(self._own(query))
+
+    def _own(self, query: Floats) -> float:
         with np.errstate(over="ignore"):
-            square = float(query @ query)
-        return 2 * (self._error * (square / 2 + self.largest_square) + _UNDERFLOW)
+            return self._error / 2 * float(query @ query) + _UNDERFLOW
 
     def blocks(
         self,

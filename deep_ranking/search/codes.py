@@ -1,13 +1,18 @@
 """Which few rows can be among one query's nearest? By a scan over rows of eight bits, a quarter of the bytes.
 
-With the rows' mean c, a row is x = c + s a + r and a query y = c + t b + u: scales s and t, whole numbers a
+With a centre c, a row is x = c + s a + r and a query y = c + t b + u: scales s and t, whole numbers a
 and b in -127..127, and the rests r and u, whose norms are kept. The closeness (`search.bounds`) of the two is
 
     (x - c).(y - c) - |x - c|^2 / 2 = s t a.b - |x - c|^2 / 2 + (s a).u + r.(y - c)
 
-and by Cauchy and Schwarz the last two are at most |s a||u| + |r||y - c|. The rounding of it all is covered as
-in `search.bounds`, twice over. What the bounds leave, some tens
-of rows of 100,000, is ranked by the vectors themselves. (Scalar quantization, with a bound for each row.)
+and by Cauchy and Schwarz the last two are at most |s a||u| + |r||y - c|. The rounding of it all is covered
+twice over: of sums of squares as in `search.bounds`; of the rest, where the sums of whole numbers are exact,
+by some units of float32 times |x - c||y - c|. What the bounds leave, some tens of rows of 100,000, is ranked
+by the vectors themselves. (Scalar quantization, with a bound for each row.)
+
+All that rows share is the centre, and that is the median of some: a few rows that lie far away would draw a
+mean to where the others are all alike in eight bits. Of a row too far for squares in float32 nothing is
+known, and it is always left.
 """
 
 import os
@@ -28,9 +33,14 @@ LEAST_BYTES = 32 << 20
 """Of a smaller matrix all is read as fast."""
 
 _WIDEST = 1 << 16  # coordinates whose products' sum fits 32 bits
+_CENTRED = 1 << 20  # numbers of which the centre is the median
 _ENCODED = 1 << 17  # numbers worked on at once, so that they stay in a core's cache
 _SCANNED = 1 << 24, 1 << 25  # codes multiplied at once: small products cost more, as do numbers of large ones
 _SMALLEST, _LARGEST = 1e-15, 1e20  # of a scale and of a square: nothing under- or overflows in between
+_BELOW = 1e37  # less than any bound, and a float32
+_UNKNOWN = np.float32(1e30)  # the rest of a row beyond: its bounds are wider than all that others come to
+_ROUNDED = 2 * rounding(0)  # some units of float32: a difference, a product, its scale, a few sums
+_WHOLE = 2.0**-27  # of the rounding of float32's sums, four times that of float64's
 _SHARE = 32  # more than this part of the rows is left: then to read all of them is no slower
 
 
@@ -60,42 +70,44 @@ class Codes:
 
     def __init__(self, codes: NDArray[np.int8], numbers: Floats, centre: Floats):
         self.codes, self.numbers, self.centre = codes, numbers, centre
-        self._most = numbers[1:].max(axis=1, initial=0).astype(np.float64)
         self._error = rounding(len(centre))
 
     @classmethod
     def of(cls, matrix: Floats) -> "Codes":
         """Make them of a matrix (n, dimension)."""
         count, width = matrix.shape
-        centre = np.zeros(width, np.float64)
-        step = max(1, _ENCODED // width)
-        for start in range(0, count, step):
-            centre += matrix[start : start + step].sum(axis=0, dtype=np.float64)
-        mean = (centre / max(1, count)).astype(np.float32)
+        some = matrix[:: max(1, count * width // _CENTRED)]
+        centre = np.partition(some, len(some) // 2, axis=0)[len(some) // 2]  # an average might overflow
         codes, numbers = np.empty((count, width), np.int8), np.empty((4, count), np.float32)
+        step = max(1, _ENCODED // width)
 
-        @np.errstate(over="ignore", invalid="ignore")  # what is too large for float32 is told by its numbers
+        @np.errstate(over="ignore", invalid="ignore")  # what is too large for float32 is told by its square
         def encode(start: int) -> None:
             rows = slice(start, start + step)
-            placed = matrix[rows] - mean
+            placed = matrix[rows] - centre
+            squares = _squares(placed)
+            beyond = ~(squares < _LARGEST)
+            placed[beyond] = 0
             scales = np.maximum(np.abs(placed).max(axis=1) / np.float32(127), np.float32(_SMALLEST))
             rounded = placed / scales[:, None]
             np.clip(np.rint(rounded, out=rounded), -127, 127, out=rounded)
             codes[rows] = rounded
             rounded *= scales[:, None]
-            numbers[0, rows], numbers[1, rows] = scales, _squares(placed) / 2
+            numbers[0, rows], numbers[1, rows] = scales, np.where(beyond, 0, squares / 2)
             numbers[2, rows], numbers[3, rows] = (
                 np.sqrt(_squares(some)) for some in (rounded, placed - rounded)
             )
+            numbers[3, rows][beyond] = _UNKNOWN
 
         in_threads(encode, range(0, count, step))
-        return cls(codes, numbers, mean)
+        return cls(codes, numbers, centre)
 
     @classmethod
     def from_arrays(cls, arrays: Sequence[NDArray[Any]], shape: tuple[int, ...]) -> "Codes | None":
         """Return those whose `arrays` these are, of a matrix of this shape; None if they are of none."""
         shapes = [array.shape for array in arrays]
-        return cls(*arrays) if shapes == [shape, (4, shape[0]), shape[1:]] else None
+        fit = shapes == [shape, (4, shape[0]), shape[1:]] and arrays[1][1].max(initial=0) < _LARGEST
+        return cls(*arrays) if fit else None
 
     def arrays(self) -> list[NDArray[Any]]:
         """Return what they consist of, to be written."""
@@ -127,48 +139,54 @@ class Codes:
         allowed = count(rows, len(self.codes))
         placed = query.astype(np.float64) - self.centre
         scale, norm = float(np.abs(placed).max() / 127), float(np.linalg.norm(placed))
-        sane = scale > _SMALLEST and norm**2 < _LARGEST and self._most[0] < _LARGEST
-        if not sane or 4 * _SHARE * k > allowed:
+        if not (scale > _SMALLEST and norm**2 < _LARGEST) or 4 * _SHARE * k > allowed:
             return None
         whole = np.rint(placed / scale)
         rest = float(np.linalg.norm(placed - scale * whole))
         # Of |x - c|^2 / 2, |s a| and |r|, in units of t, as the sums of whole numbers are.
-        slope = np.array([4 * self._error, 1.001 * rest, 1.001 * norm]) / scale
+        error, rounded = self._error, _ROUNDED * norm
+        spread = np.array([4 * error, (1 + 2 * error) * rest + rounded, (1 + 2 * error) * norm + rounded])
         first, last, _ = (rows if isinstance(rows, slice) else slice(None)).indices(len(self.codes))
-        lower = self._lower(whole.astype(np.int8), slope + np.array([1 / scale, 0, 0]), first, last)
+        lower, upper = self._bounds(whole.astype(np.int8), spread / scale, 1 / scale, first, last)
         if gone is not None:
-            lower[gone[slice(*np.searchsorted(gone, (first, last)))] - first] = -np.inf
+            there = gone[slice(*np.searchsorted(gone, (first, last)))] - first
+            lower[there] = upper[there] = -np.inf
         if isinstance(rows, np.ndarray):
-            lower = lower[rows]
+            lower, upper = lower[rows], upper[rows]
         best = largest(lower, k)[:k]
         if not lower[best].min() > -np.inf:
             return None
         near = matrix[number(rows, best)].astype(np.float64) - self.centre
         squares = _squares(near)
         # The k-th nearest is as close as the farthest of any k, or closer; less what is the same for all.
-        floor = float((near @ placed - squares / 2).min()) / scale
-        floor -= (4 * self._error * (norm**2 + float(squares.max())) + 1e-30) / scale
-        maybe = np.flatnonzero(lower >= np.float32(floor - 2 * slope @ self._most))
-        found = number(rows, maybe)
-        found = found[lower[maybe] + 2 * slope @ self.numbers[1:, found] >= floor]
-        return found if len(found) <= allowed // _SHARE else None
+        floor = float((near @ placed - squares / 2).min())
+        floor -= _ROUNDED * abs(floor) + _WHOLE * error * (norm**2 + float(squares.max()))
+        floor -= 1e-16 * norm + 1e-30  # what is lost where squares underflow
+        maybe = np.flatnonzero(upper >= np.float32(max(floor / scale, -_BELOW)))
+        return number(rows, maybe) if len(maybe) <= allowed // _SHARE else None
 
-    def _lower(self, query: NDArray[np.int8], weights: NDArray[np.float64], first: int, last: int) -> Floats:
-        """Return the lower bound of the closeness of each row of a range, but for what is the same of all."""
-        product, lower, own = kernels(), np.empty(last - first, np.float32), weights.astype(np.float32)
+    def _bounds(
+        self, query: NDArray[np.int8], spread: NDArray[np.float64], unit: float, first: int, last: int
+    ) -> tuple[Floats, Floats]:
+        """Return lower and upper bounds of the closeness of each row of a range, but for what all share."""
+        product, count = kernels(), last - first
         assert product is not None
-        share, (least, most) = -(-(last - first) // (os.cpu_count() or 1)), _SCANNED
+        lower, upper = np.empty((2, count), np.float32)
+        weights = np.array([spread + np.array([unit, 0, 0]), 2 * spread], np.float32)
+        share, (least, most) = -(-count // (os.cpu_count() or 1)), _SCANNED
         step = max(1, least // len(query), min(share, most // len(query)))
 
         def scan(start: int) -> None:
             rows = slice(start, min(start + step, last))
-            out = lower[start - first : rows.stop - first]
+            here = slice(start - first, rows.stop - first)
+            out = lower[here]
             product.cdist(self.codes[rows], query[None], "dot", out=out[:, None])
             out *= self.numbers[0, rows]
-            out -= own @ self.numbers[1:, rows]
+            out -= weights[0] @ self.numbers[1:, rows]
+            np.add(out, weights[1] @ self.numbers[1:, rows], out=upper[here])
 
         in_threads(scan, range(first, last, step))
-        return lower
+        return lower, upper
 
 
 def _squares(rows: NDArray[Any]) -> NDArray[Any]:

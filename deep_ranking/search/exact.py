@@ -91,7 +91,12 @@ class Exact:
             return [some[largest(-far, k)] for some, far in apart]
         if len(queries) == 1:
             closeness = self._closeness(queries[0], rows)
-            return [number(rows, largest(closeness, k, self.bounds.margin(queries[0])))]
+            best = largest(closeness, k, self.bounds.margin(queries[0]))
+            closeness, best = closeness[best], number(rows, best)
+            if len(best) > k + _FEW_ROWS:  # one long row widens the margin, but not what another is off by
+                slacks = self.bounds.slacks(queries[0], best)
+                best = best[closeness + slacks >= np.partition(closeness - slacks, -k)[-k]]
+            return [best]
         allowed: slice | np.ndarray | None
         if isinstance(rows, np.ndarray):
             if len(rows) <= len(self.matrix) // _GATHER_SHARE:

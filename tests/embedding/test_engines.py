@@ -42,6 +42,11 @@ def cosines(a, b):
     return np.sum(a * b, axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
+def nearest_other(vectors):
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.argmax(unit @ unit.T - 3 * np.eye(len(unit)), axis=1)
+
+
 def test_openvino_comes_without_its_telemetry(run, model):
     needs_openvino()
     program = (
@@ -77,16 +82,18 @@ def test_openvino_agrees_with_keras(model):
 def test_number_types_of_the_pretrained_network_are_as_the_documents_say(true_weights, shared):
     """Random weights hide it: what docs/search.md says of bfloat16 is true of trained ones alone."""
     with zipfile.ZipFile(shared / "data/human-triplets-development.zip") as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[::160]
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[::16]
         images = [archive.read(name) for name in names]
-    expected, exact, rough = (
-        Model.pretrained(*how).encode(images) for how in (("keras",), ("openvino",), ("openvino", "bfloat16"))
+    expected = Model.pretrained("keras").encode(images[::10])
+    exact, rough = (
+        Model.pretrained("openvino", precision).encode(images) for precision in ("float32", "bfloat16")
     )
-    assert cosines(exact, expected).min() > 0.9999
-    alike = cosines(rough, expected)
+    assert cosines(exact[::10], expected).min() > 0.9999
+    alike = cosines(rough, exact)
+    assert alike.min() > 0.97
     if runner.multiplies_bfloat16():
         assert 0.995 < np.median(alike) < 0.9995
-    assert alike.min() > 0.97
+        assert 0.05 < np.mean(nearest_other(exact) != nearest_other(rough)) < 0.2
 
 
 def test_auto_takes_what_suits_the_machine(model, monkeypatch, caplog):

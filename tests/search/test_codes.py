@@ -30,6 +30,12 @@ def drawn(kind: str, count: int, dimension: int, scale: float, seed: int) -> np.
         rows *= 10.0 ** rng.uniform(-6, 6, (count, 1))
     elif kind == "few distinct":
         rows = rows[rng.integers(min(7, count), size=count)]
+    elif kind == "one far away":
+        rows[count // 3] *= 1e7
+    elif kind == "one far along one coordinate":
+        rows[count // 3, -1] = 1e8
+    elif kind == "some far away":
+        rows[:: count // 20 + 1] *= 10.0 ** rng.uniform(2, 8, (len(rows[:: count // 20 + 1]), 1))
     elif kind == "one coordinate huge":
         rows[:, 0] += 1e4 * rng.integers(2, size=count)
     elif kind == "collapsed":
@@ -39,7 +45,8 @@ def drawn(kind: str, count: int, dimension: int, scale: float, seed: int) -> np.
     return (scale * rows).astype(np.float32)
 
 
-KINDS = "unit", "norms from tiny to huge", "few distinct", "one coordinate huge", "collapsed", "whole numbers"
+FAR = "one far away", "one far along one coordinate", "some far away", "norms from tiny to huge"
+KINDS = *FAR, "unit", "few distinct", "one coordinate huge", "collapsed", "whole numbers"
 
 
 def nearest(matrix: np.ndarray, query: np.ndarray, k: int, allowed: np.ndarray) -> set[int]:
@@ -76,7 +83,7 @@ def test_all_nearest_are_found_with_all_that_tie(kind, count, dimension, k, scal
 @pytest.mark.parametrize("dimension", [1, 3, 64, 100, 512])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_bounds_hold_and_are_near(kind, dimension):
-    matrix, query = drawn(kind, 2000, dimension, 1, 0), drawn(kind, 1, dimension, 1, 1)[0]
+    matrix, query = drawn(kind, 2000, dimension, 1, 0), drawn(kind, 1, dimension, 1, 1)[0] + np.float32(1e-3)
     codes = Codes.of(matrix)
     x, y = (some.astype(np.float64) - codes.centre for some in (matrix, query))
     whole = codes.numbers[0, :, None].astype(np.float64) * codes.codes
@@ -108,6 +115,18 @@ def test_few_are_left_of_many():
     assert 10 <= len(found) < 60
 
 
+@pytest.mark.parametrize("kind", FAR)
+@pytest.mark.parametrize("scale", [1e-3, 1])
+def test_what_lies_far_away_leaves_the_others_their_codes(kind, scale):
+    matrix = drawn(kind, 20_000, 128, scale, 0)
+    codes, ranked = Codes.of(matrix), np.linalg.norm(matrix, axis=1).argsort()
+    for row in ranked[[0, 10_000, -1]]:
+        for query in (matrix[row], matrix[row] + matrix[7]):
+            found = codes.few(matrix, query, 10)
+            assert nearest(matrix, query, 10, np.arange(20_000)) <= set(found.tolist())
+            assert len(found) < 100, (row, len(found))
+
+
 def test_copies_by_the_thousand_are_left_to_the_whole_scan():
     matrix = np.repeat(drawn("unit", 4, 32, 1, 0), 1000, axis=0)
     assert Codes.of(matrix).few(matrix, matrix[0], 10) is None
@@ -120,8 +139,13 @@ def test_squares_beyond_float32_are_left_to_the_whole_scan():
     matrix = drawn("unit", 4000, 8, 1e30, 0)
     assert Codes.of(matrix).few(matrix, matrix[0], 3) is None
     wide = drawn("unit", 4000, 8, 1, 0)
-    wide[5] = 3e38
-    assert Codes.of(wide).few(wide, wide[0], 3) is None
+    wide[5], wide[6:8] = 3e38, -3e38
+    found = set(Codes.of(wide).few(wide, wide[0], 3).tolist())
+    assert nearest(wide, wide[0], 3, np.arange(4000)) | {5, 6, 7} <= found
+    assert len(found) < 20
+    assert Codes.of(wide).few(wide, wide[5], 3) is None
+    wide[::9] = 3e38
+    assert Codes.of(wide).few(wide, wide[1], 3) is None
 
 
 VECTORS = drawn("unit", 4000, 16, 1, 5)

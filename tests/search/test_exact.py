@@ -66,6 +66,14 @@ def test_allowed_rows_are_searched_and_no_others(rows):
         assert set(right) <= set(found.tolist()) <= set(allowed.tolist())
 
 
+def test_one_vector_that_is_far_away_leaves_the_others_as_few_as_they_were():
+    matrix = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
+    matrix[7] *= 1e5
+    found = Exact(matrix).nearest(matrix[:1], 10)[0]
+    assert set(np.linalg.norm(matrix - matrix[0], axis=1).argsort()[:10]) <= set(found.tolist())
+    assert len(found) < 20
+
+
 @pytest.mark.parametrize("size", [1e18, 1.8e19, 1e20, 3e38])
 def test_vectors_whose_squares_float32_does_not_hold_are_ranked_all_the_same(size):
     matrix = np.random.default_rng(0).standard_normal((1000, 16))
