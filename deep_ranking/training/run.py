@@ -24,7 +24,7 @@ from deep_ranking.images.batches import BatchStream, ImageBatches
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.backbones import find_backbone
 from deep_ranking.network.file import check_ending, load_network, save_network
-from deep_ranking.network.network import average_mirror
+from deep_ranking.network.network import average_mirror, own_conventions, random_numbers_kept
 from deep_ranking.network.weights import starting_network
 from deep_ranking.progress import quietly
 from deep_ranking.training import alarms
@@ -67,6 +67,8 @@ class Trained:
         return max(self.history, key=lambda logs: logs["val_similarity_precision"])  # of equals the first
 
 
+@random_numbers_kept()
+@own_conventions("float32")
 def train(
     data: Data,
     model_path: str | Path,

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import random
 import resource
 import signal
 import subprocess
@@ -95,6 +96,19 @@ def test_the_same_seed_gives_the_same_weights(table, tmp_path):
         weights.append(train(table, tmp_path / f"{len(weights)}.h5", settings).network.get_weights())
     assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
+
+
+def test_training_leaves_the_users_random_numbers_and_settings(table, tmp_path):
+    keras.utils.set_random_seed(7)
+    keras.config.set_dtype_policy("mixed_float16")
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    try:
+        trained = train(table, tmp_path / "m.h5", SETTINGS)
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.dtype_policy.name for layer in trained.network.layers} == {"float32"}
 
 
 def test_the_image_cache_changes_nothing(table, tmp_path):
