@@ -243,6 +243,9 @@ class Run:
             raise DeepRankingError("patience: expected validation triplets to tell what is better by")
         if self.processes is not None and (settings.train_from or settings.discriminants):
             raise DeepRankingError("train_from, discriminants: work in one process; leave out --processes")
+        backend = keras.backend.backend()
+        learns = backend in ("tensorflow", "jax", "torch")
+        expect("KERAS_BACKEND", learns or not settings.epochs, "one that can learn, as tensorflow", backend)
         folder = self.options.tensorboard
         self.board = [] if folder is None else [own.tensorboard(folder)]
 

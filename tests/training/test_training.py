@@ -189,6 +189,14 @@ def test_what_is_no_data_is_refused_in_words(data, tmp_path):
             train(data, tmp_path / "model.h5", settings)
 
 
+def test_a_backend_that_cannot_learn_is_refused_before_a_step(table, monkeypatch, tmp_path):
+    monkeypatch.setattr("keras.backend.backend", lambda: "numpy")
+    with pytest.raises(
+        DeepRankingError, match=r"KERAS_BACKEND: expected one that can learn, .* found 'numpy'"
+    ):
+        train(table, tmp_path / "m.h5", SETTINGS)
+
+
 def test_embeddings_that_are_no_numbers_end_the_run(table, tmp_path):
     settings = TrainingSettings(**{**vars(SETTINGS), "learning_rate": 1e30, "weight_decay": 1e10})
     with pytest.raises(DeepRankingError, match=r"the embeddings became NaN .* smaller --learning_rate"):
@@ -221,7 +229,11 @@ def test_the_collapse_alarm_speaks_once_and_only_then(caplog):
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0.3, ""), (2.0, "about 5 hours: 8,993 steps of 2.0 seconds. --preset features takes")],
+    [
+        (0.3, ""),
+        (0.46, "about 1 hour: 8,993 steps of 0.5 seconds. --preset features takes about 1 minute for"),
+        (2.0, "about 5 hours: 8,993 steps of 2.0 seconds. --preset features takes"),
+    ],
 )
 def test_a_long_run_is_told_of_in_its_first_steps(caplog, seconds, told):
     now = iter([10.0, 10.0 + 5 * seconds])  # the steps that compile are not timed
