@@ -171,7 +171,9 @@ class Run:
             looked = self.size, options.workers, self.cache, options.leave_out_broken
             self.data = without_broken(data, *looked)
         self._build()
-        self.checkpoint = Checkpoint(model_path.with_suffix(".checkpoint"), self._identity(), self.writes)
+        images = [*self.data.images, *(validation.images if validation else ())]
+        place = model_path.with_suffix(".checkpoint")
+        self.checkpoint = Checkpoint(place, self._identity(), self.writes, images)
 
     def go(
         self, callbacks: Sequence[keras.callbacks.Callback], watch: Callable[[History], object]

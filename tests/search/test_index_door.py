@@ -78,6 +78,10 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_embedded(tmp_
     embedder.seen.clear()
     with pytest.raises(DeepRankingError, match=r"cannot be written there .* for the index: --index DIR"):
         Index.from_folder(photos, embedder, tmp_path / "file/photos.index", quiet=True)
+    with pytest.raises(
+        DeepRankingError, match=r"file: expected a folder for the index, or none yet; found a"
+    ):
+        Index.from_folder(photos, embedder, tmp_path / "file", quiet=True)
     assert not embedder.seen
 
 
