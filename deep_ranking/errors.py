@@ -2,7 +2,8 @@
 
 import os
 
-_CONTROLS = [*range(32), *range(127, 160), 0x2028, 0x2029]
+_TURNS = [0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]  # right to left, and back
+_CONTROLS = [*range(32), *range(127, 160), 0x2028, 0x2029, *_TURNS]
 _ESCAPED = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
 
 
@@ -61,6 +62,16 @@ def one_line(text: str) -> str:
         True
     """
     return text.translate(_ESCAPED)
+
+
+def some(count: int, thing: str) -> str:
+    """Return a count of things in words.
+
+    Example:
+        >>> some(1, "epoch"), some(2000, "image")
+        ('1 epoch', '2,000 images')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def reason(error: BaseException) -> str:

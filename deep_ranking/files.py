@@ -284,6 +284,27 @@ def file_hash(path: str | os.PathLike[str]) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+def read_open(file: Any, where: str = "") -> bytes:
+    """Return what is left to read of a file that its owner has opened.
+
+    Raises:
+        DeepRankingError: it was closed or is of text; the message begins with `where`.
+
+    Example:
+        >>> read_open(io.BytesIO(b"bytes")), read_open(io.StringIO("text"))
+        Traceback (most recent call last):
+        deep_ranking.errors.DeepRankingError: expected a file open for reading bytes, 'rb'; found one of text
+    """
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:  # of text, UnicodeDecodeError
+        content = error
+    if not isinstance(content, bytes):
+        found = f" ({reason(content)})" if isinstance(content, Exception) else "; found one of text"
+        raise DeepRankingError(f"{where}expected a file open for reading bytes, 'rb'{found}")
+    return content
+
+
 def first_of_same_file(paths: Sequence[str | os.PathLike[str]]) -> list[int]:
     """Return for each path the position of the first that leads to the same file: a link's, or its own."""
     firsts: dict[Any, int] = {}

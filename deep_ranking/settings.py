@@ -20,6 +20,8 @@ from deep_ranking.errors import expect
 _NUMBERS: dict[str, type] = {str(int): Integral, str(float): Real}
 _NUMBERS |= {str(int | None): Integral, str(float | None): Real}
 
+_YES_OR_NO = str(bool), str(bool | None)
+
 ENGINES = ("keras", "openvino")
 """What runs networks; `embedding.engines` makes them."""
 
@@ -97,6 +99,8 @@ class Settings:
             check, choices = part.metadata.get("check"), part.metadata.get("choices")
             if value is None and part.default is None:
                 continue
+            if str(part.type) in _YES_OR_NO:
+                expect(part.name, value in (True, False), "True or False", value)
             if check is not None:
                 fits = isinstance(value, _NUMBERS.get(str(part.type), object))
                 kind = "a whole number, " if not fits and isinstance(value, Real) else ""

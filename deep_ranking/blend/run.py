@@ -26,6 +26,7 @@ from deep_ranking.images.loader import load_batches
 from deep_ranking.learning.folds import folds, independent_groups
 from deep_ranking.learning.metric import MahalanobisMetric
 from deep_ranking.network.file import check_ending, save_network
+from deep_ranking.network.network import own_conventions, random_numbers_kept
 from deep_ranking.progress import progress, quietly
 from deep_ranking.triplets.table import Triplets
 
@@ -121,6 +122,8 @@ class Learned:
     groups: int
 
 
+@random_numbers_kept()
+@own_conventions("float32")
 def learn(
     triplets: Triplets,
     model_path: str | os.PathLike[str],

@@ -135,7 +135,7 @@ def run_command(command: str, argv: Sequence[str], prog: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except UsageError as error:
-        print(f"{prog}: error: {error} (see {prog} --help)", file=sys.stderr)
+        print(one_line(f"{prog}: error: {error} (see {prog} --help)"), file=sys.stderr)
         return USAGE
     except (DeepRankingError, OSError) as error:
         told = error if isinstance(error, DeepRankingError) else reason(error)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, one_line
 
 USAGE = 2
 """The exit status where a command, a flag or its value is none."""
@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say in one line what is wrong, and exit."""
-        self.exit(USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(USAGE, one_line(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse flags and places in any order."""

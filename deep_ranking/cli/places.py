@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deep_ranking.cli import checks
 from deep_ranking.cli.parser import UsageError
+from deep_ranking.errors import one_line
 from deep_ranking.location import STORE, index_beside, index_of, is_address
 
 Flags = argparse._ActionsContainer
@@ -90,11 +91,14 @@ def typed(place: str) -> str:
     """Return a place or a file as it is typed in a shell; an address without user and password.
 
     Example:
-        >>> typed("my photos"), typed("photos")
-        ("'my photos'", 'photos')
+        >>> print(typed("photos"), typed("my photos"), typed("my" + chr(10) + "photos"))
+        photos 'my photos' $'my\\nphotos'
     """
     if is_address(place):
         from deep_ranking.search.stores.registry import place_name
 
         place = place_name(place)
-    return shlex.quote(place)
+    if one_line(place) == place:
+        return shlex.quote(place)
+    plain = place.replace("\\", r"\\").replace("'", r"\'")  # as bash and zsh take what does not show
+    return f"$'{one_line(plain)}'"

@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import INTERRUPTED, checks, shared, training_data
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, some
 
 if TYPE_CHECKING:
     from deep_ranking.training.run import Trained
@@ -177,7 +177,11 @@ def _print(args: argparse.Namespace, trained: "Trained", epochs: int, learned_fr
         told = {"model": args.model, "best": best, "history": trained.history}
         print(json.dumps(told | ({"verdict": asdict(verdict)} if verdict else {})))
         return
-    by = f"{epochs} epochs over" if epochs or args.preset != "features" else "a linear layer learned from"
+    by = (
+        f"{some(epochs, 'epoch')} over"
+        if epochs or args.preset != "features"
+        else "a linear layer learned from"
+    )
     print(f"{args.model}: {by} {learned_from}")
     if "loss" in best:
         print(f"training:   loss {best['loss']:.4f}, similarity precision {best['similarity_precision']:.2%}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deep_ranking.cli import checks, image_folders, shared
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, some
 
 if TYPE_CHECKING:
     from deep_ranking.evaluation.evaluation import Evaluation
@@ -277,7 +277,7 @@ def summary(training: "TripletSource | LabelledImages") -> str:
     told = training.description
     if "count" in told:
         drawn = " drawn in each" if told.get("sampling") == "online" else ""
-        return f"{told['count']:,} triplets{drawn} of {told['images']:,} images"
+        return f"{some(told['count'], 'triplet')}{drawn} of {told['images']:,} images"
     return f"{told['images']:,} images of {told['classes']:,} classes"
 
 

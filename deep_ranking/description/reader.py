@@ -136,14 +136,15 @@ def _network(file: str | None) -> tuple[Any, str]:
 
     from deep_ranking.blend.network import describe, read_at
     from deep_ranking.embedding.model import load_pretrained
-    from deep_ranking.network.network import NetworkSettings, build_network
+    from deep_ranking.network.network import NetworkSettings, build_network, own_conventions
 
     settings = NetworkSettings("mobilenetv2", SIDE, embedding_size=0, low_resolution="none")
-    whole = build_network(settings, backbone_rate=0.0)
-    digest = load_pretrained(whole, settings, file)
-    image, found = describe(read_at(whole, READINGS), READINGS, {}, average_mirror=True)
-    joined = keras.layers.Concatenate(name="description")([found[name] for name in PARTS])
-    return keras.Model(image, joined, name="description"), digest
+    with own_conventions("float32"):
+        whole = build_network(settings, backbone_rate=0.0)
+        digest = load_pretrained(whole, settings, file)
+        image, found = describe(read_at(whole, READINGS), READINGS, {}, average_mirror=True)
+        joined = keras.layers.Concatenate(name="description")([found[name] for name in PARTS])
+        return keras.Model(image, joined, name="description"), digest
 
 
 def _keras_engine(network: Any) -> Engine:

@@ -10,7 +10,14 @@ from deep_ranking.embedding.model import Model
 from deep_ranking.errors import DeepRankingError, reason
 from deep_ranking.network.file import at_most_weights
 from deep_ranking.network.layers import ColourHistogram, LabColour
-from deep_ranking.network.network import NetworkSettings, average_mirror, build_network, one_side
+from deep_ranking.network.network import (
+    NetworkSettings,
+    average_mirror,
+    build_network,
+    one_side,
+    own_conventions,
+    random_numbers_kept,
+)
 from deep_ranking.network.weights import load_weights, starting_network
 
 logger = logging.getLogger(__name__)
@@ -80,6 +87,8 @@ def untrained(embedder: Model) -> Model:
     return _made(embedder, make)
 
 
+@random_numbers_kept()
+@own_conventions("float32")
 def _made(embedder: Model, make: Callable[[NetworkSettings, dict[str, Any]], keras.Model]) -> Model:
     """Return the network that a model file's settings give."""
     if "settings" not in embedder.metadata:
@@ -112,6 +121,7 @@ def single_scale(embedder: Model) -> Model:
     return Model(keras.Model(network.input, network.get_layer("convnet_unit").output))
 
 
+@own_conventions("float32")
 def colour_histogram(size: tuple[int, int]) -> Model:
     """Return the square root of an image's colour histogram in LAB, 245 numbers, of unit length.
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, reason
+from deep_ranking.files import read_open
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import ImageError, Source, read_image
 from deep_ranking.images.loader import load_batches
@@ -21,7 +22,7 @@ Images = Source | Iterable[Source]
 """One image or many; of arrays also (n, height, width, 3)."""
 
 _BYTES = (bytes, bytearray, memoryview)
-_EXPECTED = "a path, a PIL image, an array (height, width, 3) or encoded bytes"
+_EXPECTED = "a path, a PIL image, an array (height, width, 3), encoded bytes or an open file of them"
 
 
 class Embedded(NamedTuple):
@@ -65,10 +66,10 @@ class Encoder(ABC):
         """Return the vectors of one image or of many, (n, d) float32; of one, n is 1.
 
         Args:
-            images: a path, a PIL image, an array (height, width, 3) of RGB 0..255 or encoded bytes; or any
-                number of them, also as an array (n, height, width, 3). Images of any size are resized as
-                files are.
-            batch_size: images the network takes at a time.
+            images: a path, a PIL image, an array (height, width, 3) of RGB 0..255, encoded bytes or an open
+                file of them; or any number of these, also as an array (n, height, width, 3). Images of any
+                size are resized as files are.
+            batch_size: images the network takes at a time, 1 or more.
             workers: decoding threads; None takes one a core.
 
         Raises:
@@ -189,9 +190,9 @@ def is_one(images: Any) -> bool:
         >>> is_one("a.jpg"), is_one(["a.jpg"]), is_one(np.zeros((4, 4, 3))), is_one(np.zeros((1, 4, 4, 3)))
         (True, False, True, False)
     """
-    if isinstance(images, (str, os.PathLike, Image.Image, *_BYTES)):
+    if isinstance(images, (str, os.PathLike, Image.Image, *_BYTES)) or hasattr(images, "read"):
         return True
-    return _is_array(images) and np.ndim(images) == 3
+    return _is_array(images) and _as_array(images, "").ndim == 3
 
 
 def as_list(images: Any) -> list[Source]:
@@ -210,7 +211,7 @@ def as_list(images: Any) -> list[Source]:
     if is_one(images):
         return [_image(images, "")]
     if _is_array(images):
-        images = np.asarray(images)
+        images = _as_array(images, "")
         if images.ndim == 4:
             return list(_pixels(images, ""))
         if images.ndim != 1 or images.dtype.kind not in "UO":  # of paths
@@ -226,13 +227,30 @@ def _is_array(thing: Any) -> bool:
     return hasattr(thing, "__array__") and not isinstance(thing, str | Image.Image)
 
 
+def _as_array(thing: Any, where: str) -> np.ndarray:
+    """Return what another library calls an array as one of NumPy's.
+
+    Raises:
+        DeepRankingError: it has no values here (a tensor on a GPU, or one that learns), or hides some.
+    """
+    try:
+        array = np.asarray(thing)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise DeepRankingError(f"{where}no array of NumPy's can be made of it: {reason(error)}") from error
+    if np.ma.is_masked(thing):
+        raise DeepRankingError(f"{where}expected an array without masked values; fill them first")
+    return array
+
+
 def _image(image: Any, where: str) -> Source:
+    if hasattr(image, "read"):
+        image = read_open(image, where)
     if isinstance(image, _BYTES):
         return bytes(image)
     if isinstance(image, str | os.PathLike | Image.Image):
         return image
     if _is_array(image):
-        image = np.asarray(image)
+        image = _as_array(image, where)
         if image.ndim == 3:
             return _pixels(image, where)
         raise DeepRankingError(f"{where}expected an array (height, width, 3), found shape {image.shape}")

@@ -18,7 +18,7 @@ from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import MAX_PIXELS
 from deep_ranking.network import weights
 from deep_ranking.network.file import load_network
-from deep_ranking.network.network import NetworkSettings, build_network
+from deep_ranking.network.network import NetworkSettings, build_network, own_conventions
 from deep_ranking.network.settings import named_weights
 from deep_ranking.settings import WEIGHTS_VARIABLE
 
@@ -50,6 +50,7 @@ class Model(Encoder):
             self.engine = KerasEngine(self.network)
 
     @classmethod
+    @own_conventions("float32")
     def load(cls, path: str | os.PathLike[str], engine: str = "keras", precision: str = "float32") -> "Model":
         """Load a model file, or a weights file of the blog's code.
 
@@ -75,6 +76,7 @@ class Model(Encoder):
         return cls(network, metadata, file_hash(path).hex(), make_engine(engine, network, precision))
 
     @classmethod
+    @own_conventions("float32")
     def pretrained(
         cls, engine: str = "keras", precision: str = "float32", weights: str | None = None
     ) -> "Model":

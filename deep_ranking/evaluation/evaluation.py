@@ -237,7 +237,9 @@ def _classes(what: str, given: Any, embeddings: Embeddings | None) -> Classes:
             return classes
         if all(isinstance(value, Sequence) and not isinstance(value, str | bytes) for value in values):
             return {str(label): [os.fspath(path) for path in paths] for label, paths in given.items()}
-    raise DeepRankingError(
-        f"{what}: expected a folder of one sub-folder a class, path -> label, or label -> paths; "
-        f"found {'an empty mapping' if isinstance(given, Mapping) and not given else type(given).__name__}"
-    )
+    found = type(given).__name__
+    if isinstance(given, Mapping):
+        odd = (f"{k!r}: {v!r}" for k, v in given.items() if not isinstance(v, str | list | tuple))
+        found = next(odd, "an empty mapping")
+    expected = "a folder of one sub-folder a class, path -> label (a text), or label -> paths"
+    raise DeepRankingError(f"{what}: expected {expected}; found {found}")

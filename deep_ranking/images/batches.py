@@ -4,12 +4,13 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from numbers import Integral
 from typing import Any, Self
 
 import keras
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import expect
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import ImageError, read_image
 from deep_ranking.triplets.table import LabelledImages, TripletSource
@@ -58,6 +59,7 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         workers: int,
         cache: ImageCache | None = None,
     ):
+        expect("workers", isinstance(workers, Integral) and workers >= 0, "a number of threads", workers)
         super().__init__(workers=workers, max_queue_size=max(4, 2 * workers))
         self.images, self.size, self.distinct, self.transform = images, size, distinct, transform
         self.read = (lambda path: read_image(path, size)) if cache is None else cache.read
@@ -179,10 +181,8 @@ class TripletBatches(ImageBatches):
         cache: ImageCache | None = None,
     ):
         super().__init__(table.images, size, distinct, transform, workers, cache)
-        if batch_size < 3 or batch_size % 3:
-            raise DeepRankingError(
-                f"batch_size: expected a multiple of three (query, positive, negative), found {batch_size}"
-            )
+        threes = isinstance(batch_size, Integral) and batch_size >= 3 and batch_size % 3 == 0
+        expect("batch_size", threes, "a multiple of three (query, positive, negative)", batch_size)
         self.table, self.batch_size, self.shuffle, self.seed = table, batch_size, shuffle, seed
         self.items, self.items_per_batch = len(table), batch_size // 3
         # Two epochs, since readers run ahead of training at an epoch's end.

@@ -15,6 +15,7 @@ TOO_LARGE = f"more than {MAX_PIXELS:,} pixels"
 NO_IMAGE = "not an image"
 SPECIAL = "a pipe, a socket or a device, not opened"
 BROKEN_LINK = "broken link"
+GONE = "removed while the folder was looked into"
 NO_PERMISSION = "no permission to read"
 PACKED = "compressed archive, not read; unpack it, or of a tar file its compression alone"
 
@@ -103,7 +104,9 @@ def why_not_opened(error: OSError) -> str:
     """Return the reason for which the system does not open a file or a folder."""
     if isinstance(error, PermissionError):
         return NO_PERMISSION
-    return BROKEN_LINK if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+    if isinstance(error, FileNotFoundError):
+        return BROKEN_LINK if os.path.islink(error.filename or "") else GONE  # noqa: PTH114
+    return error.strerror or str(error)
 
 
 def what_else(head: bytes, path: str) -> str:

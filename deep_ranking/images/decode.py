@@ -202,7 +202,7 @@ def _opened(
         name = os.fspath(named) or "the image"
 
     source = _from_container(source)
-    found = None
+    found, head = None, b""
 
     def check(width: int, height: int, most: int = MAX_PIXELS) -> None:
         if width * height > most:
@@ -215,6 +215,8 @@ def _opened(
         # runs in many; once two overlap, every warning of the process is silenced for good.
         if isinstance(source, Image.Image):  # it is for who opened it to close it
             check(*source.size)
+            if not all(source.size):
+                raise ImageError(f"{name}: expected pixels, found {source.width} x {source.height} of them")
             with _one_at_a_time:
                 source.load()
             yield source
@@ -256,10 +258,21 @@ def _opened(
     except Exception as error:  # on damaged files the decoders raise nearly anything, struct.error for one
         # For a format that it does not know, Pillow repeats the name, or says where in memory the bytes are.
         unknown = isinstance(error, UnidentifiedImageError)
-        why = (_UNKNOWN_TIFF if found == "TIFF" else "its format is unknown") if unknown else error
+        why = _what_it_is(source, head, found) if unknown else error
         raise (UnknownFormatError if unknown else ImageError)(
             f"{name}: cannot be read as an image ({why}); expected one of {', '.join(FORMATS)}"
         ) from error
+
+
+def _what_it_is(source: Any, head: bytes, found: str | None) -> str:
+    """Return what may be said of a file or bytes of no format that is read."""
+    if found == "TIFF":
+        return _UNKNOWN_TIFF
+    if not head:
+        return "it is empty"
+    if isinstance(source, bytes) and len(head) < 64 and (text := head.decode(errors="replace")).isprintable():
+        return f"it is the text {text!r}; a path is given as a text, not as bytes"
+    return "its format is unknown"
 
 
 def _pixels(image: Image.Image) -> Upright:

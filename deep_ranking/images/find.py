@@ -12,7 +12,7 @@ from deep_ranking.containers import CONTAINERS, is_named_as_image, listing
 from deep_ranking.containers.member import NO_IMAGE_BESIDE
 from deep_ranking.errors import DeepRankingError, expect, reason
 from deep_ranking.files import as_on_disk
-from deep_ranking.images.content import BROKEN_LINK, EMPTY, NO_IMAGE, NO_PERMISSION, NOT_NOW
+from deep_ranking.images.content import BROKEN_LINK, EMPTY, GONE, NO_IMAGE, NO_PERMISSION, NOT_NOW
 from deep_ranking.images.walk import HIDDEN, SECOND_LINK, Walk, excluder
 
 OUTSIDE = "in no folder, so of no class"
@@ -113,7 +113,7 @@ class Found:
         """Take the images of tar and Parquet files, in their own order, where the files stand."""
         held: dict[str, list[str]] = {}
         for path in [path for path in self.left_out if path.endswith(CONTAINERS)]:
-            if self.left_out[path].startswith((*BY_DESIGN, EMPTY, BROKEN_LINK, NO_PERMISSION, "link")):
+            if self.left_out[path].startswith((*BY_DESIGN, EMPTY, BROKEN_LINK, GONE, NO_PERMISSION, "link")):
                 continue
             place = os.path.join(self.folder, path)  # noqa: PTH118
             try:
@@ -260,7 +260,9 @@ def _tell(found: Found, on_skip: Callable[[str], None] | None) -> None:
         if on_skip is not None:
             if not why.startswith(BY_DESIGN):
                 on_skip(path)
-        elif path.endswith("/") and why not in (BROKEN_LINK,) and not why.startswith((*BY_DESIGN, "link")):
+        elif (
+            path.endswith("/") and why not in (BROKEN_LINK, GONE) and not why.startswith((*BY_DESIGN, "link"))
+        ):
             raise PermissionError(errno.EACCES, why, os.path.join(found.folder, path))  # noqa: PTH118
 
 

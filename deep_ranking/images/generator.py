@@ -10,6 +10,7 @@ Source: keras/src/legacy/preprocessing/image.py, against which a test holds each
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from deep_ranking.errors import DeepRankingError, expect
-from deep_ranking.settings import POSITIVE, Check, Settings, at_least, setting, up_to
+from deep_ranking.images.decode import MAX_PIXELS
+from deep_ranking.settings import POSITIVE, SEED, Check, Settings, at_least, setting, up_to
 
 if TYPE_CHECKING:
     from deep_ranking.images.batches import TripletBatches
@@ -44,7 +46,22 @@ _ZOOM = Check(
     lambda zoom: zoom[0] > 0 if _pair(zoom) else isinstance(zoom, int | float) and 0 <= zoom < 1,
     "a share of 0 or more and below 1, or two numbers above 0, the lesser one first",
 )
-_SHIFT = Check(lambda shift: np.min(shift) >= 0 or not np.isscalar(shift), "0 or more, or a list of shifts")
+_SHIFT = Check(lambda shift: _is_shift(shift), "0 or more, or a list of shifts")
+_FUNCTION = Check(callable, "a function of one image")
+
+
+def _is_shift(shift: Any) -> bool:
+    if isinstance(shift, Real):
+        return float(shift) >= 0
+    several = isinstance(shift, list | tuple | np.ndarray) and len(shift) > 0
+    return several and all(isinstance(one, Real) for one in shift)
+
+
+def _names_numbers(dtype: Any) -> bool:
+    try:
+        return np.dtype(dtype).kind in "uif"
+    except TypeError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +113,12 @@ class ImageDataGenerator(Settings):
     brightness_range: tuple[float, float] | None = setting(None, check=_RANGE)
     contrast_range: tuple[float, float] | None = setting(None, check=_RANGE)
     pixel_shift: int = setting(0, check=up_to(10_000))
-    preprocessing_function: Callable[[Array], Array] | None = None
+    preprocessing_function: Callable[[Array], Array] | None = setting(None, check=_FUNCTION)
     rescale: float | None = setting(None, check=POSITIVE)
     samplewise_center: bool = False
     samplewise_std_normalization: bool = False
     data_format: str = setting("channels_last", choices=("channels_last", "channels_first"))
-    dtype: str | None = None
+    dtype: str | None = setting(None, check=Check(_names_numbers, "a number type, as 'float32'"))
 
     def __new__(cls, *args: Any, **given: Any) -> "ImageDataGenerator":
         """Say of an argument that is gone where what it did is done now."""
@@ -136,9 +153,10 @@ class ImageDataGenerator(Settings):
         from deep_ranking.triplets.table import Triplets
 
         sides = isinstance(target_size, tuple | list) and len(target_size) == 2
-        expect(
-            "target_size", sides and min(target_size) >= 1, "(height, width), 1 pixel or more", target_size
-        )
+        sides = sides and all(isinstance(side, Integral) and side >= 1 for side in target_size)
+        fits = sides and target_size[0] * target_size[1] <= MAX_PIXELS
+        expect("target_size", fits, f"(height, width), 1 to {MAX_PIXELS:,} pixels in all", target_size)
+        expect("seed", isinstance(seed, Integral) and SEED.holds(seed), SEED.expected, seed)
         plain = self == type(self)()
         return TripletBatches(
             Triplets.load(triplet_path, directory),

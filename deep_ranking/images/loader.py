@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
+from deep_ranking.errors import expect
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.images.decode import ImageError, Source, read_image
 from deep_ranking.images.forms import take_notices
@@ -51,6 +53,10 @@ def load_batches(
     A broken image does not end the run: it stands in its batch's `failures`. What the decoder noticed, of
     colour profiles and deep grey, is told at the end as a warning, with counts.
     """
+
+    for name, value, least in ("batch_size", batch_size, 1), ("workers", workers or 0, 0):
+        whole = isinstance(value, Integral) and value >= least
+        expect(name, whole, f"a whole number of {least} or more", value)
 
     def read(path: Source) -> np.ndarray | ImageError:
         try:

@@ -1,10 +1,12 @@
 """The whole network: ConvNet and low-resolution paths, merged by a linear layer, on the unit sphere."""
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from deep_ranking.network.backbones import find_backbone
@@ -13,16 +15,34 @@ from deep_ranking.network.settings import NetworkSettings
 
 
 @contextmanager
-def own_conventions() -> Iterator[None]:
-    """Build with channels last and in float32, whatever the user's keras.json says for other work."""
-    before = keras.config.image_data_format(), keras.config.floatx()
+def own_conventions(policy: str | None = None) -> Iterator[None]:
+    """Build with channels last and in float32, whatever the user has set in Keras for other work.
+
+    Args:
+        policy: what layers compute in, as of `keras.config.set_dtype_policy`; None: what the user has set.
+    """
+    order, numbers = keras.config.image_data_format(), keras.config.floatx()
+    layers_have = keras.config.dtype_policy()  # the numbers' name, where no policy was set
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy(policy or ("float32" if layers_have.name == numbers else layers_have))
     try:
         yield
     finally:
-        keras.config.set_image_data_format(before[0])
-        keras.config.set_floatx(before[1])
+        keras.config.set_image_data_format(order)
+        keras.config.set_floatx(numbers)
+        keras.config.set_dtype_policy(layers_have)
+
+
+@contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """Let what seeds and draws inside leave Python's and NumPy's own random numbers as they were."""
+    before = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
 
 
 @own_conventions()

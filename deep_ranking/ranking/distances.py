@@ -58,13 +58,19 @@ class Distance:
             DeepRankingError: the number of rows is known and no multiple of three.
         """
         from keras import ops
+        from keras.backend import backend
 
         rows, size = embeddings.shape
+        wanted = "expected rows in threes (query, positive, negative)"
+        instead = "give a batch size that is a multiple of three"
         if rows is not None and rows % 3:
-            raise DeepRankingError(
-                f"expected rows in threes (query, positive, negative), found {rows} rows; "
-                "give a batch size that is a multiple of three"
-            )
+            raise DeepRankingError(f"{wanted}, found {rows} rows; {instead}")
+        if rows is None and backend() == "tensorflow":  # known once the graph runs
+            import tensorflow as tf
+
+            whole = tf.debugging.assert_equal(tf.shape(embeddings)[0] % 3, 0, f"{wanted}; {instead}")
+            with tf.control_dependencies([whole]):
+                embeddings = tf.identity(embeddings)
         triplets = ops.reshape(embeddings, (-1, 3, size))
         query, positive, negative = triplets[:, 0], triplets[:, 1], triplets[:, 2]
         return self.tensors(query, positive), self.tensors(query, negative)

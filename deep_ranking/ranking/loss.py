@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from deep_ranking.errors import expect
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.ranking.distances import BLOG, distance_named
 
 
@@ -25,7 +25,9 @@ class TripletHingeLoss(keras.losses.Loss):
         y_pred: (3k, d) embeddings: query, positive, negative of the first triplet, then of the next.
 
     Raises:
-        DeepRankingError: a gap not above 0, an unknown distance, or rows that are no multiple of three.
+        DeepRankingError: a gap not above 0, an unknown distance, rows that are no multiple of three, weights.
+
+    `fit` on arrays shuffles their rows, which takes triplets apart: give it `shuffle=False`, or batches.
 
     Source: Wang et al. 2014, equation 3.
 
@@ -43,6 +45,19 @@ class TripletHingeLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         expect("gap", gap > 0, "a number above 0", gap)
         self.gap, self.distance, self.measure = gap, distance, distance_named(distance)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the loss; weights are of images, and what is added up here are triplets.
+
+        Raises:
+            DeepRankingError: there are weights.
+        """
+        if sample_weight is not None:
+            raise DeepRankingError(
+                "sample_weight, class_weight: expected none, since the loss is of triplets, not of images; "
+                "name a triplet that shall count more in several lines of the triplet file"
+            )
+        return super().__call__(y_true, y_pred)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the hinge of each triplet, (k,)."""

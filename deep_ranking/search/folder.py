@@ -57,6 +57,8 @@ def _check_place(place: Place) -> None:
     name = os.fspath(place)
     if is_address(name) or Path(name).is_dir():
         return
+    if Path(name).is_file():
+        raise DeepRankingError(f"{name}: expected a folder for the index, or none yet; found a file")
     try:
         check_writable(name)
     except WriteError as error:

@@ -174,6 +174,12 @@ class Index:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
+    def __getstate__(self) -> dict[str, Any]:
+        raise DeepRankingError(
+            f"{self.store.name}: an open index is of the process that opened it, and cannot be pickled or "
+            "copied; open it where it is needed, with Index.open"
+        )
+
     @property
     def dimension(self) -> int:
         """Coordinates of a vector."""

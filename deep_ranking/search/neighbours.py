@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ class NeighbourSearch:
         Raises:
             DeepRankingError: k is not in 1..most.
         """
-        if not 1 <= k <= self.most:
+        if not (isinstance(k, Integral) and 1 <= k <= self.most):
             raise DeepRankingError(f"expected 1 to {self.most} neighbours from this gallery, found k = {k}")
         for queries, block in self.bounds.blocks(
             self.queries, k, farthest, leave_out=self.leave_out, held=16 * k

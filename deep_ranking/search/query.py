@@ -12,10 +12,10 @@ import numpy as np
 
 from deep_ranking.containers import is_contained
 from deep_ranking.errors import DeepRankingError, expect, reason
-from deep_ranking.files import as_on_disk, file_hash
+from deep_ranking.files import as_on_disk, file_hash, read_open
 
 Query = Any
-"""A path, a PIL image, an image's encoded bytes, a vector, or several of these."""
+"""A path, a PIL image, an image's encoded bytes or an open file of them, a vector, or several of these."""
 
 _PNG_MODES = {"1", "I;16", "L", "LA", "P", "RGB", "RGBA"}
 
@@ -40,7 +40,8 @@ def several(query: Query) -> list[Any]:
     Raises:
         DeepRankingError: there is none.
     """
-    one = isinstance(query, (str, bytes, bytearray, os.PathLike, np.ndarray)) or hasattr(query, "save")
+    one = isinstance(query, (str, bytes, bytearray, memoryview, os.PathLike, np.ndarray))
+    one = one or hasattr(query, "save") or hasattr(query, "read")
     if one or not isinstance(query, Iterable) or _is_vector(query):
         return [query]
     many = list(query)
@@ -56,14 +57,20 @@ def read_query(query: Any, dimension: int) -> np.ndarray | QueryImage:
         DeepRankingError: it is neither; the vector has other coordinates.
     """
     if isinstance(query, np.ndarray) and query.ndim != 1:
-        raise DeepRankingError(f"expected a vector of one axis, found the shape {query.shape}")
+        if query.shape == (1, dimension):  # what `encode` gives of one image
+            return checked_vectors(query, dimension)[0]
+        instead = {2: "; search_batch takes many", 3: "; of pixels, PIL.Image.fromarray(array)"}
+        told = instead.get(query.ndim, "")
+        raise DeepRankingError(f"expected a vector of one axis, found the shape {query.shape}{told}")
     if isinstance(query, np.ndarray) or _is_vector(query):
         return checked_vectors([query], dimension)[0]
     if isinstance(query, (str, os.PathLike)):
         name = as_on_disk(os.fsdecode(query))
         return QueryImage(name, name, file_hash(name) if Path(name).is_file() or is_contained(name) else None)
     content = _as_png(query) if hasattr(query, "save") else query
-    if not isinstance(content, (bytes, bytearray)):
+    if hasattr(query, "read"):
+        content = read_open(query, "query: ")
+    if not isinstance(content, (bytes, bytearray, memoryview)):
         raise DeepRankingError(
             "query: expected a path, a PIL image, an image's encoded bytes, a vector of "
             f"{dimension} coordinates, or a list of these, found {type(query).__name__}"

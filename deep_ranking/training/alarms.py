@@ -1,6 +1,7 @@
 """What warns while a network learns: it collapses, a path of it does, it becomes NaN, it will take hours."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -8,7 +9,7 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, some
 from deep_ranking.training.checkpoint import synchronize
 
 logger = logging.getLogger(__name__)
@@ -150,10 +151,11 @@ class TellTime(keras.callbacks.Callback):
         if hours >= 1 and not self.said:
             self.said = True
             logger.warning(
-                "this run will take about %.0f hours: %s steps of %.1f seconds. --preset features takes "
-                "about %.0f minutes for these %s images; of the learning by steps, --backbone mobilenetv2, "
+                "this run will take about %s: %s steps of %.1f seconds. --preset features takes "
+                "about %s for these %s images; of the learning by steps, --backbone mobilenetv2, "
                 "fewer pixels, fewer --epochs and --train_from are quicker",
-                *(hours, f"{steps:,}", seconds, np.ceil((10 + self.FEATURES * self.images) / 60)),
+                *(some(round(hours), "hour"), f"{steps:,}", seconds),
+                some(math.ceil((10 + self.FEATURES * self.images) / 60), "minute"),
                 f"{self.images:,}",
             )
 

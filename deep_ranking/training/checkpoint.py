@@ -1,17 +1,26 @@
 """The state of an unfinished run, from which it goes on as if it had never stopped."""
 
 import json
+import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.containers import status
+from deep_ranking.errors import DeepRankingError, some
 from deep_ranking.files import written_whole
 from deep_ranking.network.file import untrusted
+
+logger = logging.getLogger(__name__)
+
+_STAMPS = "stamps"
 
 
 @dataclass(frozen=True)
@@ -39,11 +48,19 @@ class Checkpoint:
         path: the file.
         run: identifies the run (settings and data); another run's checkpoint is refused.
         writes: whether this process writes it; of several that train together, one does.
+        images: paths of what is learned and measured, of which it is told where they are others when the run
+            goes on.
     """
 
     path: Path
     run: str
     writes: bool = True
+    images: Sequence[str] = ()
+
+    @cached_property
+    def stamps(self) -> NDArray[np.int64]:
+        """Size in bytes and time of change (ns) of each image as the run begins or goes on, (n, 2)."""
+        return np.array([_stamp(path) for path in self.images], np.int64).reshape(-1, 2)
 
     def save(self, model: keras.Model, progress: Progress) -> None:
         """Write the state, whole or not at all."""
@@ -56,6 +73,7 @@ class Checkpoint:
             file.attrs["progress"] = json.dumps({**asdict(progress), "metrics": metrics})
             for number, variable in enumerate(_variables(model)):
                 file[f"{number:05d}"] = keras.ops.convert_to_numpy(variable)
+            file[_STAMPS] = self.stamps
 
     def restore(self, model: keras.Model) -> Progress:
         """Put the state into a model that was built and compiled by the same settings.
@@ -75,8 +93,10 @@ class Checkpoint:
                     "repeat the flags of that run, or train without --resume"
                 )
             variables = _variables(model)
-            if len(variables) != len(file):
+            if len(variables) != len(file) - (_STAMPS in file):
                 raise DeepRankingError(f"{self.path}: expected {len(variables)} arrays, found {len(file)}")
+            if _STAMPS in file:  # earlier versions had none
+                self._tell_changed(np.asarray(file[_STAMPS]))
             told: dict[str, Any] = json.loads(file.attrs["progress"])
             history, totals = tuple(told["history"]), tuple(told.get("metrics", ()))
             progress = Progress(told["step"], told["best"], history, totals)
@@ -87,6 +107,26 @@ class Checkpoint:
         for variable, array in zip(variables, arrays, strict=True):  # all of them, or none
             variable.assign(array)
         return progress
+
+    def _tell_changed(self, before: NDArray[np.int64]) -> None:
+        """Say which images are others than when the run began, as far as size and time tell."""
+        if before.shape != self.stamps.shape:
+            raise ValueError(f"stamps of the shape {before.shape}")
+        changed = np.flatnonzero((before != self.stamps).any(axis=1))
+        if len(changed):
+            logger.warning(
+                "of %s %d had another size or time of change before, as %s; if what they show is another, "
+                "the run is of both: without --resume, training starts over",
+                *(some(len(self.images), "image"), len(changed), self.images[changed[0]]),
+            )
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        found = status(path)
+    except OSError:  # who reads it says so
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
 
 
 def synchronize(model: keras.Model) -> None:

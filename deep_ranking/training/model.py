@@ -12,7 +12,7 @@ from deep_ranking.images.batches import ImageBatches, LabelledBatches, TripletBa
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.backbones import find_backbone
 from deep_ranking.network.hub import add_adapters
-from deep_ranking.network.network import build_network
+from deep_ranking.network.network import build_network, own_conventions
 from deep_ranking.network.weights import load_weights
 from deep_ranking.ranking.loss import TripletHingeLoss
 from deep_ranking.ranking.metrics import mining_metrics, ranking_metrics
@@ -94,11 +94,7 @@ def build_training_model(settings: TrainingSettings, classes: int = 0, steps: in
     Raises:
         DeepRankingError: the weights cannot be loaded, or the network cannot be cut at `train_from`.
     """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(
-        "float32" if settings.precision == "float32" else f"mixed_{settings.precision}"
-    )
-    try:
+    with own_conventions("float32" if settings.precision == "float32" else f"mixed_{settings.precision}"):
         network = build_network(settings.network, settings.backbone_share)
         load_weights(network, settings.network, settings.weights)
         _set_normalization(network, settings.freezes_normalization)
@@ -135,8 +131,6 @@ def build_training_model(settings: TrainingSettings, classes: int = 0, steps: in
         )
         optimizer.build(model.trainable_variables)
         _build_loss_and_metrics(model)
-    finally:
-        keras.config.set_dtype_policy(policy)
     return Trainable(network, model, frozen)
 
 

@@ -24,7 +24,7 @@ from deep_ranking.images.batches import BatchStream, ImageBatches
 from deep_ranking.images.cache import ImageCache
 from deep_ranking.network.backbones import find_backbone
 from deep_ranking.network.file import check_ending, load_network, save_network
-from deep_ranking.network.network import average_mirror
+from deep_ranking.network.network import average_mirror, own_conventions, random_numbers_kept
 from deep_ranking.network.weights import starting_network
 from deep_ranking.progress import quietly
 from deep_ranking.training import alarms
@@ -67,6 +67,8 @@ class Trained:
         return max(self.history, key=lambda logs: logs["val_similarity_precision"])  # of equals the first
 
 
+@random_numbers_kept()
+@own_conventions("float32")
 def train(
     data: Data,
     model_path: str | Path,
@@ -169,7 +171,9 @@ class Run:
             looked = self.size, options.workers, self.cache, options.leave_out_broken
             self.data = without_broken(data, *looked)
         self._build()
-        self.checkpoint = Checkpoint(model_path.with_suffix(".checkpoint"), self._identity(), self.writes)
+        images = [*self.data.images, *(validation.images if validation else ())]
+        place = model_path.with_suffix(".checkpoint")
+        self.checkpoint = Checkpoint(place, self._identity(), self.writes, images)
 
     def go(
         self, callbacks: Sequence[keras.callbacks.Callback], watch: Callable[[History], object]
@@ -241,6 +245,9 @@ class Run:
             raise DeepRankingError("patience: expected validation triplets to tell what is better by")
         if self.processes is not None and (settings.train_from or settings.discriminants):
             raise DeepRankingError("train_from, discriminants: work in one process; leave out --processes")
+        backend = keras.backend.backend()
+        learns = backend in ("tensorflow", "jax", "torch")
+        expect("KERAS_BACKEND", learns or not settings.epochs, "one that can learn, as tensorflow", backend)
         folder = self.options.tensorboard
         self.board = [] if folder is None else [own.tensorboard(folder)]
 

@@ -213,7 +213,8 @@ def _parse_quoted(path: str | os.PathLike[str], number: int, record: str) -> lis
 def _what_is_wrong(record: str, names: list[str]) -> str:
     found = len(names) if len(names) != 3 else "an empty one"
     problem = f"expected 3 names (query,positive,negative), found {found}"
-    for mark, called in (("\t", "tabs"), (";", "semicolons"), ("\r", "line ends of old Macs")):
-        if record.count(mark) >= 2:
+    marks = {"\t": "tabs", ";": "semicolons", "\r": "line ends of old Macs", "|": "bars", " ": "blanks"}
+    for mark, called in marks.items():
+        if record.count(mark) >= 2 and (found == 1 or mark not in " |"):  # which names may hold
             return f"{problem} in {record!r:.200}; it has {called} where commas and line ends are wanted"
     return f'{problem} in {record!r:.200}; quote a name that holds a comma: "a,b.jpg"'

@@ -263,6 +263,8 @@ def _meant(root: str, name: str) -> str:
     """Return a question after what is there under nearly the name, "" where nothing is."""
     if name.lower() in ("query", "anchor"):
         return "; a heading? begin its line with #"
+    if Path(root, name).is_dir():
+        return "; that is a folder"
     plain = "/".join(part.strip() for part in name.replace("\\", "/").split("/"))
     folder, last = os.path.split(plain)
     with suppress(OSError):

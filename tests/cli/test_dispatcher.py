@@ -14,6 +14,7 @@ from waiting import PATIENCE, wait_until
 
 import deep_ranking
 from deep_ranking.cli import COMMANDS, GROUPS, STATUSES, Terminated, main, run_command
+from deep_ranking.cli.shared import import_keras
 from deep_ranking.errors import DeepRankingError, MissingExtraError
 
 HEAVY = ("keras", "tensorflow", "numpy", "PIL", "h5py", "sklearn", "tqdm")
@@ -272,3 +273,12 @@ def test_a_backend_that_is_not_there_is_said(backend):
     )
     said = f"DeepRankingError: KERAS_BACKEND={backend}: Keras cannot be imported"
     assert said in done.stderr.splitlines()[-1]
+
+
+def test_what_else_keeps_keras_from_being_imported_is_not_called_its_backend(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr("importlib.import_module", lambda name: int("of MPLBACKEND"))
+    with pytest.raises(
+        DeepRankingError, match=r"^Keras cannot be imported \(.*MPLBACKEND'\); mend what that"
+    ):
+        import_keras()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deep_ranking.cli.places import typed
 from deep_ranking.search import Index
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,16 @@ def test_groups_warnings_and_errors_keep_to_their_lines(index):
     )
     assert (status, error.count(b"\n")) == (1, 1)
     assert b"no\\nwhere\\x1b]0;x\\x07.jpg" in error
+
+
+@pytest.mark.parametrize("name", ["turned\u202egpj.exe", "it's\x1b[2J\\.jpg", "a\u2066b\n.jpg"])
+def test_what_steers_a_terminal_or_turns_a_line_is_written_so_that_a_shell_takes_it(name, tmp_path):
+    quoted = typed(name)
+    assert quoted.isprintable()
+    echoed = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, check=True).stdout
+    assert echoed == name.encode()
+    for wrong in (["search", f"--{name}"], ["search", "photos", "--top", name], [name]):
+        assert shell("", *wrong)[2].decode().rstrip("\n").isprintable()
 
 
 @pytest.mark.parametrize("tail", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-", "2>&- | cat", "<&- 2>&- | cat"])

@@ -35,7 +35,7 @@ def test_the_classes_of_a_file_are_the_default_and_its_triplets_where_steps_are_
     for flags in (["--preset", "paper"], ["--epochs", "3"], ["--weights", "none"], ["--backbone", "simple"]):
         training, _ = read(*flags)
         assert training.rows.tolist() == [[0, 1, 2]]
-        assert training_data.summary(training) == "1 triplets of 3 images"
+        assert training_data.summary(training) == "1 triplet of 3 images"
 
 
 def test_without_a_file_here_or_of_another_folder_the_class_folders_are_learned_from(read, tmp_path, caplog):

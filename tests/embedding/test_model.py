@@ -18,6 +18,13 @@ SIZE = (32, 48)
 RNG = np.random.default_rng(0)
 
 
+class Elsewhere:
+    """A tensor that other memory holds, as PyTorch's on a GPU."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("its values lie on another device")
+
+
 @pytest.fixture(scope="module")
 def model():
     """The pixels themselves, so that whatever is done to an image shows."""
@@ -52,6 +59,7 @@ def test_one_or_many_in_any_form_are_what_the_files_are(model, files):
         np.array([str(path) for path in files]),
         [path.read_bytes() for path in files],
         [bytearray(path.read_bytes()) for path in files],
+        (io.BytesIO(path.read_bytes()) for path in files),
         opened,
         [read_image(path) for path in files],
         [read_image(path).astype(np.float64) for path in files],
@@ -68,6 +76,8 @@ def test_one_or_many_in_any_form_are_what_the_files_are(model, files):
     for picture, vector in zip(opened, expected, strict=True):
         np.testing.assert_array_equal(model.encode(picture), vector[None])
         picture.close()
+    with files[0].open("rb") as file:
+        np.testing.assert_array_equal(model.encode(file), expected[:1])
 
 
 def test_a_given_picture_is_not_changed(model, files):
@@ -107,11 +117,51 @@ def test_floats_of_the_networks_size_are_taken_as_they_are(model):
         (np.full((4, 4, 3), np.nan), "RGB values of 0 to 255, found nan to nan"),
         (np.full((4, 4, 3), True), "RGB values of 0 to 255, found an array of bool"),
         (np.zeros(3), r"found shape \(3,\)"),
+        (np.ma.masked_less(np.arange(48).reshape(4, 4, 3), 5), "without masked values; fill them first"),
+        (Elsewhere(), "^no array of NumPy's can be made of it: its values lie on another device"),
+        ([Elsewhere()], "^image 1: no array of NumPy's can be made of it: its values"),
+        (io.StringIO("text"), "expected a file open for reading bytes, 'rb'; found one of text"),
+        (b"photos/a.jpg", r"it is the text 'photos/a.jpg'; a path is given as a text, not as bytes"),
+        (b"", r"cannot be read as an image \(it is empty\)"),
+        (Image.new("RGB", (5, 0)), "expected pixels, found 5 x 0 of them"),
     ],
 )
 def test_what_is_no_image_is_refused_in_words(model, images, message):
     with pytest.raises(DeepRankingError, match=message):
         model.encode(images)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"batch_size": 0}, "batch_size: expected a whole number of 1 or more, found 0"),
+        ({"batch_size": -1}, "batch_size: .* found -1"),
+        ({"batch_size": 1.5}, "batch_size: .* found 1.5"),
+        ({"workers": -1}, "workers: expected a whole number of 0 or more, found -1"),
+        ({"workers": "2"}, "workers: .* found '2'"),
+    ],
+)
+def test_sizes_that_are_none_are_refused(model, files, how, message):
+    with pytest.raises(DeepRankingError, match=message):
+        model.encode(files, **how)
+
+
+def test_what_the_user_has_set_in_keras_changes_no_network_of_ours(monkeypatch):
+    def first_layers_of(model):
+        return {layer.dtype_policy.name for layer in model.network.layers}
+
+    monkeypatch.setattr("deep_ranking.embedding.model.load_pretrained", lambda *args: "")
+    keras.config.set_dtype_policy("mixed_float16")
+    keras.config.set_floatx("float16")
+    keras.config.set_image_data_format("channels_first")
+    try:
+        assert first_layers_of(Model.pretrained()) == {"float32"}
+        assert keras.config.dtype_policy().name == "mixed_float16"
+        assert (keras.config.floatx(), keras.config.image_data_format()) == ("float16", "channels_first")
+    finally:
+        keras.config.set_dtype_policy("float32")
+        keras.config.set_floatx("float32")
+        keras.config.set_image_data_format("channels_last")
 
 
 def test_floats_of_0_to_1_are_warned_of(model, caplog):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -257,6 +258,10 @@ def test_bootstrap_is_a_function_of_its_seed():
 VECTORS = np.arange(8.0).reshape(4, 2)
 
 
+def measured(labels, **how):
+    return measure_retrieval(VECTORS, labels, VECTORS, labels, np.arange(4), **how)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -274,6 +279,18 @@ VECTORS = np.arange(8.0).reshape(4, 2)
             lambda: measure_retrieval(VECTORS, list("aabb"), VECTORS, list("aabb"), at=[9]),
             "expected 1 to 4 neighbours",
         ),
+        (lambda: measured([None, 1, 1, 2]), r"query_labels\[0\]: expected a label, found None"),
+        (lambda: measured([0, np.nan, 1, np.nan]), r"query_labels\[1\]: expected a label, found nan"),
+        (lambda: measured([1, 1, pd.NA, 2]), r"query_labels\[2\]: expected a label, found <NA>"),
+        (lambda: measured(np.array(["a", "a", 1, 2], object)), "labels of one kind"),
+        (lambda: measured([0, 0, 1, 1], at=2), "at: expected several whole numbers, found 2"),
+        (
+            lambda: measured([0, 0, 1, 1], voters=[1.5]),
+            r"voters: expected several whole numbers, found \[1.5",
+        ),
+        (lambda: measured([0, 0, 1, 1], at=[1], voters=[1], seed=-1), "seed: expected a whole number of 0"),
+        (lambda: bootstrap({}), "scores: expected one score a query of each kind"),
+        (lambda: bootstrap({"x": np.ones(3), "y": np.ones(4)}), "scores: expected .* arrays of one length"),
         (lambda: measure_triplets(VECTORS, np.array([[0, 1, 4]])), "rows 0 to 3, found 0 to 4"),
         (lambda: measure_triplets(VECTORS, np.array([[0, 1]])), "expected triplets as whole numbers"),
         (lambda: measure_triplets(VECTORS, np.zeros((0, 3), int)), "expected triplets as whole numbers"),

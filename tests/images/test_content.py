@@ -14,6 +14,7 @@ from deep_ranking.images.content import (
     BROKEN_LINK,
     DAMAGED,
     EMPTY,
+    GONE,
     NO_IMAGE,
     NO_PERMISSION,
     RAW,
@@ -126,6 +127,12 @@ def test_too_many_pixels_are_told_before_anything_is_decoded(tmp_path):
     png = saved("PNG")
     png = png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
     assert why(tmp_path, png, "a.png") == TOO_LARGE
+
+
+def test_what_was_removed_since_it_was_listed_is_no_broken_link(tmp_path):
+    assert why_no_image(str(tmp_path / "removed.png")) == GONE
+    (tmp_path / "link.png").symlink_to("removed.png")
+    assert why_no_image(str(tmp_path / "link.png")) == BROKEN_LINK
 
 
 def test_what_cannot_be_opened_says_why_and_what_must_not_be_is_not(tmp_path, monkeypatch):

@@ -90,7 +90,7 @@ def test_a_stream_goes_on_across_epochs_from_any_step(table):
         np.testing.assert_array_equal(stream[index][0][0], batches.batch(epoch, within)[0][0])
 
 
-@pytest.mark.parametrize("size", [0, 1, 8, 25, -3])
+@pytest.mark.parametrize("size", [0, 1, 8, 25, -3, 24.0, None])
 def test_a_batch_size_that_is_no_multiple_of_three_is_refused(table, size):
     with pytest.raises(DeepRankingError, match=f"batch_size: expected a multiple of three .* found {size}"):
         TripletBatches(table, size)
@@ -117,6 +117,29 @@ def test_augmentation_and_rescaling_in_the_blogs_interface(triplet_file, striped
     np.testing.assert_allclose(alone, plain - plain.mean(axis=(1, 2, 3), keepdims=True), atol=1e-5)
     with pytest.raises(DeepRankingError, match=r"preprocessing_function: expected an image \(.*3\), found"):
         flow(preprocessing_function=lambda image: image[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("varied", "flow", "message"),
+    [
+        ({"horizontal_flip": "False"}, {}, "horizontal_flip: expected True or False, found 'False'"),
+        ({"width_shift_range": "0.2"}, {}, "width_shift_range: expected 0 or more, or a list of shifts"),
+        ({"height_shift_range": []}, {}, "height_shift_range: expected 0 or more, or a list of shifts"),
+        ({"preprocessing_function": 3}, {}, "preprocessing_function: expected a function of one image"),
+        ({"dtype": "floot"}, {}, "dtype: expected a number type, as 'float32', found 'floot'"),
+        ({}, {"target_size": (20.0, 20)}, r"target_size: expected \(height, width\), .*, found \(20.0, 20\)"),
+        ({}, {"target_size": (10**6, 10**6)}, "target_size: .* 1 to 89,000,000 pixels in all"),
+        ({}, {"seed": None}, r"seed: expected 0 or more and below 2\^31, found None"),
+        ({}, {"seed": 2**40}, "seed: expected 0 or more"),
+        ({}, {"batch_size": "24"}, "batch_size: expected a multiple of three .* found '24'"),
+        ({}, {"workers": "2"}, "workers: expected a number of threads, found '2'"),
+    ],
+)
+def test_what_the_generator_cannot_do_is_refused_at_once(
+    triplet_file, striped_classes, varied, flow, message
+):
+    with pytest.raises(DeepRankingError, match=message):
+        ImageDataGenerator(**varied).flow_from_directory(striped_classes, triplet_file, **flow)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -8,7 +8,7 @@ import pytest
 from gradients import value_and_gradient
 from keras import ops
 
-from deep_ranking import TripletHingeLoss
+from deep_ranking import MinedTripletLoss, TripletHingeLoss
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.ranking.metrics import ranking_metrics
 
@@ -84,6 +84,26 @@ class TestGradient:
 def test_rows_that_are_no_multiple_of_three_are_refused(rows):
     with pytest.raises(DeepRankingError, match=f"expected rows in threes .* found {rows} rows"):
         TripletHingeLoss()(ops.zeros(rows), ops.zeros((rows, 2)))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others know the rows of each batch")
+def test_a_last_batch_that_is_no_multiple_of_three_is_told():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile("sgd", loss=TripletHingeLoss())
+    with pytest.raises(
+        Exception, match=r"expected rows in threes \(query, positive, negative\); give a batch"
+    ):
+        model.fit(np.zeros((10, 2)), np.zeros(10), batch_size=6, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize("loss", [TripletHingeLoss(), MinedTripletLoss()])
+def test_weights_of_images_are_refused_in_words(loss):
+    with pytest.raises(DeepRankingError, match="sample_weight, class_weight: expected none"):
+        loss(ops.zeros(3), ops.zeros((3, 2)), ops.ones(3))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile("sgd", loss=loss)
+    with pytest.raises(DeepRankingError, match="the loss is of triplets, not of images"):
+        model.fit(np.zeros((6, 2)), np.zeros(6), batch_size=6, class_weight={0: 2.0}, verbose=0)
 
 
 @pytest.mark.parametrize("rows", [3, 6, 24, 99])

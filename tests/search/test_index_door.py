@@ -1,6 +1,8 @@
 """What a person types: the index of a folder, and all that may be searched by."""
 
+import copy
 import io
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,10 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_embedded(tmp_
     embedder.seen.clear()
     with pytest.raises(DeepRankingError, match=r"cannot be written there .* for the index: --index DIR"):
         Index.from_folder(photos, embedder, tmp_path / "file/photos.index", quiet=True)
+    with pytest.raises(
+        DeepRankingError, match=r"file: expected a folder for the index, or none yet; found a"
+    ):
+        Index.from_folder(photos, embedder, tmp_path / "file", quiet=True)
     assert not embedder.seen
 
 
@@ -98,9 +104,12 @@ def test_an_image_is_searched_by_in_each_form_that_it_has(photos, index):
             "class 0/4.png",
             path.read_bytes(),
             bytearray(path.read_bytes()),
+            memoryview(path.read_bytes()),
+            io.BytesIO(path.read_bytes()),
             picture,
             picture.convert("RGBA"),
             vector,
+            vector[None],  # as `encode` gives it
             vector.tolist(),
             tuple(vector.tolist()),
             [path],
@@ -164,6 +173,23 @@ def test_a_query_of_another_kind_is_told(index, query):
     expected += "|expected at least one query|expected vectors of 12 coordinates"
     with pytest.raises(DeepRankingError, match=expected):
         index.search(query)
+
+
+@pytest.mark.parametrize(
+    ("shape", "instead"), [((2, 12), "search_batch takes many"), ((8, 8, 3), r"PIL.Image.fromarray\(array\)")]
+)
+def test_arrays_that_are_no_vector_are_told_what_takes_them(index, shape, instead):
+    with pytest.raises(DeepRankingError, match=f"expected a vector of one axis, found the shape .*{instead}"):
+        index.search(np.zeros(shape))
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy])
+def test_an_open_index_is_not_taken_along(index, copied):
+    with pytest.raises(
+        DeepRankingError, match=r"photos\.index: an open index is of the process .*Index\.open"
+    ):
+        copied(index)
+    assert len(index) == COUNT
 
 
 def test_bytes_that_are_no_image_are_told(index):

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import random
 import resource
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from deep_ranking.network.file import load_network, read_metadata
 from deep_ranking.network.network import NetworkSettings
 from deep_ranking.training.alarms import CollapseAlarm, PathAlarm, TellTime
 from deep_ranking.training.callbacks import Validation
+from deep_ranking.training.checkpoint import Checkpoint, Progress
 from deep_ranking.training.model import build_training_model
 from deep_ranking.training.run import train
 from deep_ranking.training.settings import TrainingSettings
@@ -97,6 +100,19 @@ def test_the_same_seed_gives_the_same_weights(table, tmp_path):
     assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
 
 
+def test_training_leaves_the_users_random_numbers_and_settings(table, tmp_path):
+    keras.utils.set_random_seed(7)
+    keras.config.set_dtype_policy("mixed_float16")
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    try:
+        trained = train(table, tmp_path / "m.h5", SETTINGS)
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.dtype_policy.name for layer in trained.network.layers} == {"float32"}
+
+
 def test_the_image_cache_changes_nothing(table, tmp_path):
     weights = []
     for flags in (
@@ -159,6 +175,25 @@ def test_a_run_killed_in_mid_epoch_resumes_to_the_same_weights(table, striped_cl
     assert "killed.checkpoint: expected the checkpoint of an unfinished run, found none" in again.stderr
 
 
+def test_an_image_that_was_replaced_before_a_run_goes_on_is_told(table, tmp_path, caplog):
+    model, path = build_training_model(SETTINGS).model, tmp_path / "m.checkpoint"
+    for images in (), table.images:  # of an earlier version, which kept nothing of them, and of this one
+        Checkpoint(path, "run", images=images).save(model, Progress(3))
+        if not images:
+            with h5py.File(path, "r+") as file:
+                del file["stamps"]
+        assert Checkpoint(path, "run", images=table.images).restore(model).step == 3
+    assert not caplog.text
+    Path(table.images[4]).write_bytes(Path(table.images[5]).read_bytes())
+    Path(table.images[7]).unlink()
+    assert Checkpoint(path, "run", images=table.images).restore(model).step == 3
+    [told] = caplog.messages
+    assert told.startswith(f"of {len(table.images)} images 2 had another size or time of change before, as ")
+    assert table.images[4] in told
+    with pytest.raises(DeepRankingError, match="stamps of the shape"):
+        Checkpoint(path, "run", images=table.images[1:]).restore(model)
+
+
 def test_a_broken_image_ends_the_run_with_its_name(table, striped_classes, tmp_path):
     (striped_classes / "slant/2.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     with pytest.raises(DeepRankingError, match=r"slant/2\.png: cannot be read"):
@@ -173,6 +208,14 @@ def test_what_is_no_data_is_refused_in_words(data, tmp_path):
             DeepRankingError, match=r"data: expected triplets \(dr.Triplets.load, .sample\), or im"
         ):
             train(data, tmp_path / "model.h5", settings)
+
+
+def test_a_backend_that_cannot_learn_is_refused_before_a_step(table, monkeypatch, tmp_path):
+    monkeypatch.setattr("keras.backend.backend", lambda: "numpy")
+    with pytest.raises(
+        DeepRankingError, match=r"KERAS_BACKEND: expected one that can learn, .* found 'numpy'"
+    ):
+        train(table, tmp_path / "m.h5", SETTINGS)
 
 
 def test_embeddings_that_are_no_numbers_end_the_run(table, tmp_path):
@@ -207,7 +250,11 @@ def test_the_collapse_alarm_speaks_once_and_only_then(caplog):
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0.3, ""), (2.0, "about 5 hours: 8,993 steps of 2.0 seconds. --preset features takes")],
+    [
+        (0.3, ""),
+        (0.46, "about 1 hour: 8,993 steps of 0.5 seconds. --preset features takes about 1 minute for"),
+        (2.0, "about 5 hours: 8,993 steps of 2.0 seconds. --preset features takes"),
+    ],
 )
 def test_a_long_run_is_told_of_in_its_first_steps(caplog, seconds, told):
     now = iter([10.0, 10.0 + 5 * seconds])  # the steps that compile are not timed
@@ -232,7 +279,9 @@ def test_a_long_run_is_told_of_before_its_first_step(table, caplog, rate, hours)
     assert f"this run will take about {hours} hours: 9,000 steps of" in caplog.text
     assert "--preset features takes about 3 minutes for these 20,000 images" in caplog.text
     telling._tell(100.0, 9000)
-    assert len(caplog.records) == 1
+    assert (
+        sum(record.name.startswith("deep_ranking") for record in caplog.records) == 1
+    )  # TensorFlow warns too
     TellTime(10, 20_000, lambda: next(now)).before(model, inputs)  # too short to be worth a trial
     assert next(now) == 7.0
 

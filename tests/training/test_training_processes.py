@@ -42,8 +42,8 @@ def test_two_processes_end_with_the_weights_of_one(run, tmp_path):
     for processes in (1, 2):
         ended = run("train.py", *common, "--processes", processes, "--model", f"{processes}.h5")
         assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.startswith(f"{processes}.h5: 1 epochs"), ended.stdout  # and nothing of Gloo's
-        assert ended.stdout.count(f"{processes}.h5: 1 epochs") == 1
+        assert ended.stdout.startswith(f"{processes}.h5: 1 epoch over"), ended.stdout  # and nothing of Gloo's
+        assert ended.stdout.count(f"{processes}.h5: 1 epoch over") == 1
     one, two = weights(tmp_path / "1.h5"), weights(tmp_path / "2.h5")
     for single, shared in zip(one, two, strict=True):
         np.testing.assert_allclose(shared, single, rtol=0, atol=2e-6)

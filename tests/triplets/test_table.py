@@ -75,6 +75,7 @@ def test_a_missing_image_names_file_and_line(data):
         ("a\\1.jpg,a/2.jpg,b/x.jpg", "; did you mean 'a/1.jpg'?"),
         ("a/1.JPG,a/2.jpg,b/x.jpg", "; did you mean 'a/1.jpg'?"),
         ("query,positive,negative", "; a heading? begin its line with #"),
+        ("a,a/2.jpg,b/x.jpg", "; that is a folder"),
         ("a/9.jpg,a/2.jpg,b/x.jpg", "in the folder dataset"),
         ("a/1.jpg\ta/2.jpg\tb/x.jpg", "; it has tabs where commas and line ends are wanted"),
         ("a/1.jpg;a/2.jpg;b/x.jpg", "; it has semicolons where commas and line ends are wanted"),

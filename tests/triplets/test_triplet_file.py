@@ -82,6 +82,9 @@ def test_the_blogs_own_lines(tmp_path):
         (",,", "an empty one"),
         ('a,"",c', "an empty one"),
         ('"a,b,c', "a quote that is not closed"),
+        ("a b c", "found 1 in 'a b c'; it has blanks where commas and line ends are wanted"),
+        ("a|b|c", r"found 1 in 'a\|b\|c'; it has bars where commas"),
+        ("a b,c d,e f,", 'found 4 in .*; quote a name that holds a comma: "a,b.jpg"'),
         ('"a"b,c,d', "a quote that is not closed or not doubled"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 
 _BLOCK = 2**22  # weights drawn at once: 32 MiB
 
@@ -45,6 +45,8 @@ def bootstrap(
         >>> bootstrap({"precision": np.array([1, 0, 1, 1])})["precision"]
         Estimate(value=0.75, low=0.25, high=1.0)
     """
+    lengths = {np.shape(column) for column in scores.values()}
+    expect("scores", len(lengths) == 1, "one score a query of each kind, in arrays of one length", lengths)
     table = np.column_stack([np.asarray(column, np.float64) for column in scores.values()])
     if not table.size or not np.isfinite(table).all() or samples < 1:
         raise DeepRankingError(
@@ -60,7 +62,10 @@ def bootstrap(
         _, group = np.unique(groups, return_inverse=True)
         sizes = np.bincount(group).astype(np.float64)
         sums = np.column_stack([np.bincount(group, column) for column in table.T])
-    random = np.random.default_rng(seed)
+    try:
+        random = np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise DeepRankingError(f"seed: expected a whole number of 0 or more, found {seed!r}") from error
     count = len(sums)
     draws = max(1, _BLOCK // count)
     means = []

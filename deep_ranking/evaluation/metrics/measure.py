@@ -1,13 +1,14 @@
 """All metrics at once, for the command line, the report and the callback."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.errors import DeepRankingError
+from deep_ranking.errors import DeepRankingError, expect
 from deep_ranking.evaluation.metrics.interval import Estimate, bootstrap
 from deep_ranking.evaluation.metrics.registry import (
     Ranked,
@@ -103,6 +104,10 @@ def measure_retrieval(
         >>> found.counts
         {'queries': 4, 'lonely': 0, 'gallery': 4}
     """
+    for name, numbers in ("at", at), ("voters", voters):
+        several = isinstance(numbers, Iterable) and not isinstance(numbers, str)
+        whole_ones = several and all(isinstance(number, Integral) for number in numbers)
+        expect(name, whole_ones, "several whole numbers", numbers)
     search = NeighbourSearch(queries, gallery, leave_out)
     query_classes, gallery_classes = _classes(query_labels, gallery_labels, search)
     relevant = np.bincount(gallery_classes, minlength=1 + query_classes.max())[query_classes]
@@ -238,8 +243,26 @@ def _classes(
     found = (np.shape(query_labels), np.shape(gallery_labels))
     if found != expected:
         raise DeepRankingError(f"expected one label an image, shapes {expected}; found {found}")
-    _, classes = np.unique(np.concatenate([query_labels, gallery_labels]), return_inverse=True)
+    labels = np.concatenate([query_labels, gallery_labels])
+    for place, label in enumerate(labels.tolist()) if labels.dtype.kind in "Ofmc" else ():
+        if _is_missing(label):
+            count = len(query_labels)
+            which = f"query_labels[{place}]" if place < count else f"gallery_labels[{place - count}]"
+            raise DeepRankingError(
+                f"{which}: expected a label, found {label!r}; leave out images without one"
+            )
+    try:
+        _, classes = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise DeepRankingError("expected labels of one kind, all texts or all numbers; found both") from error
     return classes[: expected[0][0]], classes[expected[0][0] :]
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or not bool(label == label)  # NaN, and what dates have in its place
+    except TypeError:  # pandas' NA
+        return True
 
 
 def _nearest_of_class(search: NeighbourSearch, row: np.intp, of_class: NDArray[np.bool_]) -> np.intp:
