@@ -24,6 +24,7 @@ MAPPED_BYTES = 128 << 20
 is lost once the matrix is so large that the memory, not the page table, sets the pace."""
 
 _BLOCK = 1 << 16
+_PIECE = 1 << 24  # mapped at once, so that who opens a large file does not hold all of it for that
 _ALIGNED = 64  # bytes that an array in a file begins at a multiple of
 _ATTEMPTS = 5
 
@@ -142,12 +143,14 @@ def is_sealed(path: Path) -> bool:
 
 def _checksum(path: Path, length: int) -> bytes:
     """CRC-32 of the sums of 64 KiB blocks: all bytes count, at many times the speed of a plain CRC-32."""
-    if not length:
-        return bytes(4)
-    data = np.asarray(np.memmap(path, np.uint8, "r", shape=(length,)))
-    whole = length - length % _BLOCK
-    sums = data[:whole].view(np.uint64).reshape(-1, _BLOCK // 8).sum(axis=1, dtype=np.uint64)
-    return zlib.crc32(data[whole:].tobytes(), zlib.crc32(sums.tobytes())).to_bytes(4, "little")
+    checksum, whole = 0, length - length % _BLOCK
+    with path.open("rb") as file:
+        for start in range(0, whole, _PIECE):
+            shape = min(_PIECE, whole - start) // _BLOCK, _BLOCK // 8
+            sums = np.memmap(file, np.uint64, "r", start, shape).sum(axis=1, dtype=np.uint64)
+            checksum = zlib.crc32(sums.tobytes(), checksum)
+        file.seek(whole)
+        return zlib.crc32(file.read(length - whole), checksum).to_bytes(4, "little")
 
 
 def save_arrays(path: Path, arrays: Iterable[np.ndarray]) -> None:

@@ -1,6 +1,7 @@
 """The store and its caches: nothing lost, nothing stale, nothing damaged believed."""
 
 import sqlite3
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -142,7 +143,7 @@ def test_clusters_are_used_again_when_little_has_changed(folder, monkeypatch):
     assert len(searched(folder, Options(approximate="clustered", probe=1000))) == 20
 
 
-@pytest.mark.parametrize("size", [0, 1, 1 << 16, (1 << 18) + 5])
+@pytest.mark.parametrize("size", [0, 1, 1 << 16, (1 << 24) + (1 << 16) + 5])
 def test_a_seal_notices_any_change(tmp_path, size):
     path = tmp_path / "file"
     path.write_bytes(np.random.default_rng(0).bytes(size))
@@ -155,6 +156,25 @@ def test_a_seal_notices_any_change(tmp_path, size):
         path.write_bytes(data)
         assert not is_sealed(path)
         data[place] ^= 64
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are counted otherwise")
+def test_who_checks_a_large_file_does_not_hold_it(tmp_path, run):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(256 << 20)
+    seal(path)
+    program = (
+        "from pathlib import Path\n"
+        "from deep_ranking.search.cache import is_sealed\n"
+        "peak = lambda: int(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])\n"
+        "before = peak()\n"
+        f"assert is_sealed(Path({str(path)!r}))\n"
+        "print((peak() - before) // 1024)"
+    )
+    done = run("-c", program, fresh=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 64, "MB"
 
 
 def test_a_folder_without_an_index_says_how_to_make_one(tmp_path):
