@@ -236,7 +236,7 @@ def rows(scale: str) -> Iterator[Row]:
     yield Row("similarity.py, no such image", missing)
     for shape in GALLERIES[scale]:
         name = "exact search, {:,} x {}".format(*shape)
-        yield Row(name, lambda side, shape=shape: figure(SEARCH, side.vectors(*shape)), 3, 1, 4)
+        yield Row(name, lambda side, shape=shape: figure(SEARCH, side.vectors(*shape)), 3, None, 4)
     yield Row(
         "embedding, MobileNetV2",
         lambda side: figure(EMBED, side.model, *sorted(side.images.iterdir())[:INDEXED]),
