@@ -31,6 +31,7 @@ from deep_ranking.search.promise import (
     HeldOut,
     chosen,
     grown_probe,
+    nearest_images,
     recall_curve,
     worthwhile,
 )
@@ -127,7 +128,7 @@ class Approximate:
         for start in range(0, len(order), _BLOCK):
             structure.add(space(distinct[order[start : start + _BLOCK]]))
         built = cls(distinct, structure, space, Copies.at(order), [(1, 1.0)])
-        curve = built._measured(drawn) if len(drawn.rows) else [(built.largest_probe, 1.0)]
+        curve = built._measured(drawn, copies.times) if len(drawn.rows) else [(built.largest_probe, 1.0)]
         late = np.flatnonzero(drawn.held)
         if len(late):
             structure.add(space(distinct[late]))
@@ -223,17 +224,15 @@ class Approximate:
         total = len(self._matrix)
         return grown_probe(self.probe, k, count(rows, total) / max(1, total), not self._is_clustered)
 
-    def _measured(self, drawn: HeldOut) -> Curve:
-        """Return the recall of growing probes, by vectors that are held out."""
+    def _measured(self, drawn: HeldOut, times: NDArray[np.intp]) -> Curve:
+        """Return the recall of growing probes, by vectors that are held out; of each there are `times`."""
         queries = np.ascontiguousarray(self._matrix[drawn.rows])
 
         def near(probe: int) -> list[np.ndarray]:
-            return [
-                np.sort(distances(self._matrix, rows, query))[:NEIGHBOURS]
-                for query, rows in zip(queries, self.nearest(queries, NEIGHBOURS, probe=probe), strict=True)
-            ]
+            found = self.nearest(queries, NEIGHBOURS, probe=probe)
+            return [nearest_images(self._matrix, *one, times) for one in zip(queries, found, strict=True)]
 
-        truth = drawn.truth(Exact(self._matrix))
+        truth = drawn.truth(Exact(self._matrix), times)
         return recall_curve(truth, near, (self.smallest_probe, self.largest_probe))
 
     def _selector(self, places: np.ndarray) -> Any:

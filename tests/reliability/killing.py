@@ -84,7 +84,9 @@ def main(name: str, folder: str, times: str, seed: str) -> None:
     sound(lambda: task.finished(0))
     task.clear()
     killed, acknowledged = 0, set()
-    slices = chance.sample(range(int(times)), int(times))  # early and late, else what is acknowledged is not tested
+    slices = chance.sample(
+        range(int(times)), int(times)
+    )  # early and late, else what is acknowledged is not tested
     for attempt, part in enumerate(slices, start=1):
         last = int((part + chance.random()) / int(times) * total)
         status, told = in_child(lambda last=last, attempt=attempt: counting(lambda: task.work(attempt), last))
