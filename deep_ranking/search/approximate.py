@@ -14,6 +14,7 @@ is a worse one.
 """
 
 import io
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -88,7 +89,7 @@ class Approximate:
         self, matrix: NDArray[np.float32], structure: Any, space: Space, copies: Copies, curve: Curve
     ):
         self._matrix, self._structure, self._space, self._copies = matrix, structure, space, copies
-        self.curve, self._faiss = curve, _faiss()
+        self.curve = curve
         self._is_clustered = hasattr(structure, "nprobe")
         self.largest_probe = int(
             structure.nlist if self._is_clustered else min(_LARGEST, max(16, structure.ntotal))
@@ -192,13 +193,13 @@ class Approximate:
             rows: the rows that may be found.
             probe: other than the one chosen, which grows with `k` and the narrower the filter.
         """
-        faiss = self._faiss
-        allowed = None if rows is None else self._selector(self._copies.places_of(rows))
         probe = self._grown(k, rows) if probe is None else probe
-        if self._is_clustered:
-            parameters = faiss.SearchParametersIVF(nprobe=min(probe, self._structure.nlist), sel=allowed)
+        probe = min(probe, self.largest_probe) if self._is_clustered else max(probe, k + _MORE)
+        if rows is None:
+            parameters = _parameters(self._is_clustered, probe)
         else:
-            parameters = faiss.SearchParametersHNSW(efSearch=max(probe, k + _MORE), sel=allowed)
+            allowed = self._selector(self._copies.places_of(rows))
+            parameters = _parameters.__wrapped__(self._is_clustered, probe, allowed)
         wanted = min(k + _MORE, self._structure.ntotal)
         _, found = self._structure.search(self._space(queries), wanted, params=parameters)
         lines = found if found.min(initial=0) >= 0 else [line[line >= 0] for line in found]
@@ -238,7 +239,15 @@ class Approximate:
     def _selector(self, places: np.ndarray) -> Any:
         chosen = np.zeros(self._structure.ntotal, bool)
         chosen[places] = True
-        return self._faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+        return _faiss().IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+
+
+@lru_cache
+def _parameters(clustered: bool, probe: int, allowed: Any = None) -> Any:
+    """Return what FAISS takes a probe in, which takes as long to make as ten hits to rank."""
+    if clustered:
+        return _faiss().SearchParametersIVF(nprobe=probe, sel=allowed)
+    return _faiss().SearchParametersHNSW(efSearch=probe, sel=allowed)
 
 
 def _clusters(matrix: np.ndarray, order: np.ndarray, space: Space, seed: int) -> Any:

@@ -23,7 +23,9 @@ RECALL = 0.97
 MEASURED = 0.995
 """Up to this recall more and more is looked at, so that one can choose."""
 
-SAMPLE = 256
+SAMPLE = 1024
+"""Of 256, among near-copies, of which all ten are found or none, the share found was off by 0.01 as a rule."""
+
 NEIGHBOURS = 10
 
 NEAR = 0.3
@@ -33,7 +35,7 @@ MOST_COPIES = 100
 """More than these so near are no copies but a class, drawn together by training."""
 
 _SHARE = 8  # an eighth of all vectors is held out at most
-_ROWS = 1 << 14  # compared with the sample at once
+_ROWS = 1 << 12  # compared with the sample at once
 _ROUNDING = 1e-6  # a server's distances are float32
 
 Curve = list[tuple[int, float]]
