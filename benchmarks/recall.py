@@ -136,18 +136,15 @@ def made(place: str, vectors: np.ndarray, classes: np.ndarray, order: np.ndarray
     return index
 
 
-def rows(name: str, index: Index, queries: np.ndarray, heard: Heard, wide: bool) -> Iterator[tuple]:
-    """Yield a row of the table for each search there is, and where it is `wide` for each filter."""
+def rows(name: str, index: Index, queries: np.ndarray, heard: Heard) -> Iterator[tuple]:
+    """Yield a row of the table for each search there is and each filter."""
     exact: dict[str, list] = {}
     for kind in index.snapshot.kinds:
         heard.told.clear()
         start = time.process_time()
         index.search(queries[0], K, approximate=kind)
         seconds = time.process_time() - start
-        some = {
-            "all": {},
-            **(dict(filters(dict(index.snapshot.labels()), np.random.default_rng(1))) if wide else {}),
-        }
+        some = {"all": {}, **dict(filters(dict(index.snapshot.labels()), np.random.default_rng(1)))}
         for case, options in some.items():
             if case not in exact:
                 exact[case] = index.search_batch(queries, K, **options)
@@ -224,13 +221,7 @@ def main() -> None:
                     kept |= stack.enter_context(places())
                 for store, place in kept.items():
                     index = stack.enter_context(made(place, own, classes, order))
-                    for row in rows(
-                        f"{case} {store}".strip(),
-                        index,
-                        asked,
-                        heard,
-                        not number,
-                    ):
+                    for row in rows(f"{case} {store}".strip(), index, asked, heard):
                         show(row, outcome)
     outcome.show()
 

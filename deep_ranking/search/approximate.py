@@ -14,6 +14,7 @@ is a worse one.
 """
 
 import io
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -31,6 +32,7 @@ from deep_ranking.search.promise import (
     HeldOut,
     chosen,
     grown_probe,
+    nearest_images,
     recall_curve,
     worthwhile,
 )
@@ -87,7 +89,7 @@ class Approximate:
         self, matrix: NDArray[np.float32], structure: Any, space: Space, copies: Copies, curve: Curve
     ):
         self._matrix, self._structure, self._space, self._copies = matrix, structure, space, copies
-        self.curve, self._faiss = curve, _faiss()
+        self.curve = curve
         self._is_clustered = hasattr(structure, "nprobe")
         self.largest_probe = int(
             structure.nlist if self._is_clustered else min(_LARGEST, max(16, structure.ntotal))
@@ -127,7 +129,7 @@ class Approximate:
         for start in range(0, len(order), _BLOCK):
             structure.add(space(distinct[order[start : start + _BLOCK]]))
         built = cls(distinct, structure, space, Copies.at(order), [(1, 1.0)])
-        curve = built._measured(drawn) if len(drawn.rows) else [(built.largest_probe, 1.0)]
+        curve = built._measured(drawn, copies.times) if len(drawn.rows) else [(built.largest_probe, 1.0)]
         late = np.flatnonzero(drawn.held)
         if len(late):
             structure.add(space(distinct[late]))
@@ -191,13 +193,13 @@ class Approximate:
             rows: the rows that may be found.
             probe: other than the one chosen, which grows with `k` and the narrower the filter.
         """
-        faiss = self._faiss
-        allowed = None if rows is None else self._selector(self._copies.places_of(rows))
         probe = self._grown(k, rows) if probe is None else probe
-        if self._is_clustered:
-            parameters = faiss.SearchParametersIVF(nprobe=min(probe, self._structure.nlist), sel=allowed)
+        probe = min(probe, self.largest_probe) if self._is_clustered else max(probe, k + _MORE)
+        if rows is None:
+            parameters = _parameters(self._is_clustered, probe)
         else:
-            parameters = faiss.SearchParametersHNSW(efSearch=max(probe, k + _MORE), sel=allowed)
+            allowed = self._selector(self._copies.places_of(rows))
+            parameters = _parameters.__wrapped__(self._is_clustered, probe, allowed)
         wanted = min(k + _MORE, self._structure.ntotal)
         _, found = self._structure.search(self._space(queries), wanted, params=parameters)
         lines = found if found.min(initial=0) >= 0 else [line[line >= 0] for line in found]
@@ -223,23 +225,29 @@ class Approximate:
         total = len(self._matrix)
         return grown_probe(self.probe, k, count(rows, total) / max(1, total), not self._is_clustered)
 
-    def _measured(self, drawn: HeldOut) -> Curve:
-        """Return the recall of growing probes, by vectors that are held out."""
+    def _measured(self, drawn: HeldOut, times: NDArray[np.intp]) -> Curve:
+        """Return the recall of growing probes, by vectors that are held out; of each there are `times`."""
         queries = np.ascontiguousarray(self._matrix[drawn.rows])
 
         def near(probe: int) -> list[np.ndarray]:
-            return [
-                np.sort(distances(self._matrix, rows, query))[:NEIGHBOURS]
-                for query, rows in zip(queries, self.nearest(queries, NEIGHBOURS, probe=probe), strict=True)
-            ]
+            found = self.nearest(queries, NEIGHBOURS, probe=probe)
+            return [nearest_images(self._matrix, *one, times) for one in zip(queries, found, strict=True)]
 
-        truth = drawn.truth(Exact(self._matrix))
+        truth = drawn.truth(Exact(self._matrix), times)
         return recall_curve(truth, near, (self.smallest_probe, self.largest_probe))
 
     def _selector(self, places: np.ndarray) -> Any:
         chosen = np.zeros(self._structure.ntotal, bool)
         chosen[places] = True
-        return self._faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+        return _faiss().IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+
+
+@lru_cache
+def _parameters(clustered: bool, probe: int, allowed: Any = None) -> Any:
+    """Return what FAISS takes a probe in, which takes as long to make as ten hits to rank."""
+    if clustered:
+        return _faiss().SearchParametersIVF(nprobe=probe, sel=allowed)
+    return _faiss().SearchParametersHNSW(efSearch=probe, sel=allowed)
 
 
 def _clusters(matrix: np.ndarray, order: np.ndarray, space: Space, seed: int) -> Any:

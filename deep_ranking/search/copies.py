@@ -57,6 +57,11 @@ class Copies:
         return matrix if self._starts is None else matrix[self.firsts(np.arange(self.count))]
 
     @property
+    def times(self) -> np.ndarray:
+        """How many rows have the vector of each place, (count,)."""
+        return np.bincount(self.places, minlength=self.count)
+
+    @property
     def none(self) -> bool:
         """Whether no two rows have the same vector."""
         return self._starts is None

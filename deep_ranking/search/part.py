@@ -120,9 +120,10 @@ class Part:
             )
             found, length = found[inside], length[inside]
         order = np.lexsort((found, -length if options.bottom else length))[:k]
-        images = (self.segment.images[row] for row in found[order].tolist())
-        lengths = length[order].tolist()
-        return [Hit(image.path, far, image.label) for image, far in zip(images, lengths, strict=True)]
+        names = self.segment.images.names(found[order])
+        return [
+            Hit(path, far, label) for (path, label), far in zip(names, length[order].tolist(), strict=True)
+        ]
 
     def _living(self, rows: np.ndarray) -> np.ndarray:
         return rows[self.there[rows]] if len(self.gone) else rows

@@ -23,7 +23,9 @@ RECALL = 0.97
 MEASURED = 0.995
 """Up to this recall more and more is looked at, so that one can choose."""
 
-SAMPLE = 256
+SAMPLE = 1024
+"""Of 256, among near-copies, of which all ten are found or none, the share found was off by 0.01 as a rule."""
+
 NEIGHBOURS = 10
 
 NEAR = 0.3
@@ -33,7 +35,7 @@ MOST_COPIES = 100
 """More than these so near are no copies but a class, drawn together by training."""
 
 _SHARE = 8  # an eighth of all vectors is held out at most
-_ROWS = 1 << 14  # compared with the sample at once
+_ROWS = 1 << 12  # compared with the sample at once
 _ROUNDING = 1e-6  # a server's distances are float32
 
 Curve = list[tuple[int, float]]
@@ -80,14 +82,31 @@ class HeldOut(NamedTuple):
                 held[copies] = True
         return cls(np.array(chosen, np.intp), held)
 
-    def truth(self, exact: Exact) -> list[NDArray[np.float64]]:
-        """Return for each the distances of its nearest among what is not held out, ascending."""
-        queries, rest = exact.matrix[self.rows], np.flatnonzero(~self.held)
-        found = exact.nearest(np.ascontiguousarray(queries), NEIGHBOURS, rest)
-        return [
-            np.sort(distances(exact.matrix, rows, query))[:NEIGHBOURS]
-            for query, rows in zip(queries, found, strict=True)
-        ]
+    def truth(self, exact: Exact, times: NDArray[np.intp]) -> list[NDArray[np.float64]]:
+        """Return for each the distances of the nearest images among what is not held out, ascending.
+
+        Args:
+            exact: over the distinct vectors.
+            times: (n,): how many images have each of them.
+        """
+        queries, rest = np.ascontiguousarray(exact.matrix[self.rows]), np.flatnonzero(~self.held)
+        found = exact.nearest(queries, NEIGHBOURS, rest)
+        return [nearest_images(exact.matrix, *one, times) for one in zip(queries, found, strict=True)]
+
+
+def nearest_images(
+    matrix: NDArray[np.float32], query: NDArray[np.float32], rows: NDArray[np.intp], times: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the distances of the ten nearest images to a query, where a vector is that of `times` images.
+
+    Ten images of which each is there four times are three vectors, which are found more often than ten.
+
+    Example:
+        >>> line = np.array([[1], [2], [4]], np.float32)
+        >>> nearest_images(line, np.zeros(1, np.float32), np.array([1, 0]), times=np.array([2, 1, 1]))
+        array([1., 1., 2.])
+    """
+    return np.sort(np.repeat(distances(matrix, rows, query), times[rows]))[:NEIGHBOURS]
 
 
 def _near(matrix: NDArray[np.float32], sample: NDArray[np.intp]) -> list[NDArray[np.intp]]:

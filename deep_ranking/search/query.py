@@ -56,13 +56,13 @@ def read_query(query: Any, dimension: int) -> np.ndarray | QueryImage:
     Raises:
         DeepRankingError: it is neither; the vector has other coordinates.
     """
-    if isinstance(query, np.ndarray) and query.ndim != 1:
-        if query.shape == (1, dimension):  # what `encode` gives of one image
-            return checked_vectors(query, dimension)[0]
+    if isinstance(query, np.ndarray):
+        if query.ndim == 1 or query.shape == (1, dimension):  # what `encode` gives of one image
+            return checked_vectors(np.atleast_2d(query), dimension)[0]
         instead = {2: "; search_batch takes many", 3: "; of pixels, PIL.Image.fromarray(array)"}
         told = instead.get(query.ndim, "")
         raise DeepRankingError(f"expected a vector of one axis, found the shape {query.shape}{told}")
-    if isinstance(query, np.ndarray) or _is_vector(query):
+    if _is_vector(query):
         return checked_vectors([query], dimension)[0]
     if isinstance(query, (str, os.PathLike)):
         name = as_on_disk(os.fsdecode(query))
@@ -94,7 +94,7 @@ def checked_vectors(vectors: Any, dimension: int) -> np.ndarray:
         )
     with np.errstate(over="ignore"):  # it gives infinity, which is told below
         matrix = np.ascontiguousarray(np.atleast_2d(given.astype(np.float32)))
-    if matrix.size == 0:
+    if given.shape[:1] == (0,):
         return np.zeros((0, dimension), np.float32)
     if matrix.ndim != 2 or matrix.shape[1] != dimension:
         raise DeepRankingError(f"expected vectors of {dimension} coordinates, found the shape {matrix.shape}")

@@ -117,6 +117,13 @@ class ImageTable(Sequence[Image]):
         size, mtime, label = self._numbers[:, row].tolist()
         return Image(as_text(path), content, size, mtime, self._labels[label])
 
+    def names(self, rows: NDArray[np.intp]) -> Iterator[tuple[str, str]]:
+        """Yield the path and the label of each of some rows; no other column is read."""
+        blob, starts = self._paths
+        places = starts[rows].tolist(), starts[rows + 1].tolist(), self._numbers[2, rows].tolist()
+        for begin, end, label in zip(*places, strict=True):
+            yield as_text(blob[begin:end].tobytes()), self._labels[label]
+
     def __iter__(self) -> Iterator[Image]:
         for start in range(0, len(self), _BLOCK):
             rows = slice(start, min(len(self), start + _BLOCK))

@@ -185,6 +185,7 @@ def test_queries_that_make_no_sense_are_refused(shared_index):
     index = shared_index(np.eye(3, dtype=np.float32))
     for query, k, message in [
         (np.ones(4), 1, "expected vectors of 3 coordinates, found the shape"),
+        (np.ones(0), 1, r"expected vectors of 3 coordinates, found the shape \(1, 0\)"),
         (np.array([1, np.nan, 1]), 1, "expected finite coordinates"),
         (np.ones((2, 3)), 1, "expected a vector of one axis"),
         (np.ones(3), 0, "expected 1 result or more"),

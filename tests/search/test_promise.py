@@ -61,9 +61,22 @@ def test_an_image_is_held_out_with_all_its_near_copies_and_no_others():
     assert drawn.held.sum() <= len(vectors) // 8
     assert set(np.flatnonzero(drawn.held) // COPIES) == set(pictures)
     assert (np.bincount(pictures, minlength=PICTURES)[np.arange(len(vectors)) // COPIES] == drawn.held).all()
-    for row, right in zip(drawn.rows, drawn.truth(Exact(vectors)), strict=True):
-        distances = np.linalg.norm(vectors[~drawn.held].astype(np.float64) - vectors[row], axis=1)
-        np.testing.assert_allclose(right, np.sort(distances)[:10])
+    times = np.arange(len(vectors)) % 3 + 1
+    images = np.repeat(vectors[~drawn.held], times[~drawn.held], axis=0).astype(np.float64)
+    for row, right in zip(drawn.rows, drawn.truth(Exact(vectors), times), strict=True):
+        np.testing.assert_allclose(right, np.sort(np.linalg.norm(images - vectors[row], axis=1))[:10])
+
+
+def test_of_images_with_copies_is_told_what_new_images_get_and_not_what_new_vectors_get(tmp_path):
+    pytest.importorskip("faiss")
+    vectors = vectors_like_embeddings(5_300, 24, seed=3)
+    vectors, queries = np.repeat(vectors[300:], 4, axis=0), vectors[:300]
+    with Index.create(tmp_path, 24, "test") as index:
+        index.add([f"{number:05}.jpg" for number in range(len(vectors))], vectors)
+        probe, told = index.snapshot.recalls("clustered")[1]
+        options = Options(approximate="clustered", probe=probe)
+        got = recall(index.search_batch(queries, 10, options), index.search_batch(queries, 10))
+    assert told == pytest.approx(got, abs=0.03)
 
 
 def test_a_class_that_is_drawn_together_is_no_picture_with_copies():
