@@ -24,7 +24,7 @@ MEASURED = 0.995
 """Up to this recall more and more is looked at, so that one can choose."""
 
 SAMPLE = 1024
-"""Of 256, among near-copies, of which all ten are found or none, the share found was off by 0.01 as a rule."""
+"""Of 256, among near-copies, of which all ten are found or none, the share found was off by 0.01 and more."""
 
 NEIGHBOURS = 10
 
