@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
-from deep_ranking.containers import contained
+from deep_ranking.containers import contained, is_named_as_image
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.images import colour, forms, memory
 from deep_ranking.images.bands import ON_ITS_SIDE, Upright
@@ -270,7 +270,8 @@ def _what_it_is(source: Any, head: bytes, found: str | None) -> str:
         return _UNKNOWN_TIFF
     if not head:
         return "it is empty"
-    if isinstance(source, bytes) and len(head) < 64 and (text := head.decode(errors="replace")).isprintable():
+    text = head.decode(errors="replace")
+    if isinstance(source, bytes) and len(head) < 64 and text.isprintable() and is_named_as_image(text):
         return f"it is the text {text!r}; a path is given as a text, not as bytes"
     return "its format is unknown"
 
