@@ -160,8 +160,10 @@ def measure(vectors: np.ndarray, queries: np.ndarray, rounds: int, outcome: Outc
                 f"{count:>8}  {name:<16}{probe:>6}{share:>8.3f}{microseconds:>10.0f} microseconds", flush=True
             )
         for name, rivals in {
-            "ours, hnsw": others, "ours, clustered": ["FAISS clusters"], "ours": ["FAISS flat"]
-        }.items():  # fmt: skip
+            "ours, hnsw": others,
+            "ours, clustered": ["FAISS clusters"],
+            "ours": ["FAISS flat"],
+        }.items():
             fastest = min(rivals, key=found.__getitem__)
             ratio, goal = found[fastest] / found[name], None if name == "ours, clustered" else FASTEST
             outcome.add(f"{count} x {DIMENSION}, {name}", f"rate over {fastest}", round(ratio, 4), goal)
@@ -173,9 +175,11 @@ def measure(vectors: np.ndarray, queries: np.ndarray, rounds: int, outcome: Outc
         for name, microseconds in times.items():
             print(f"{count:>8}  {name}, a batch {microseconds / len(queries):>10.0f} microseconds a query")
         outcome.add(
-            f"{count} x {DIMENSION}, ours, a batch", "rate over FAISS flat",
-            round(times["FAISS flat"] / times["ours"], 4), BATCH,
-        )  # fmt: skip
+            f"{count} x {DIMENSION}, ours, a batch",
+            "rate over FAISS flat",
+            round(times["FAISS flat"] / times["ours"], 4),
+            BATCH,
+        )
 
 
 def main() -> None:

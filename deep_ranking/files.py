@@ -295,13 +295,13 @@ def read_open(file: Any, where: str = "") -> bytes:
         Traceback (most recent call last):
         deep_ranking.errors.DeepRankingError: expected a file open for reading bytes, 'rb'; found one of text
     """
+    expected = f"{where}expected a file open for reading bytes, 'rb'"
     try:
         content = file.read()
     except (OSError, ValueError) as error:  # of text, UnicodeDecodeError
-        content = error
+        raise DeepRankingError(f"{expected} ({reason(error)})") from error
     if not isinstance(content, bytes):
-        found = f" ({reason(content)})" if isinstance(content, Exception) else "; found one of text"
-        raise DeepRankingError(f"{where}expected a file open for reading bytes, 'rb'{found}")
+        raise DeepRankingError(f"{expected}; found one of text")
     return content
 
 

@@ -332,12 +332,16 @@ def import_keras(*more: str) -> None:
             config.set_image_data_format("channels_last")
             config.set_floatx("float32")
     except (ImportError, ValueError) as error:
-        told = f"Keras cannot be imported ({reason(error)})"
+        why = f"Keras cannot be imported ({reason(error)})"
         if backend := os.environ.get("KERAS_BACKEND"):
-            told = f"KERAS_BACKEND={backend}: {told}; install this backend, or leave the variable out to use"
-            raise DeepRankingError(f"{told} TensorFlow") from error
-        instead = "a backend that a keras.json names is overruled by KERAS_BACKEND=tensorflow"
-        raise DeepRankingError(f"{told}; mend what that names ({instead})") from error
+            raise DeepRankingError(
+                f"KERAS_BACKEND={backend}: {why}; install this backend, or leave the variable out to use "
+                "TensorFlow"
+            ) from error
+        raise DeepRankingError(
+            f"{why}; mend what that names (a backend that a keras.json names is overruled by "
+            "KERAS_BACKEND=tensorflow)"
+        ) from error
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -177,11 +177,8 @@ def _print(args: argparse.Namespace, trained: "Trained", epochs: int, learned_fr
         told = {"model": args.model, "best": best, "history": trained.history}
         print(json.dumps(told | ({"verdict": asdict(verdict)} if verdict else {})))
         return
-    by = (
-        f"{some(epochs, 'epoch')} over"
-        if epochs or args.preset != "features"
-        else "a linear layer learned from"
-    )
+    stepped = epochs or args.preset != "features"
+    by = f"{some(epochs, 'epoch')} over" if stepped else "a linear layer learned from"
     print(f"{args.model}: {by} {learned_from}")
     if "loss" in best:
         print(f"training:   loss {best['loss']:.4f}, similarity precision {best['similarity_precision']:.2%}")

@@ -18,6 +18,7 @@ from deep_ranking.images.walk import HIDDEN, SECOND_LINK, Walk, excluder
 OUTSIDE = "in no folder, so of no class"
 UNLABELLED = "unlabelled, so of no class"
 BY_DESIGN = HIDDEN, "excluded by"
+_NOT_MEANT = *BY_DESIGN, BROKEN_LINK, GONE, "link"
 
 SPLITS = frozenset(["train", "training", "val", "valid", "validation", "dev", "test", "testing"])
 _SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(sorted(SPLITS, reverse=True))})(?=\.|\d|[-_]\d|$)")
@@ -113,7 +114,7 @@ class Found:
         """Take the images of tar and Parquet files, in their own order, where the files stand."""
         held: dict[str, list[str]] = {}
         for path in [path for path in self.left_out if path.endswith(CONTAINERS)]:
-            if self.left_out[path].startswith((*BY_DESIGN, EMPTY, BROKEN_LINK, GONE, NO_PERMISSION, "link")):
+            if self.left_out[path].startswith((*_NOT_MEANT, EMPTY, NO_PERMISSION)):
                 continue
             place = os.path.join(self.folder, path)  # noqa: PTH118
             try:
@@ -260,9 +261,7 @@ def _tell(found: Found, on_skip: Callable[[str], None] | None) -> None:
         if on_skip is not None:
             if not why.startswith(BY_DESIGN):
                 on_skip(path)
-        elif (
-            path.endswith("/") and why not in (BROKEN_LINK, GONE) and not why.startswith((*BY_DESIGN, "link"))
-        ):
+        elif path.endswith("/") and not why.startswith(_NOT_MEANT):
             raise PermissionError(errno.EACCES, why, os.path.join(found.folder, path))  # noqa: PTH118
 
 

@@ -196,10 +196,9 @@ class Approximate:
         probe = self._grown(k, rows) if probe is None else probe
         probe = min(probe, self.largest_probe) if self._is_clustered else max(probe, k + _MORE)
         if rows is None:
-            parameters = _parameters(self._is_clustered, probe)
+            parameters = _kept_parameters(self._is_clustered, probe)
         else:
-            allowed = self._selector(self._copies.places_of(rows))
-            parameters = _parameters.__wrapped__(self._is_clustered, probe, allowed)
+            parameters = _parameters(self._is_clustered, probe, self._selector(self._copies.places_of(rows)))
         wanted = min(k + _MORE, self._structure.ntotal)
         _, found = self._structure.search(self._space(queries), wanted, params=parameters)
         lines = found if found.min(initial=0) >= 0 else [line[line >= 0] for line in found]
@@ -242,12 +241,14 @@ class Approximate:
         return _faiss().IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
 
 
-@lru_cache
 def _parameters(clustered: bool, probe: int, allowed: Any = None) -> Any:
-    """Return what FAISS takes a probe in, which takes as long to make as ten hits to rank."""
+    """Return what FAISS takes a probe and what may be found in."""
     if clustered:
         return _faiss().SearchParametersIVF(nprobe=probe, sel=allowed)
     return _faiss().SearchParametersHNSW(efSearch=probe, sel=allowed)
+
+
+_kept_parameters = lru_cache(_parameters)  # they take as long to make as ten hits to rank
 
 
 def _clusters(matrix: np.ndarray, order: np.ndarray, space: Space, seed: int) -> Any:

@@ -121,9 +121,8 @@ class Part:
             found, length = found[inside], length[inside]
         order = np.lexsort((found, -length if options.bottom else length))[:k]
         names = self.segment.images.names(found[order])
-        return [
-            Hit(path, far, label) for (path, label), far in zip(names, length[order].tolist(), strict=True)
-        ]
+        lengths = length[order].tolist()
+        return [Hit(path, far, label) for (path, label), far in zip(names, lengths, strict=True)]
 
     def _living(self, rows: np.ndarray) -> np.ndarray:
         return rows[self.there[rows]] if len(self.gone) else rows

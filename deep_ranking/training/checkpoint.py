@@ -59,7 +59,7 @@ class Checkpoint:
 
     @cached_property
     def stamps(self) -> NDArray[np.int64]:
-        """Size in bytes and time of change (ns) of each image as the run begins or goes on, (n, 2)."""
+        """Size in bytes and time of change (ns) of each image when first saved or restored, (n, 2)."""
         return np.array([_stamp(path) for path in self.images], np.int64).reshape(-1, 2)
 
     def save(self, model: keras.Model, progress: Progress) -> None:
