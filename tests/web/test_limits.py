@@ -443,6 +443,13 @@ def test_a_place_among_the_workers_is_free_only_when_its_thread_has_ended(embedd
             await workers(kind, work, data := Data())
         return weakref.ref(data)
 
+    async def answered(workers, kind):
+        """Ask again where a busy machine takes longer than the workers wait."""
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up:
+            with contextlib.suppress(Problem):
+                return await workers(kind, lambda: 7)
+
     async def main():
         workers = Workers(0.05)
         places = {kind: pool._max_workers for kind, pool in workers._pools.items()}
@@ -458,7 +465,7 @@ def test_a_place_among_the_workers_is_free_only_when_its_thread_has_ended(embedd
             end.set()
             while now:
                 await asyncio.sleep(0.01)
-            assert await workers(kind, lambda: 7) == 7
+            assert await answered(workers, kind) == 7
             assert begun == most
         workers.stop()
         with pytest.raises(Problem, match="stopped"):
