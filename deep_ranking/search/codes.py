@@ -29,9 +29,10 @@ from deep_ranking.search.exact import Rows, count, largest, number
 
 Floats = NDArray[np.float32]
 
-LEAST_BYTES = 32 << 20
-"""Of a smaller matrix all is read as fast."""
+LEAST_BYTES = 16 << 20
+"""Of a smaller matrix, which caches hold, all is read as fast."""
 
+_NARROWEST = 128  # coordinates; of fewer, reading all costs no more than what is computed of each row
 _WIDEST = 1 << 16  # coordinates whose products' sum fits 32 bits
 _CENTRED = 1 << 20  # numbers of which the centre is the median
 _ENCODED = 1 << 17  # numbers worked on at once, so that they stay in a core's cache
@@ -56,7 +57,8 @@ def kernels() -> ModuleType | None:
 
 def suits(matrix: NDArray[Any]) -> bool:
     """Tell whether a scan over eight bits of these vectors is possible, and faster."""
-    return matrix.nbytes >= LEAST_BYTES and matrix.shape[1] <= _WIDEST and kernels() is not None
+    fit = matrix.nbytes >= LEAST_BYTES and _NARROWEST <= matrix.shape[1] <= _WIDEST
+    return fit and kernels() is not None
 
 
 class Codes:

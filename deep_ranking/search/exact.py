@@ -21,7 +21,13 @@ Few = Callable[[np.ndarray, np.ndarray, int, Rows, NDArray[np.intp] | None], np.
 _NUMBERS = 2**17  # numbers of float64 worked on at once, so that they stay in a core's cache
 _FEW = 2**14  # numbers
 _FEW_ROWS = 2**6  # beyond k, of which the distances are computed as they are
-_PART = 2**18  # numbers of a matrix multiplied by one query at once: 1 MiB
+_PART = (
+    2**18
+)  # numbers of a matrix multiplied by one query at once: 1 MiB, which it reads again and again
+_CACHED = (
+    2**22
+)  # numbers; more are in no cache, and a product for each row, which reads it once, is faster
+_LONG = 64  # coordinates that are worth a product of their own
 _GATHER_SHARE = 8
 """Above an eighth of the rows, passing over all of them is faster than copying the allowed ones together."""
 
@@ -178,10 +184,13 @@ class Exact:
             else (self.matrix[rows], self.bounds.half_squares[rows])
         )
         closeness = np.empty(len(matrix), np.float32)
-        # In parts that a core's cache holds: the BLAS passes over them more than once.
-        step = max(1, _PART // max(1, matrix.shape[1]))
-        for start in range(0, len(matrix), step):
-            np.dot(matrix[start : start + step], query, out=closeness[start : start + step])
+        if matrix.size > _CACHED and matrix.shape[1] >= _LONG and hasattr(np, "vecdot"):  # since NumPy 2
+            np.vecdot(matrix, query, out=closeness)
+        else:
+            step = max(1, _PART // max(1, matrix.shape[1]))
+            for start in range(0, len(matrix), step):
+                some = slice(start, start + step)
+                np.dot(matrix[some], query, out=closeness[some])
         closeness -= halves
         return closeness
 

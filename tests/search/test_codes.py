@@ -174,6 +174,7 @@ def fill(place, kept: bool = True) -> list:
 def small(monkeypatch):
     """Codes even of small matrices."""
     monkeypatch.setattr(module, "LEAST_BYTES", 0)
+    monkeypatch.setattr(module, "_NARROWEST", 0)
 
 
 def kept(place) -> list:

@@ -5,7 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deep_ranking.search import exact as module
 from deep_ranking.search.exact import Exact, distances, largest
+
+
+@pytest.fixture(params=["in a cache", "in none"])
+def size(request, monkeypatch):
+    """Multiply as small matrices are multiplied, and as large ones are."""
+    if request.param == "in none":
+        monkeypatch.setattr(module, "_CACHED", 0)
+        monkeypatch.setattr(module, "_LONG", 0)
+
+
+both_sizes = pytest.mark.usefixtures("size")
 
 
 @given(st.integers(0, 2000), st.integers(0, 30), st.integers(1, 5000), st.integers(0, 2**32 - 1))
@@ -24,6 +36,7 @@ def test_what_lies_within_the_margin_is_kept():
     assert largest(values, 3, margin=0.0101).tolist() == list(range(988, 1001))
 
 
+@both_sizes
 @pytest.mark.parametrize("dimension", [2, 128, 512, 4096])
 def test_the_margin_covers_the_rounding_of_two_values(dimension):
     rng = np.random.default_rng(dimension)
@@ -39,6 +52,7 @@ def test_the_margin_covers_the_rounding_of_two_values(dimension):
         assert 0 < 2 * error < exact.bounds.margin(matrix[0])
 
 
+@both_sizes
 def test_near_copies_are_ranked_by_their_true_distance():
     """Through norms and products in float32 all of these would be as near as each other."""
     rng = np.random.default_rng(0)
@@ -55,6 +69,7 @@ def test_near_copies_are_ranked_by_their_true_distance():
     assert np.sort(found)[:50] == pytest.approx(np.sort(true)[:50], rel=1e-12)
 
 
+@both_sizes
 @pytest.mark.parametrize("rows", [slice(100, 150), np.arange(0, 1000, 3), np.arange(5)])
 def test_allowed_rows_are_searched_and_no_others(rows):
     matrix = np.random.default_rng(0).standard_normal((1000, 5)).astype(np.float32)
@@ -66,6 +81,7 @@ def test_allowed_rows_are_searched_and_no_others(rows):
         assert set(right) <= set(found.tolist()) <= set(allowed.tolist())
 
 
+@both_sizes
 def test_one_vector_that_is_far_away_leaves_the_others_as_few_as_they_were():
     matrix = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
     matrix[7] *= 1e5
@@ -74,10 +90,11 @@ def test_one_vector_that_is_far_away_leaves_the_others_as_few_as_they_were():
     assert len(found) < 20
 
 
-@pytest.mark.parametrize("size", [1e18, 1.8e19, 1e20, 3e38])
-def test_vectors_whose_squares_float32_does_not_hold_are_ranked_all_the_same(size):
+@both_sizes
+@pytest.mark.parametrize("norm", [1e18, 1.8e19, 1e20, 3e38])
+def test_vectors_whose_squares_float32_does_not_hold_are_ranked_all_the_same(norm):
     matrix = np.random.default_rng(0).standard_normal((1000, 16))
-    matrix = (matrix / np.abs(matrix).max() * size).astype(np.float32)
+    matrix = (matrix / np.abs(matrix).max() * norm).astype(np.float32)
     matrix[3] = matrix[5]
     true = np.linalg.norm(matrix.astype(np.float64) - matrix[5].astype(np.float64), axis=1)
     exact, nearest = Exact(matrix), np.argsort(true)[:4]
