@@ -100,14 +100,20 @@ class Bounds:
             matrix, offset, slack = matrix[rows], None if offset is None else offset[rows], slack[rows]
         elif rows is not None and offset is not None:
             offset = np.where(rows, offset, np.float32(np.inf))
-        step = max(1, min(_QUERIES, len(queries), _BLOCK // (len(matrix) + held)))
+        step = block_of(len(queries), len(matrix) + held)
         grid = Grid(len(matrix), step, k, slack)
         for start in range(0, len(queries), step):
             some = slice(start, start + step)
             placed, squares = self._placed(queries[some])
             slacks = (self._error / 2 * squares + _UNDERFLOW).astype(np.float32)
-            own = None if leave_out is None else leave_out[some]
-            grid.fill(self._left(placed, farthest), matrix, offset, own)
+            left = self._left(placed, farthest)
+
+            def bound(rows: slice, out: Floats, left: Floats = left) -> None:
+                np.matmul(left, matrix[rows].T, out=out)
+                if offset is not None:
+                    out -= offset[rows]
+
+            grid.fill(len(left), bound, None if leave_out is None else leave_out[some])
             yield some, Block(grid, squares, slacks, k)
 
     def _placed(self, queries: NDArray[Any]) -> tuple[Floats, NDArray[np.float64]]:
@@ -197,23 +203,26 @@ class Grid:
         self.group_slack = padded.max(axis=1).reshape(-1)
 
     def fill(
-        self, left: Floats, matrix: Floats, offset: Floats | None, leave_out: NDArray[np.intp] | None
+        self, queries: int, bound: Callable[[slice, Floats], None], leave_out: NDArray[np.intp] | None
     ) -> None:
-        """Compute the bounds: `left @ matrix.T - offset`, and below everything where a row is left out."""
-        shape = (self.columns, self.size + 1, len(left), self.width)
+        """Compute the bounds of so many queries, and put those below everything where a row is left out.
+
+        Args:
+            queries: how many.
+            bound: writes the bounds of a range of the rows, (queries, rows).
+            leave_out: (queries,), a row of each, or -1.
+        """
+        shape = (self.columns, self.size + 1, queries, self.width)
         tiles = self._memory[: np.prod(shape)].reshape(shape)
         self.bounds, self.largest = tiles[:, :-1], tiles[:, -1]
 
         def fill_column(column: int) -> None:
             for row, tile in enumerate(self.bounds[column]):
                 start = (column * self.size + row) * self.width
-                some = matrix[start : start + self.width]
-                tile[:, len(some) :] = -np.inf
-                if len(some):
-                    here = tile[:, : len(some)]
-                    np.matmul(left, some.T, out=here)
-                    if offset is not None:
-                        here -= offset[start : start + self.width]
+                count = max(0, min(self.width, self.count - start))
+                tile[:, count:] = -np.inf
+                if count:
+                    bound(slice(start, start + count), tile[:, :count])
                     if leave_out is not None:
                         own = np.flatnonzero((leave_out >= start) & (leave_out < start + self.width))
                         tile[own, leave_out[own] - start] = -np.inf
@@ -228,6 +237,13 @@ class Grid:
         """Return the groups' largest bounds, (queries, groups)."""
         some = self.largest[:, queries].transpose(1, 0, 2)
         return some.reshape(some.shape[0], -1)
+
+    def largest_of(self, queries: NDArray[np.intp], groups: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the row of the largest bound of some groups of each query, (queries, groups)."""
+        column, place = np.divmod(groups, self.width)
+        row = self.bounds[column, :, queries[:, None], place].argmax(axis=-1)
+        found: NDArray[np.intp] = (column * self.size + row) * self.width + place
+        return found
 
     def above(self, queries: slice, floor: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return which queries of a range have which rows at or above their floor, by query."""
@@ -257,11 +273,20 @@ class Block:
 
     def nearest(self, part: slice) -> list[NDArray[np.intp]]:
         """Return for each query of a part all rows that may be among its k nearest, in order."""
-        lower = self._grid.groups(part) - 2 * self._grid.group_slack
-        lower.partition(lower.shape[1] - self._k, axis=1)
-        queries, rows = self._grid.above(part, lower[:, lower.shape[1] - self._k] - 2 * self.slacks[part])
+        queries, rows = self._grid.above(part, self._floor(part))
         ends = np.searchsorted(queries, np.arange(1, part.stop - part.start))
         return [np.sort(some) for some in np.split(rows, ends)]
+
+    def all_nearest(self) -> Iterator[NDArray[np.intp]]:
+        """Return for each query all rows that may be among its k nearest, in order."""
+        return (line for part in self.parts() for line in self.nearest(part))
+
+    def _floor(self, part: slice) -> Floats:
+        """Return for each query what the bound of each of its k nearest reaches, less the query's slack."""
+        lower = self._grid.groups(part) - 2 * self._grid.group_slack
+        lower.partition(lower.shape[1] - self._k, axis=1)
+        floor: Floats = lower[:, lower.shape[1] - self._k] - 2 * self.slacks[part]
+        return floor
 
     def above(self, part: slice, closeness: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return the queries, numbered in the block, and the rows that may be as close as (m,) numbers."""
@@ -276,6 +301,11 @@ class Block:
 
 
 _ROWS = 2**11  # vectors copied at once
+
+
+def block_of(queries: int, numbers: int) -> int:
+    """Return how many of so many queries are asked at once, where each needs so many numbers."""
+    return max(1, min(_QUERIES, queries, _BLOCK // numbers))
 
 
 def _largest(vectors: NDArray[Any]) -> float:

@@ -16,24 +16,29 @@ known, and it is always left.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from threading import local
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.search.bounds import in_threads, rounding
+from deep_ranking.search.bounds import Block, Floats, Grid, block_of, in_threads, rounding
+from deep_ranking.search.coded_bounds import CodedBlock
 from deep_ranking.search.exact import Rows, count, largest, number
-
-Floats = NDArray[np.float32]
 
 LEAST_BYTES = 16 << 20
 """Of a smaller matrix, which caches hold, all is read as fast."""
 
-_NARROWEST = 128  # coordinates; of fewer, reading all costs no more than what is computed of each row
+NARROWEST = 128
+"""Coordinates; of fewer, all that is computed of each row costs as much as is saved."""
+
 _WIDEST = 1 << 16  # coordinates whose products' sum fits 32 bits
+_INSTRUCTIONS = "icelake", "alder", "sierra", "sapphireamx", "graniteamx", "diamond", "neonsdot"
+"""In numkong's words: of x86 AVX512-VNNI, AVX-VNNI and AMX, of ARM the products of four."""
+
 _CENTRED = 1 << 20  # numbers of which the centre is the median
 _ENCODED = 1 << 17  # numbers worked on at once, so that they stay in a core's cache
 _SCANNED = 1 << 24, 1 << 25  # codes multiplied at once: small products cost more, as do numbers of large ones
@@ -42,6 +47,9 @@ _BELOW = 1e37  # less than any bound, and a float32
 _UNKNOWN = np.float32(1e30)  # the rest of a row beyond: its bounds are wider than all that others come to
 _ROUNDED = 2 * rounding(0)  # some units of float32: a difference, a product, its scale, a few sums
 _WHOLE = 2.0**-27  # of the rounding of float32's sums, four times that of float64's
+_WIDER = 1 + 1e-6  # by what is rounded where slacks become float32
+_TRIED = 16  # queries of a block that are looked at first
+_LEFT = 256  # what part of the rows they may leave: to measure more costs what was saved
 _SHARE = 32  # more than this part of the rows is left: then to read all of them is no slower
 
 
@@ -55,9 +63,16 @@ def kernels() -> ModuleType | None:
     return numkong
 
 
+@cache
+def multiplies_many() -> bool:
+    """Tell whether the processor has instructions by which products of eight bits beat those of float32."""
+    product = kernels()
+    return product is not None and any(product.get_capabilities().get(name) for name in _INSTRUCTIONS)
+
+
 def suits(matrix: NDArray[Any]) -> bool:
     """Tell whether a scan over eight bits of these vectors is possible, and faster."""
-    fit = matrix.nbytes >= LEAST_BYTES and _NARROWEST <= matrix.shape[1] <= _WIDEST
+    fit = matrix.nbytes >= LEAST_BYTES and NARROWEST <= matrix.shape[1] <= _WIDEST
     return fit and kernels() is not None
 
 
@@ -166,6 +181,74 @@ class Codes:
         floor -= 1e-16 * norm + 1e-30  # what is lost where squares underflow
         maybe = np.flatnonzero(upper >= np.float32(max(floor / scale, -_BELOW)))
         return number(rows, maybe) if len(maybe) <= allowed // _SHARE else None
+
+    def blocks(
+        self,
+        matrix: Floats,
+        queries: Floats,
+        k: int,
+        rows: slice | NDArray[np.bool_] | None = None,
+        gone: NDArray[np.intp] | None = None,
+        leave_out: NDArray[np.intp] | None = None,
+        held: int = 0,
+    ) -> Iterator[tuple[slice, Block]]:
+        """Yield some queries and their bounds, as `Bounds.blocks`, as long as these leave few rows.
+
+        Whoever asks sees from the last range which are left to be asked otherwise: all, where the processor
+        has no instructions for it, k is large, or a query is too near the centre or too far for eight bits.
+
+        Args:
+            matrix: (n, dimension), whose codes these are.
+            queries: (m, dimension).
+            k, rows, leave_out, held: as for `Bounds.blocks`.
+            gone: rows that may not be found.
+        """
+        placed = queries.astype(np.float64) - self.centre
+        scales, squares = np.abs(placed).max(axis=1) / 127, _squares(placed)
+        some = rows if isinstance(rows, slice) else slice(None)
+        matrix, codes, numbers = matrix[some], self.codes[some], self.numbers[:, some].astype(np.float64)
+        fit = (scales > _SMALLEST) & (squares < _LARGEST)
+        if not (len(fit) and fit.all() and 4 * _SHARE * k <= len(codes) and multiplies_many()):
+            return
+        product = kernels()
+        assert product is not None
+        norms, lengths, (_, half, size, rest) = np.sqrt(squares), self.numbers[0, some], numbers
+        whole = np.rint(placed / scales[:, None])
+        rests = np.linalg.norm(placed - scales[:, None] * whole, axis=1)
+        # |s a| u + |r| v is at most the means of their squares, each scaled by what is usual.
+        u = (1 + 2 * self._error) * rests + _ROUNDED * norms
+        v = (1 + 2 * self._error) * norms + _ROUNDED * norms
+        one, other = (max(np.median(x), 1e-30) / np.median(y) for x, y in ((size, u), (rest, v)))
+        slack = np.minimum(4 * self._error * half + (size**2 / one + rest**2 / other) / 2, _UNKNOWN) * _WIDER
+        slacks = (one * u**2 + other * v**2) / 2 * _WIDER + 1e-30
+        offset = (half - slack).astype(np.float32)
+        if isinstance(rows, np.ndarray):
+            offset[~rows] = np.inf
+        if gone is not None:
+            first, last, _ = some.indices(len(self.codes))
+            offset[gone[slice(*np.searchsorted(gone, (first, last)))] - first] = np.inf
+        step = block_of(len(queries), len(codes) + held)
+        grid, memory = Grid(len(codes), step, k, slack.astype(np.float32)), local()
+        for start in range(0, len(queries), step):
+            own = slice(start, start + step)
+            left, units = whole[own].astype(np.int8), scales[own, None].astype(np.float32)
+
+            def bound(some: slice, out: Floats, left: NDArray[np.int8] = left, units: Floats = units) -> None:
+                if getattr(memory, "shape", None) != out.shape:
+                    memory.shape, memory.products = out.shape, np.empty(out.shape, np.int32)
+                    memory.out = product.from_dlpack(memory.products)
+                product.dots_packed(left, product.dots_pack(codes[some]), out=memory.out)
+                np.multiply(memory.products, lengths[some], out=out, dtype=np.float32, casting="same_kind")
+                out *= units
+                out -= offset[some]
+
+            grid.fill(len(left), bound, None if leave_out is None else leave_out[own])
+            asked = squares[own], slacks[own].astype(np.float32)
+            block = CodedBlock(grid, *asked, k, queries[own], matrix, _WHOLE * self._error)
+            few = block.nearest(slice(0, min(_TRIED, len(left))))
+            if sum(map(len, few)) > len(few) * max(4 * k, len(codes) // _LEFT):
+                return
+            yield own, block
 
     def _bounds(
         self, query: NDArray[np.int8], spread: NDArray[np.float64], unit: float, first: int, last: int

@@ -4,29 +4,44 @@ The bounds of `search.bounds` leave each query a few rows more than it asks for;
 the distance itself, from differences in float64.
 """
 
-from collections.abc import Callable
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from itertools import repeat
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deep_ranking.search.bounds import Bounds
+from deep_ranking.search.bounds import Block, Bounds, Floats
 
 Rows = slice | np.ndarray | None
 """Which rows of the matrix may be found: a range, an array of row numbers, or (None) all."""
 
-Few = Callable[[np.ndarray, np.ndarray, int, Rows, NDArray[np.intp] | None], np.ndarray | None]
+
+class Sketch(Protocol):
+    """Says by other means which few rows can be among the nearest (`codes.Codes`)."""
+
+    def few(
+        self, matrix: Floats, query: Floats, k: int, rows: Rows, gone: NDArray[np.intp] | None
+    ) -> NDArray[np.intp] | None:
+        """Return rows that hold the nearest of one query, or None where it cannot."""
+
+    def blocks(
+        self,
+        matrix: Floats,
+        queries: Floats,
+        k: int,
+        rows: slice | NDArray[np.bool_] | None,
+        gone: NDArray[np.intp] | None,
+    ) -> Iterator[tuple[slice, Block]]:
+        """Yield the bounds of some of many queries, from the first on, as far as it can."""
+
 
 _NUMBERS = 2**17  # numbers of float64 worked on at once, so that they stay in a core's cache
 _FEW = 2**14  # numbers
 _FEW_ROWS = 2**6  # beyond k, of which the distances are computed as they are
-_PART = (
-    2**18
-)  # numbers of a matrix multiplied by one query at once: 1 MiB, which it reads again and again
-_CACHED = (
-    2**22
-)  # numbers; more are in no cache, and a product for each row, which reads it once, is faster
+_PART = 2**18  # numbers of a matrix multiplied by one query at once: 1 MiB, which it reads again and again
+_CACHED = 2**22  # numbers; more are in no cache, and a product for each row, which reads it once, is faster
 _LONG = 64  # coordinates that are worth a product of their own
 _GATHER_SHARE = 8
 """Above an eighth of the rows, passing over all of them is faster than copying the allowed ones together."""
@@ -37,12 +52,11 @@ class Exact:
 
     Args:
         matrix: (n, dimension) float32, in memory or mapped.
-        few: returns rows that hold the nearest of one query by other means, or None where it cannot; of the
-            matrix, the query, k, the rows that may be found and those that may not (`codes.Codes.few`).
+        sketch: returns a sketch of the rows to so many queries, or None.
     """
 
-    def __init__(self, matrix: np.ndarray, few: Few | None = None):
-        self.matrix, self._few = matrix, few
+    def __init__(self, matrix: np.ndarray, sketch: Callable[[int], Sketch | None] | None = None):
+        self.matrix, self._sketch = matrix, sketch
         self._all: Exact | None = None  # of which this is all but some rows
         self._gone: NDArray[np.intp] | None = None
 
@@ -71,7 +85,7 @@ class Exact:
             >>> line.nearest(np.array([[1]], np.float32), 1)
             [array([0])]
         """
-        other = Exact(self.matrix, self._few)
+        other = Exact(self.matrix, self._sketch)
         other._all, other._gone = self, np.sort(gone)
         return other
 
@@ -90,30 +104,53 @@ class Exact:
         """
         if not 0 < k < count(rows, len(self.matrix)):
             return [number(rows, np.arange(count(rows, len(self.matrix)) if k > 0 else 0)) for _ in queries]
-        if len(queries) == 1 and (few := self._by_few(queries, k, rows)) is not None:
-            return [few]
-        if not all(np.isfinite(self.bounds.margin(query)) for query in queries):
-            apart = (self._apart(query, rows) for query in queries)
-            return [some[largest(-far, k)] for some, far in apart]
         if len(queries) == 1:
-            closeness = self._closeness(queries[0], rows)
-            best = largest(closeness, k, self.bounds.margin(queries[0]))
-            closeness, best = closeness[best], number(rows, best)
-            if len(best) > k + _FEW_ROWS:  # one long row widens the margin, but not what another is off by
-                slacks = self.bounds.slacks(queries[0], best)
-                best = best[closeness + slacks >= np.partition(closeness - slacks, -k)[-k]]
-            return [best]
-        allowed: slice | np.ndarray | None
-        if isinstance(rows, np.ndarray):
-            if len(rows) <= len(self.matrix) // _GATHER_SHARE:
-                return [rows[found] for found in Exact(self.matrix[rows]).nearest(queries, k)]
-            allowed = np.zeros(len(self.matrix), bool)
-            allowed[rows], rows = True, None
-        else:
-            allowed = rows
-        blocks = self.bounds.blocks(queries, k, rows=allowed)
-        found = [line for _, block in blocks for part in block.parts() for line in block.nearest(part)]
-        return [number(rows, line) for line in found]
+            few = self._by_few(queries[0], k, rows)
+            return [self._of_one(queries[0], k, rows) if few is None else few]
+        if not isinstance(rows, np.ndarray):
+            return self._of_many(queries, k, rows)
+        if len(rows) <= len(self.matrix) // _GATHER_SHARE:
+            return [rows[found] for found in Exact(self.matrix[rows]).nearest(queries, k)]
+        allowed = np.zeros(len(self.matrix), bool)
+        allowed[rows] = True
+        return self._of_many(queries, k, allowed)
+
+    def _of_one(self, query: np.ndarray, k: int, rows: Rows) -> np.ndarray:
+        margin = self.bounds.margin(query)
+        if not np.isfinite(margin):
+            some, far = self._apart(query, rows)
+            return some[largest(-far, k)]
+        closeness = self._closeness(query, rows)
+        best = largest(closeness, k, margin)
+        closeness, best = closeness[best], number(rows, best)
+        if len(best) > k + _FEW_ROWS:  # one long row widens the margin, but not what another is off by
+            slacks = self.bounds.slacks(query, best)
+            best = best[closeness + slacks >= np.partition(closeness - slacks, -k)[-k]]
+        return best
+
+    def _of_many(
+        self, queries: np.ndarray, k: int, rows: slice | NDArray[np.bool_] | None
+    ) -> list[np.ndarray]:
+        found, place = list[np.ndarray](), partial(number, rows if isinstance(rows, slice) else None)
+        if self._sketch and (sketch := self._sketch(len(queries))):
+            for some, block in sketch.blocks(self.matrix, queries, k, rows, self._gone):
+                lines = map(place, block.all_nearest())
+                found += map(self._narrowed, queries[some], repeat(k), lines)
+        left = queries[len(found) :]
+        if not all(np.isfinite(self.bounds.margin(query)) for query in left):
+            allowed = np.flatnonzero(rows) if isinstance(rows, np.ndarray) else rows
+            found += [self._of_one(query, k, allowed) for query in left]
+        elif len(left):
+            for _, block in self.bounds.blocks(left, k, rows=rows):
+                found += map(place, block.all_nearest())
+        return found
+
+    def _narrowed(self, query: np.ndarray, k: int, found: np.ndarray) -> np.ndarray:
+        """Return of rows that hold the nearest those that do by the bounds of float32."""
+        if len(found) <= k + _FEW_ROWS:
+            return found
+        best: np.ndarray = found[Exact(self.matrix[found]).nearest(query[None], k)[0]]
+        return best
 
     def between(
         self,
@@ -164,16 +201,12 @@ class Exact:
         far = distances(self.matrix, found, query)
         return found, far if self._there is None else np.where(self._there[found], far, np.inf)
 
-    def _by_few(self, queries: np.ndarray, k: int, rows: Rows) -> np.ndarray | None:
-        if self._few is None or (
-            isinstance(rows, np.ndarray) and len(rows) <= len(self.matrix) // _GATHER_SHARE
-        ):
+    def _by_few(self, query: np.ndarray, k: int, rows: Rows) -> np.ndarray | None:
+        if isinstance(rows, np.ndarray) and len(rows) <= len(self.matrix) // _GATHER_SHARE:
             return None
-        found = self._few(self.matrix, queries[0], k, rows, self._gone)
-        if found is None or len(found) <= k + _FEW_ROWS:
-            return found
-        best: np.ndarray = found[Exact(self.matrix[found]).nearest(queries, k)[0]]
-        return best
+        sketch = self._sketch and self._sketch(1)
+        found = sketch.few(self.matrix, query, k, rows, self._gone) if sketch else None
+        return None if found is None else self._narrowed(query, k, found)
 
     def _closeness(self, query: np.ndarray, rows: Rows) -> np.ndarray:
         if isinstance(rows, np.ndarray) and len(rows) > len(self.matrix) // _GATHER_SHARE:

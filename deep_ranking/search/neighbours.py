@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.bounds import Block, CentredBounds, in_threads
+from deep_ranking.search.codes import NARROWEST, Codes, multiplies_many
 from deep_ranking.search.copies import first_of_equal
 from deep_ranking.search.exact import Differences, squared_distances
 from deep_ranking.vectors import checked_vectors
+
+_REPAID = 1024
+"""Queries that save as much time as it takes to make codes of the gallery."""
 
 
 class Neighbours(NamedTuple):
@@ -57,7 +61,18 @@ class NeighbourSearch:
                 "both must come from the same model"
             )
         self.leave_out = self._checked(leave_out)
-        self.bounds = CentredBounds(self.gallery, self.queries)
+
+    @cached_property
+    def bounds(self) -> CentredBounds:
+        """Bounds of the closeness of each gallery image to any query, by float32."""
+        return CentredBounds(self.gallery, self.queries)
+
+    @cached_property
+    def _codes(self) -> Codes | None:
+        """The gallery in eight bits, where to make that is soon repaid."""
+        plain = self.gallery.dtype == self.queries.dtype == np.float32
+        enough = len(self.queries) >= _REPAID and self.gallery.shape[1] >= NARROWEST and multiplies_many()
+        return Codes.of(self.gallery) if plain and enough else None
 
     @property
     def most(self) -> int:
@@ -72,14 +87,26 @@ class NeighbourSearch:
         """
         if not (isinstance(k, Integral) and 1 <= k <= self.most):
             raise DeepRankingError(f"expected 1 to {self.most} neighbours from this gallery, found k = {k}")
-        for queries, block in self.bounds.blocks(
-            self.queries, k, farthest, leave_out=self.leave_out, held=16 * k
-        ):
+        for queries, block in self._blocks(k, farthest):
             rows = np.arange(len(self.queries))[queries]
             shape = len(rows), k
             found = Neighbours(np.empty(shape, np.intp), np.empty(shape, np.float64))
             in_threads(partial(self._rank, block, rows, found, farthest), block.parts())
             yield rows, found
+
+    def _blocks(self, k: int, farthest: bool) -> Iterator[tuple[slice, Block]]:
+        """Yield bounds by eight bits as long as these leave few rows, and by float32 of the queries after."""
+        asked, last = 0, len(self.queries)
+        if not farthest and self._codes is not None:
+            for some, block in self._codes.blocks(
+                self.gallery, self.queries, k, leave_out=self.leave_out, held=16 * k
+            ):
+                yield some, block
+                asked = min(some.stop, last)
+        if asked < last:
+            left = self.queries[asked:], k, farthest, None, self.leave_out[asked:], 16 * k
+            for some, block in self.bounds.blocks(*left):
+                yield slice(asked + some.start, asked + some.stop), block
 
     def _rank(
         self, block: Block, rows: NDArray[np.intp], found: Neighbours, farthest: bool, part: slice

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,8 @@ Fill = Callable[[NDArray[np.float32]], None]
 """Fills a matrix, (n, dimension), with vectors."""
 
 _CODES = "codes.npy"
-_REPAID = 32  # searches that take as long as the codes take to be made
+_REPAID = 32  # searches of one image take as long as codes take to be made
+_MANY = 32  # queries at once save as much as one alone
 
 
 class Segment:
@@ -75,23 +75,19 @@ class Segment:
     @cached_property
     def exact(self) -> Exact:
         """Search through every row."""
-        return Exact(self.matrix, self._few)
+        return Exact(self.matrix, self.codes)
 
-    def _few(self, *asked: Any) -> NDArray[np.intp] | None:
-        codes = self.codes()
-        return None if codes is None else codes.few(*asked)
-
-    def codes(self, now: bool = False) -> Codes | None:
+    def codes(self, queries: int = 1, now: bool = False) -> Codes | None:
         """Return the rows in eight bits; None where they save nothing.
 
         They are made where so many searches have gone without that these took as long, or `now`.
         """
         if self._codes is not None or not suits(self.matrix):
             return self._codes
-        self._asked += 1
-        if self._asked == 1 and not now and self.caches:
+        if not self._asked and not now and self.caches:
             self._codes = self.caches.kept(_CODES, self._read_codes)
-        elif (now or self._asked >= _REPAID) and self._making.acquire(blocking=now):
+        self._asked += max(1, queries // _MANY)
+        if self._codes is None and (now or self._asked >= _REPAID) and self._making.acquire(blocking=now):
             try:
                 self._codes = self._codes or self._made_codes()
             finally:

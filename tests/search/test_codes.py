@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from deep_ranking import Index, Options
 from deep_ranking.search import codes as module
-from deep_ranking.search import segment
-from deep_ranking.search.bounds import rounding
+from deep_ranking.search import neighbours, segment
+from deep_ranking.search.bounds import Bounds, rounding
 from deep_ranking.search.cache import save_arrays, seal
-from deep_ranking.search.codes import Codes, kernels
+from deep_ranking.search.codes import NARROWEST, Codes, kernels
 from deep_ranking.search.exact import Exact, squared_distances
 from deep_ranking.search.image import Image
+from deep_ranking.search.neighbours import NeighbourSearch
 
 pytestmark = pytest.mark.skipif(kernels() is None, reason="the extra `search` is not installed")
 
@@ -48,6 +49,8 @@ def drawn(kind: str, count: int, dimension: int, scale: float, seed: int) -> np.
 FAR = "one far away", "one far along one coordinate", "some far away", "norms from tiny to huge"
 KINDS = *FAR, "unit", "few distinct", "one coordinate huge", "collapsed", "whole numbers"
 
+UNTOLD = "few distinct", "one coordinate huge", "norms from tiny to huge"
+
 
 def nearest(matrix: np.ndarray, query: np.ndarray, k: int, allowed: np.ndarray) -> set[int]:
     """Return all rows as near as the k-th nearest, slowly."""
@@ -75,9 +78,13 @@ def test_all_nearest_are_found_with_all_that_tie(kind, count, dimension, k, scal
     right = nearest(matrix, query, k, allowed)
     found = Codes.of(matrix).few(matrix, query, k, rows, gone)
     assert found is None or right <= set(found.tolist()) <= set(allowed.tolist())
-    exact = Exact(matrix, Codes.of(matrix).few)
+    exact = Exact(matrix, lambda _: Codes.of(matrix))
     exact = exact if gone is None else exact.without(gone)
     assert right <= set(exact.nearest(query[None], k, rows)[0].tolist()) <= set(allowed.tolist())
+    several = np.concatenate([query[None], matrix[rng.integers(count, size=2)]])
+    every = exact.nearest(several, k, rows)
+    for one, found in zip(several, every, strict=True):
+        assert nearest(matrix, one, k, allowed) <= set(found.tolist()) <= set(allowed.tolist())
 
 
 @pytest.mark.parametrize("dimension", [1, 3, 64, 100, 512])
@@ -131,7 +138,7 @@ def test_copies_by_the_thousand_are_left_to_the_whole_scan():
     matrix = np.repeat(drawn("unit", 4, 32, 1, 0), 1000, axis=0)
     assert Codes.of(matrix).few(matrix, matrix[0], 10) is None
     assert Codes.of(matrix).few(matrix, matrix[0], 1000) is None
-    (found,) = Exact(matrix, Codes.of(matrix).few).nearest(matrix[:1], 10)
+    (found,) = Exact(matrix, lambda _: Codes.of(matrix)).nearest(matrix[:1], 10)
     assert set(range(1000)) <= set(found.tolist())
 
 
@@ -170,11 +177,45 @@ def fill(place, kept: bool = True) -> list:
         return right
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_queries_are_asked_by_eight_bits_as_far_as_these_tell_rows_apart(kind, monkeypatch):
+    monkeypatch.setattr(module, "multiplies_many", lambda: True)
+    matrix, queries = drawn(kind, 4000, 24, 1, 0), drawn(kind, 600, 24, 1, 1)
+    queries[0], queries[-1] = matrix[7], matrix[3999]
+    leave_out, codes, asked = np.full(600, -1), Codes.of(matrix), 0
+    leave_out[[0, -1]] = 7, 3999
+    for some, block in codes.blocks(matrix, queries, 3, leave_out=leave_out):
+        assert some.start == asked
+        for query, found in enumerate(block.all_nearest(), asked):
+            allowed = (
+                np.delete(np.arange(4000), leave_out[query]) if leave_out[query] >= 0 else np.arange(4000)
+            )
+            assert nearest(matrix, queries[query], 3, allowed) <= set(found.tolist()) <= set(allowed.tolist())
+            asked += 1
+    assert asked == (0 if kind in UNTOLD else 512 if kind == "some far away" else 600)
+
+
+def test_many_neighbours_are_the_same_by_eight_bits(monkeypatch):
+    monkeypatch.setattr(neighbours, "multiplies_many", lambda: True)
+    monkeypatch.setattr(module, "multiplies_many", lambda: True)
+    matrix = drawn("unit", 3000, NARROWEST, 1, 0)
+    matrix[1000:1100], matrix[2000] = matrix[0], 1e6  # a hundred copies, and one far away
+    rows = np.arange(3000)
+    right = NeighbourSearch(matrix.astype(np.float64), matrix, rows)
+    ours = NeighbourSearch(matrix, matrix, rows)
+    assert right._codes is None
+    assert ours._codes is not None
+    for k in (1, 5, 200):
+        for (_, one), (_, other) in zip(right.blocks(k), ours.blocks(k), strict=True):
+            assert np.array_equal(one.indices, other.indices)
+            assert np.array_equal(one.squared_distances, other.squared_distances)
+
+
 @pytest.fixture
 def small(monkeypatch):
     """Codes even of small matrices."""
     monkeypatch.setattr(module, "LEAST_BYTES", 0)
-    monkeypatch.setattr(module, "_NARROWEST", 0)
+    monkeypatch.setattr(module, "NARROWEST", 0)
 
 
 def kept(place) -> list:
@@ -192,6 +233,18 @@ def test_an_index_keeps_them_and_answers_the_same(tmp_path, small, monkeypatch):
         assert answers(index, Options(), Options(label=("0", "2"))) == [
             hits for i, hits in enumerate(right) if i % 3 != 1
         ]
+
+
+def test_many_queries_of_an_index_are_answered_by_them_and_the_same(tmp_path, small, monkeypatch):
+    monkeypatch.setattr(module, "multiplies_many", lambda: True)
+    fill(tmp_path, kept=False)
+    ways = Options(), Options(folder="b"), Options(label=("0", "2"))
+    with Index.open(tmp_path) as index:
+        index.remove([hit.path for hit in index.search(QUERIES[0], 3)])
+        right = [index.search_batch(QUERIES, 5, way) for way in ways]
+        index.snapshot.warm()
+        monkeypatch.setattr(Bounds, "blocks", None)  # by float32
+        assert [index.search_batch(QUERIES, 5, way) for way in ways] == right
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "changed", "of another matrix"])
