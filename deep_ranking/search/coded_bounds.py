@@ -5,8 +5,7 @@ most |s a||u| + |r||y - c|. The product of many queries by float32 waits for ari
 processors with instructions for whole numbers of eight bits do several times as many of these.
 
 What those terms come to differs from pair to pair; bounds in a grid (`search.bounds`) want a slack of the row
-and one of the query. By the means, R N <= (R^2 / p + p N^2) / 2 for any p > 0, and all but equal where p is a
-usual R by a usual N and neither varies much: as in vectors of one network.
+and one of the query, which `apart` makes of the product of a number of each.
 """
 
 import numpy as np
@@ -16,6 +15,35 @@ from deep_ranking.search.bounds import Block, Floats, Grid
 
 _NUMBERS = 2**17  # of float64 worked on at once, so that they stay in a core's cache
 _ROUNDED = 2.0**-22  # more than what is lost where a floor becomes float32
+
+
+def apart(
+    rows: NDArray[np.float64], queries: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return numbers of rows and queries whose sum is at least the product of those of each, and hardly more.
+
+    With the medians R and U, r u = R u + (r - R) U + (r - R)(u - U). The last is small where neither varies
+    much, and by the means at most ((r - R)^2 / p + p (u - U)^2) / 2, for any p > 0.
+
+    Args:
+        rows: (n,), at least 0.
+        queries: (m,), at least 0, one of them more.
+
+    Returns:
+        (n,) and (m,), float64; the second at least 0.
+
+    Example:
+        >>> row, query = apart(np.array([1.0, 1.1, 0.9]), np.array([2.0, 3.0]))
+        >>> (row[:, None] + query).round(2).tolist()
+        [[2.03, 3.03], [2.3, 3.3], [1.8, 2.8]]
+    """
+    (middle, spread), (usual, other) = (
+        (median, np.median(np.abs(x - median)) + 1e-3 * median + 1e-30)
+        for x in (rows, queries)
+        for median in [np.median(x)]
+    )
+    share, away, off = spread / other, rows - middle, queries - usual
+    return away * usual + away**2 / (2 * share), middle * queries + share / 2 * off**2
 
 
 class CodedBlock(Block):
@@ -48,18 +76,21 @@ class CodedBlock(Block):
         self._matrix, self._queries, self._rounding = matrix, queries, rounding
 
     def _floor(self, part: slice) -> Floats:
-        groups = self._grid.groups(part) - 2 * self._grid.group_slack
-        best = np.argpartition(groups, groups.shape[1] - self._k, axis=1)[:, -self._k :]
-        sure = np.take_along_axis(groups, best, axis=1).min(axis=1) > -np.inf
+        groups = self._grid.groups(part) - self._grid.group_slack
+        # Twice as many as are needed: two of the nearest may share a group, and a row beyond may seem near.
+        count = min(2 * self._k, groups.shape[1])
+        best = np.argpartition(groups, groups.shape[1] - count, axis=1)[:, -count:]
+        there = np.take_along_axis(groups, best, axis=1) > -np.inf
         floor = np.full(len(best), -np.inf)
-        step = max(1, _NUMBERS // (self._k * self._matrix.shape[1]))
+        step = max(1, _NUMBERS // (count * self._matrix.shape[1]))
         for start in range(0, len(best), step):
             some = slice(start, start + step)
             own = np.arange(part.start, part.stop)[some]
-            rows = self._grid.largest_of(own, best[some])
+            rows = np.where(there[some], self._grid.largest_of(own, best[some]), 0)
             differences = np.subtract(self._matrix[rows], self._queries[own, None], dtype=np.float64)
-            far = np.einsum("ijk,ijk->ij", differences, differences).max(axis=1)
+            squares = np.where(there[some], np.einsum("ijk,ijk->ij", differences, differences), np.inf)
+            far = np.partition(squares, self._k - 1, axis=1)[:, self._k - 1]
             near = (self.squares[own] - far) / 2 - self._rounding * (self.squares[own] + far)
-            floor[some] = np.where(sure[some], near - self.slacks[own], -np.inf)
+            floor[some] = near - self.slacks[own]
         lower: Floats = (floor - _ROUNDED * np.abs(floor)).astype(np.float32)
         return lower

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.search.bounds import Block, Floats, Grid, block_of, in_threads, rounding
-from deep_ranking.search.coded_bounds import CodedBlock
+from deep_ranking.search.coded_bounds import CodedBlock, apart
 from deep_ranking.search.exact import Rows, count, largest, number
 
 LEAST_BYTES = 16 << 20
@@ -47,7 +47,7 @@ _BELOW = 1e37  # less than any bound, and a float32
 _UNKNOWN = np.float32(1e30)  # the rest of a row beyond: its bounds are wider than all that others come to
 _ROUNDED = 2 * rounding(0)  # some units of float32: a difference, a product, its scale, a few sums
 _WHOLE = 2.0**-27  # of the rounding of float32's sums, four times that of float64's
-_WIDER = 1 + 1e-6  # by what is rounded where slacks become float32
+_WIDER = 1e-6  # of a slack: what is rounded where it becomes float32
 _TRIED = 16  # queries of a block that are looked at first
 _LEFT = 256  # what part of the rows they may leave: to measure more costs what was saved
 _SHARE = 32  # more than this part of the rows is left: then to read all of them is no slower
@@ -215,12 +215,12 @@ class Codes:
         norms, lengths, (_, half, size, rest) = np.sqrt(squares), self.numbers[0, some], numbers
         whole = np.rint(placed / scales[:, None])
         rests = np.linalg.norm(placed - scales[:, None] * whole, axis=1)
-        # |s a| u + |r| v is at most the means of their squares, each scaled by what is usual.
         u = (1 + 2 * self._error) * rests + _ROUNDED * norms
         v = (1 + 2 * self._error) * norms + _ROUNDED * norms
-        one, other = (max(np.median(x), 1e-30) / np.median(y) for x, y in ((size, u), (rest, v)))
-        slack = np.minimum(4 * self._error * half + (size**2 / one + rest**2 / other) / 2, _UNKNOWN) * _WIDER
-        slacks = (one * u**2 + other * v**2) / 2 * _WIDER + 1e-30
+        (size_part, u_part), (rest_part, v_part) = apart(size, u), apart(rest, v)
+        slack = np.minimum(4 * self._error * half + size_part + rest_part, _UNKNOWN)
+        slack += _WIDER * np.abs(slack)
+        slacks = (1 + _WIDER) * (u_part + v_part) + 1e-30
         offset = (half - slack).astype(np.float32)
         if isinstance(rows, np.ndarray):
             offset[~rows] = np.inf

@@ -14,6 +14,7 @@ from deep_ranking.search import codes as module
 from deep_ranking.search import neighbours, segment
 from deep_ranking.search.bounds import Bounds, rounding
 from deep_ranking.search.cache import save_arrays, seal
+from deep_ranking.search.coded_bounds import apart
 from deep_ranking.search.codes import NARROWEST, Codes, kernels
 from deep_ranking.search.exact import Exact, squared_distances
 from deep_ranking.search.image import Image
@@ -193,6 +194,22 @@ def test_many_queries_are_asked_by_eight_bits_as_far_as_these_tell_rows_apart(ki
             assert nearest(matrix, queries[query], 3, allowed) <= set(found.tolist()) <= set(allowed.tolist())
             asked += 1
     assert asked == (0 if kind in UNTOLD else 512 if kind == "some far away" else 600)
+
+
+def test_without_the_instructions_many_queries_are_asked_by_float32(monkeypatch):
+    matrix = drawn("unit", 4000, 24, 1, 0)
+    for there in (True, False):
+        monkeypatch.setattr(module, "multiplies_many", lambda there=there: there)
+        assert bool(list(Codes.of(matrix).blocks(matrix, matrix[:2], 3))) is there
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(-30, 30), st.integers(0, 10**6))
+def test_what_is_taken_apart_is_never_less_than_the_product(rows, queries, scale, seed):
+    rng = np.random.default_rng(seed)
+    one, other = np.abs(rng.standard_normal(rows)), np.abs(rng.standard_cauchy(queries)) * 10.0**scale
+    row, query = apart(one, other)
+    assert query.min() >= 0
+    assert (row[:, None] + query >= np.outer(one, other) - 1e-12 * (np.abs(row[:, None]) + query)).all()
 
 
 def test_many_neighbours_are_the_same_by_eight_bits(monkeypatch):
