@@ -42,7 +42,7 @@ _INSTRUCTIONS = "icelake", "alder", "sierra", "sapphireamx", "graniteamx", "diam
 _CENTRED = 1 << 20  # numbers of which the centre is the median
 _ENCODED = 1 << 17  # numbers worked on at once, so that they stay in a core's cache
 _SCANNED = 1 << 24, 1 << 25  # codes multiplied at once: small products cost more, as do numbers of large ones
-_SMALLEST, _LARGEST = 1e-15, 1e20  # of a scale and of a square: nothing under- or overflows in between
+_SMALLEST, _LARGEST = 1e-15, 1e20  # of a scale and of a square
 _BELOW = 1e37  # less than any bound, and a float32
 _UNKNOWN = np.float32(1e30)  # the rest of a row beyond: its bounds are wider than all that others come to
 _ROUNDED = 2 * rounding(0)  # some units of float32: a difference, a product, its scale, a few sums
@@ -154,17 +154,13 @@ class Codes:
             [699, 700, 701]
         """
         allowed = count(rows, len(self.codes))
-        placed = query.astype(np.float64) - self.centre
-        scale, norm = float(np.abs(placed).max() / 127), float(np.linalg.norm(placed))
-        if not (scale > _SMALLEST and norm**2 < _LARGEST) or 4 * _SHARE * k > allowed:
+        placed, whole, scale, norm, u, v = (each[0] for each in self._in_eight_bits(query[None]))
+        if not _fit(scale, norm) or 4 * _SHARE * k > allowed:
             return None
-        whole = np.rint(placed / scale)
-        rest = float(np.linalg.norm(placed - scale * whole))
         # Of |x - c|^2 / 2, |s a| and |r|, in units of t, as the sums of whole numbers are.
-        error, rounded = self._error, _ROUNDED * norm
-        spread = np.array([4 * error, (1 + 2 * error) * rest + rounded, (1 + 2 * error) * norm + rounded])
+        error, spread = self._error, np.array([4 * self._error, u, v])
         first, last, _ = (rows if isinstance(rows, slice) else slice(None)).indices(len(self.codes))
-        lower, upper = self._bounds(whole.astype(np.int8), spread / scale, 1 / scale, first, last)
+        lower, upper = self._bounds(whole, spread / scale, 1 / scale, first, last)
         if gone is not None:
             there = gone[slice(*np.searchsorted(gone, (first, last)))] - first
             lower[there] = upper[there] = -np.inf
@@ -178,7 +174,7 @@ class Codes:
         # The k-th nearest is as close as the farthest of any k, or closer; less what is the same for all.
         floor = float((near @ placed - squares / 2).min())
         floor -= _ROUNDED * abs(floor) + _WHOLE * error * (norm**2 + float(squares.max()))
-        floor -= 1e-16 * norm + 1e-30  # what is lost where squares underflow
+        floor -= _underflown(norm)
         maybe = np.flatnonzero(upper >= np.float32(max(floor / scale, -_BELOW)))
         return number(rows, maybe) if len(maybe) <= allowed // _SHARE else None
 
@@ -203,24 +199,17 @@ class Codes:
             k, rows, leave_out, held: as for `Bounds.blocks`.
             gone: rows that may not be found.
         """
-        placed = queries.astype(np.float64) - self.centre
-        scales, squares = np.abs(placed).max(axis=1) / 127, _squares(placed)
         some = rows if isinstance(rows, slice) else slice(None)
         matrix, codes, numbers = matrix[some], self.codes[some], self.numbers[:, some].astype(np.float64)
-        fit = (scales > _SMALLEST) & (squares < _LARGEST)
-        if not (len(fit) and fit.all() and 4 * _SHARE * k <= len(codes) and multiplies_many()):
+        _, whole, scales, norms, u, v = self._in_eight_bits(queries)
+        if not multiplies_many() or 4 * _SHARE * k > len(codes) or not (len(u) and _fit(scales, norms).all()):
             return
-        product = kernels()
+        product, lengths, (_, half, size, rest) = kernels(), self.numbers[0, some], numbers
         assert product is not None
-        norms, lengths, (_, half, size, rest) = np.sqrt(squares), self.numbers[0, some], numbers
-        whole = np.rint(placed / scales[:, None])
-        rests = np.linalg.norm(placed - scales[:, None] * whole, axis=1)
-        u = (1 + 2 * self._error) * rests + _ROUNDED * norms
-        v = (1 + 2 * self._error) * norms + _ROUNDED * norms
         (size_part, u_part), (rest_part, v_part) = apart(size, u), apart(rest, v)
         slack = np.minimum(4 * self._error * half + size_part + rest_part, _UNKNOWN)
         slack += _WIDER * np.abs(slack)
-        slacks = (1 + _WIDER) * (u_part + v_part) + 1e-30
+        slacks = (1 + _WIDER) * (u_part + v_part) + _underflown(norms)
         offset = (half - slack).astype(np.float32)
         if isinstance(rows, np.ndarray):
             offset[~rows] = np.inf
@@ -231,7 +220,7 @@ class Codes:
         grid, memory = Grid(len(codes), step, k, slack.astype(np.float32)), local()
         for start in range(0, len(queries), step):
             own = slice(start, start + step)
-            left, units = whole[own].astype(np.int8), scales[own, None].astype(np.float32)
+            left, units = whole[own], scales[own, None].astype(np.float32)
 
             def bound(some: slice, out: Floats, left: NDArray[np.int8] = left, units: Floats = units) -> None:
                 if getattr(memory, "shape", None) != out.shape:
@@ -243,12 +232,22 @@ class Codes:
                 out -= offset[some]
 
             grid.fill(len(left), bound, None if leave_out is None else leave_out[own])
-            asked = squares[own], slacks[own].astype(np.float32)
+            asked = norms[own] ** 2, slacks[own].astype(np.float32)
             block = CodedBlock(grid, *asked, k, queries[own], matrix, _WHOLE * self._error)
             few = block.nearest(slice(0, min(_TRIED, len(left))))
             if sum(map(len, few)) > len(few) * max(4 * k, len(codes) // _LEFT):
                 return
             yield own, block
+
+    def _in_eight_bits(self, queries: Floats) -> tuple[NDArray[Any], ...]:
+        """Return of each query y - c, b, t, |y - c|, and by what |s a| and |r| are multiplied in bounds."""
+        placed = queries.astype(np.float64) - self.centre
+        scales, norms = np.abs(placed).max(axis=1) / 127, np.sqrt(_squares(placed))
+        units = np.maximum(scales, _SMALLEST)[:, None]
+        whole = np.rint(placed / units)
+        rests = np.sqrt(_squares(placed - units * whole))
+        u, v = ((1 + 2 * self._error) * each + _ROUNDED * norms for each in (rests, norms))
+        return placed, whole.astype(np.int8), scales, norms, u, v
 
     def _bounds(
         self, query: NDArray[np.int8], spread: NDArray[np.float64], unit: float, first: int, last: int
@@ -272,6 +271,16 @@ class Codes:
 
         in_threads(scan, range(first, last, step))
         return lower, upper
+
+
+def _fit(scale: Any, norm: Any) -> Any:
+    """Tell of which queries nothing under- or overflows in between."""
+    return (scale > _SMALLEST) & (norm**2 < _LARGEST)
+
+
+def _underflown(norm: Any) -> Any:
+    """Return more than what is lost where squares of rows underflow."""
+    return 1e-16 * norm + 1e-30
 
 
 def _squares(rows: NDArray[Any]) -> NDArray[Any]:
