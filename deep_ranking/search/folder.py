@@ -13,7 +13,7 @@ from deep_ranking.search.following import Following
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.store import IndexExistsError
 from deep_ranking.search.stores.registry import Place, folder_of
-from deep_ranking.search.update import Report
+from deep_ranking.search.update import LEFT, Report
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Index
@@ -117,8 +117,9 @@ def indexed(
     index = _open_or_create(kind, place, embedder, metadata)
     try:
         index.report = update(index)
+        if LEFT in index.metadata and _rename_in_ratings(place, index.report.moved):
+            metadata = {**(metadata or {}), LEFT: "{}"}
         index.write(metadata=metadata)
-        _rename_in_ratings(place, index.report.moved)
         index.snapshot.warm()
     except BaseException:
         index.close()
@@ -126,18 +127,20 @@ def indexed(
     return index
 
 
-def _rename_in_ratings(place: Place, moved: Mapping[str, str]) -> None:
-    """Let the ratings that are kept with an index name its images as they are called now."""
+def _rename_in_ratings(place: Place, moved: Mapping[str, str]) -> bool:
+    """Let ratings that are kept with an index name images as they are called now; tell whether they do."""
     folder = folder_of(place)
     if not moved or folder is None or not (folder / RATINGS).is_file():
-        return
+        return True
     import deep_ranking  # what keeps ratings lies above; it is asked for by its public name
 
     try:
         with deep_ranking.RatingStore(folder / RATINGS) as ratings:
             ratings.rename(moved)
     except DeepRankingError as error:
-        logger.warning("ratings go on naming images that were renamed as before: %s", error)
+        logger.warning("ratings name images that were renamed as before, until the next update: %s", error)
+        return False
+    return True
 
 
 def _open_or_create(

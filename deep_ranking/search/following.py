@@ -15,7 +15,7 @@ from deep_ranking.search.image import Image
 from deep_ranking.search.labels import checked_rule, label_rule
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.stores.local import LocalStore
-from deep_ranking.search.update import Report, update_index
+from deep_ranking.search.update import Report, noted, update_index
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Index
@@ -100,7 +100,8 @@ class Following:
         keep = (lambda path: False) if self._forget_missing else self._keeper(now)
         put = [image for image, (old, _) in zip(now, renamed, strict=True) if image.path != old.path]
         gone = {old.path for old, path in renamed if path != old.path}.difference(image.path for image in put)
-        index.write(put, remove=sorted(gone), metadata=self.metadata)
+        left = {old.path: old.hash for old, path in renamed if path != old.path}
+        index.write(put, remove=sorted(gone), metadata={**self.metadata, **noted(index.metadata, left)})
         images, labels = self.found.images, self.found.labels
         report = update_index(index, self.base, images, embedder, quiet=quiet, keep=keep, labels=labels)
         based = {old.path: path for old, path in renamed if path != old.path}

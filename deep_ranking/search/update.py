@@ -85,6 +85,29 @@ class Report:
 SEEN = "seen"
 """Of an index's metadata: the latest time (ns) at which a file was changed or renamed, as the system told."""
 
+LEFT = "left"
+"""Of an index's metadata: what paths held before they were removed or changed, until ratings are told."""
+
+
+def noted(metadata: Mapping[str, str], left: Mapping[str, bytes]) -> dict[str, str]:
+    """Return metadata by which what ratings are about is known, also where the update is killed.
+
+    Args:
+        metadata: of the index; of a path that an update before had left, the content of then stays.
+        left: the content of paths that hold another now, or none.
+
+    Example:
+        >>> noted({}, {}), noted(noted({}, {"a": b"1"}), {"a": b"2", "b": b"3"})
+        ({}, {'left': '{"a": "31", "b": "33"}'})
+    """
+    there = {path: content.hex() for path, content in left.items()} | _noted(metadata)
+    return {LEFT: json.dumps(there)} if there else {}
+
+
+def _noted(metadata: Mapping[str, str]) -> dict[str, str]:
+    there: dict[str, str] = json.loads(metadata.get(LEFT, "{}"))
+    return there
+
 
 def _swapped(
     root: str, stored: Mapping[str, Image], stamps: Mapping[str, Stamp], touched: Collection[str]
@@ -145,7 +168,9 @@ class Update:
         # Their vectors stay until the sweep at the end, so what was only renamed finds its own again.
         self._gone = Counter(stored[path].hash for path in plan.vanished)
         self._kept = {path for path in plan.vanished if keep(path)}
-        self._left = {path: stored[path].hash for path in (*plan.vanished, *self.pending) if path in stored}
+        left = {path: stored[path].hash for path in (*plan.vanished, *self.pending) if path in stored}
+        note = noted(index.metadata, left)
+        self._left = {path: bytes.fromhex(content) for path, content in _noted(note).items()}
         self._had = stored.keys()
         vanished = [path for path in plan.vanished if path not in self._kept]
         self._removed = len(vanished)
@@ -155,7 +180,7 @@ class Update:
         known = (stored[path] for path in plan.unchanged)
         labelled = [(image, self._labelled(image)) for image in known]
         changed = [new for old, new in labelled if new.label != old.label]
-        index.write(changed, remove=vanished, metadata={"images": root})
+        index.write(changed, remove=vanished, metadata={"images": root, **note})
 
     def _labelled(self, image: Image) -> Image:
         """Return an image with the label that the index gives it; one in a container may bring its own."""
@@ -197,16 +222,20 @@ class Update:
             if image.path not in self._kept:
                 there.setdefault(image.hash, []).append(image.path)
         moved = [path for path in sorted(self._kept) if self._left[path] in there]
-        if moved or metadata:
-            self.index.write(remove=moved, metadata=metadata)
         self._removed += len(moved)
         self.report.missing = sorted(self._kept.difference(moved))
         taken: set[str] = set()
         for path, content in self._left.items():
             if path not in (found := there.get(content, [path])):
-                new = [other for other in found if other not in self._had and other not in taken]
-                self.report.moved[path] = (new or found)[0]
+                free = [other for other in found if other not in taken]
+                new = [other for other in free if other not in self._had]
+                self.report.moved[path] = (new or free or found)[0]
                 taken.add(self.report.moved[path])
+        if self._left:
+            followed = {path: self._left[path].hex() for path in self.report.moved}
+            metadata = {**(metadata or {}), LEFT: json.dumps(followed)}
+        if moved or metadata:
+            self.index.write(remove=moved, metadata=metadata)
         self.report.removed = self._removed - self.report.renamed
         self.index.store.sweep()
         return self.report

@@ -9,6 +9,7 @@ from PIL import Image
 import deep_ranking as dr
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.ratings.store import Given
+from deep_ranking.search import folder
 
 
 class Pixels:
@@ -22,11 +23,11 @@ class Pixels:
 
 @pytest.fixture
 def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
+    made = tmp_path / "photos"
+    made.mkdir()
     for number, name in enumerate("abcde"):
-        Image.new("RGB", (8, 8), (50 * number, 9, 9)).save(folder / f"{name}.png")
-    return folder
+        Image.new("RGB", (8, 8), (50 * number, 9, 9)).save(made / f"{name}.png")
+    return made
 
 
 def indexed(*folders, **how):
@@ -96,12 +97,60 @@ def test_what_cannot_be_named_anew_stays_and_nothing_is_lost(tmp_path):
             store.rename({"d": "b"})
 
 
-def test_ratings_that_cannot_be_written_are_told_and_the_index_is_up_to_date(photos, caplog):
+def test_ratings_that_cannot_be_written_are_told_and_follow_when_they_can(photos, caplog):
     indexed(photos)
-    (photos.with_suffix(".index") / "ratings.sqlite").write_bytes(b"no database" * 999)
+    with rated(photos) as store:
+        store.add("Ann", "a.png", "b.png", "c.png", "a")
+    ratings = photos.with_suffix(".index") / "ratings.sqlite"
+    kept = ratings.read_bytes()
+    ratings.write_bytes(b"no database" * 999)
     (photos / "a.png").rename(photos / "z.png")
     assert indexed(photos).moved == {"a.png": "z.png"}
-    assert "ratings go on naming images that were renamed as before" in caplog.text
+    assert "ratings name images that were renamed as before, until the next update" in caplog.text
+    (photos / "b.png").rename(photos / "y.png")
+    indexed(photos)
+    ratings.write_bytes(kept)
+    indexed(photos)
+    assert questions(photos) == [(1, "Ann", "z.png", "y.png", "c.png", "a")]
+    assert indexed(photos).moved == {}
+
+
+def trade(photos):
+    (photos / "b.png").rename(photos / "x")
+    (photos / "c.png").rename(photos / "b.png")
+    (photos / "x").rename(photos / "c.png")
+
+
+@pytest.mark.parametrize("where", ["while it embeds", "before ratings are told"])
+@pytest.mark.parametrize("more", [False, True])
+def test_an_update_that_was_killed_is_followed_by_the_next(photos, tmp_path, monkeypatch, where, more):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    indexed(photos)
+    with rated(photos) as store:
+        store.add("Ann", "a.png", "b.png", "c.png", "a")
+    (photos / "a.png").rename(photos / "A.png")
+    trade(photos)
+    Image.new("RGB", (8, 8), "blue").save(photos / "new.png")
+    folders = [photos]
+    if more:  # then all paths change
+        folders.append(tmp_path / "more")
+        folders[1].mkdir()
+        Image.new("RGB", (8, 8), "red").save(folders[1] / "z.png")
+    with monkeypatch.context() as patch:
+        place, name = (Pixels, "embed") if where == "while it embeds" else (folder, "_rename_in_ratings")
+        patch.setattr(place, name, killed)
+        with pytest.raises(KeyboardInterrupt):
+            indexed(*folders)
+    Image.new("RGB", (8, 8), "green").save(photos / "newer.png")
+    below = "photos/" if more else ""
+    for _ in range(2):  # and but once
+        indexed(*folders)
+        expected = [f"{below}{name}.png" for name in ("A", "c", "b")]
+        assert questions(photos) == [(1, "Ann", *expected, "a")]
+    with dr.Index.open(photos.with_suffix(".index")) as index:
+        assert index.metadata["left"] == "{}"
 
 
 def test_an_answer_that_stays_is_not_pushed_out_by_one_that_takes_its_name(tmp_path):
