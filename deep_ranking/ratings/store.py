@@ -5,6 +5,7 @@ import os
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -217,7 +218,12 @@ class RatingStore:
                 "nothing was kept: give these another name, or keep them in another file"
             )
 
-    def rename(self, moved: Mapping[str, str]) -> int:
+    def has_followed(self, mark: str) -> bool:
+        """Tell whether the last `rename` was given this mark."""
+        with self._in_use():
+            return bool(self._database.execute("PRAGMA application_id").fetchone()[0] == _number(mark))
+
+    def rename(self, moved: Mapping[str, str], mark: str = "") -> int:
         """Let answers name images by the paths that they have now; return how many do that did not.
 
         An answer that would then compare an image with itself, or be a rater's second to one question,
@@ -225,6 +231,7 @@ class RatingStore:
 
         Args:
             moved: the new path of each old one; names may be traded.
+            mark: kept with the change, wholly or not at all; `has_followed` knows it.
 
         Raises:
             StoreError: as of `add`; nothing is changed.
@@ -248,6 +255,7 @@ class RatingStore:
                         put = len({*names}) == 3 and self._database.execute(_PUT_BACK, values).rowcount == 1
                         changed += put and not stays
                         staying |= set() if put else {rating.id}
+                self._database.execute(f"PRAGMA application_id = {_number(mark)}")
             except BaseException:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
@@ -297,6 +305,11 @@ class RatingStore:
         with self._lock, readable_errors(self.path, _BEGIN_ANEW):
             check_there(self.path, self._place)
             yield
+
+
+def _number(mark: str) -> int:
+    """Return a number from 0 to 2^31 - 1 for a text, which SQLite keeps without a table."""
+    return zlib.crc32(mark.encode()) >> 1
 
 
 def preferred(rating: Rating | Given) -> str | None:

@@ -116,9 +116,9 @@ def indexed(
         raise DeepRankingError("expected a model that has a fingerprint, found one without; save and load it")
     index = _open_or_create(kind, place, embedder, metadata)
     try:
+        _tell_ratings(place, index)  # for an update that was killed right after it had told them
         index.report = update(index)
-        if LEFT in index.metadata and _rename_in_ratings(place, index.report.moved):
-            metadata = {**(metadata or {}), LEFT: "{}"}
+        _tell_ratings(place, index, index.report.moved)
         index.write(metadata=metadata)
         index.snapshot.warm()
     except BaseException:
@@ -127,20 +127,30 @@ def indexed(
     return index
 
 
-def _rename_in_ratings(place: Place, moved: Mapping[str, str]) -> bool:
-    """Let ratings that are kept with an index name images as they are called now; tell whether they do."""
-    folder = folder_of(place)
-    if not moved or folder is None or not (folder / RATINGS).is_file():
-        return True
-    import deep_ranking  # what keeps ratings lies above; it is asked for by its public name
+def _tell_ratings(place: Place, index: "Index", moved: Mapping[str, str] | None = None) -> None:
+    """Let ratings that are kept with an index name images as they are called now, and note that they do.
 
-    try:
-        with deep_ranking.RatingStore(folder / RATINGS) as ratings:
-            ratings.rename(moved)
-    except DeepRankingError as error:
-        logger.warning("ratings name images that were renamed as before, until the next update: %s", error)
-        return False
-    return True
+    Args:
+        moved: the new path of each old one; None to note only what they were told before.
+    """
+    left, folder = index.metadata.get(LEFT, "{}"), folder_of(place)
+    if left == "{}":
+        return
+    if folder is not None and (folder / RATINGS).is_file():
+        import deep_ranking  # what keeps ratings lies above; it is asked for by its public name
+
+        try:
+            with deep_ranking.RatingStore(folder / RATINGS) as ratings:
+                if moved is not None:
+                    ratings.rename(moved, left)
+                elif not ratings.has_followed(left):
+                    return
+        except DeepRankingError as error:
+            if moved:
+                told = "ratings name images that were renamed as before, until the next update: %s"
+                logger.warning(told, error)
+            return
+    index.write(metadata={LEFT: "{}"})
 
 
 def _open_or_create(

@@ -1,6 +1,7 @@
 """Ratings go on to be about the same pictures, whatever these are called."""
 
 import shutil
+import sqlite3
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 import deep_ranking as dr
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.ratings.store import Given
-from deep_ranking.search import folder
+from deep_ranking.search.stores.local import LocalStore
 
 
 class Pixels:
@@ -115,10 +116,11 @@ def test_ratings_that_cannot_be_written_are_told_and_follow_when_they_can(photos
     assert indexed(photos).moved == {}
 
 
-def trade(photos):
-    (photos / "b.png").rename(photos / "x")
-    (photos / "c.png").rename(photos / "b.png")
-    (photos / "x").rename(photos / "c.png")
+def trade(photos, one, other):
+    one, other = photos / f"{one}.png", photos / f"{other}.png"
+    one.rename(photos / "x")
+    other.rename(one)
+    (photos / "x").rename(other)
 
 
 @pytest.mark.parametrize("where", ["while it embeds", "before ratings are told"])
@@ -131,7 +133,7 @@ def test_an_update_that_was_killed_is_followed_by_the_next(photos, tmp_path, mon
     with rated(photos) as store:
         store.add("Ann", "a.png", "b.png", "c.png", "a")
     (photos / "a.png").rename(photos / "A.png")
-    trade(photos)
+    trade(photos, "b", "c")
     Image.new("RGB", (8, 8), "blue").save(photos / "new.png")
     folders = [photos]
     if more:  # then all paths change
@@ -139,7 +141,7 @@ def test_an_update_that_was_killed_is_followed_by_the_next(photos, tmp_path, mon
         folders[1].mkdir()
         Image.new("RGB", (8, 8), "red").save(folders[1] / "z.png")
     with monkeypatch.context() as patch:
-        place, name = (Pixels, "embed") if where == "while it embeds" else (folder, "_rename_in_ratings")
+        place, name = (Pixels, "embed") if where == "while it embeds" else (dr.RatingStore, "rename")
         patch.setattr(place, name, killed)
         with pytest.raises(KeyboardInterrupt):
             indexed(*folders)
@@ -159,3 +161,88 @@ def test_an_answer_that_stays_is_not_pushed_out_by_one_that_takes_its_name(tmp_p
             ratings.add("me", "q", name, "z", "a")
         ratings.rename({"a": "b", "b": "c"})
         assert sorted(rating.a for rating in ratings.stream()) == ["a", "b", "c"]
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_after(how_many):
+    """Return a `LocalStore.write` that is the last thing that a run does, after so many others."""
+    write, calls = LocalStore.write, []
+
+    def killing(store, *args, **named):
+        write(store, *args, **named)
+        calls.append(1)
+        if len(calls) > how_many:
+            raise Killed
+
+    return killing
+
+
+def rate(photos, *questions):
+    with rated(photos) as store:
+        for rater, *names in questions:
+            store.add(rater, *(f"{name}.png" for name in names), "a")
+
+
+def named(photos):
+    return ["".join(question[2:5]).replace(".png", "") for question in questions(photos)]
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_what_was_renamed_is_followed_once_whenever_a_run_is_killed(photos, monkeypatch, writes):
+    indexed(photos)
+    rate(photos, ("Ann", "a", "b", "c"), ("Bob", "d", "e", "a"))
+    trade(photos, "a", "b")
+    (photos / "c.png").rename(photos / "f.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "write", killed_after(writes))
+        with pytest.raises(Killed):
+            indexed(photos)
+    assert named(photos) == ["abc", "dea"]
+    (photos / "f.png").rename(photos / "g.png")  # a chain: c, f, g
+    for _ in range(3):
+        indexed(photos)
+        assert named(photos) == ["bag", "deb"]
+
+
+def test_ratings_that_were_locked_are_told_by_the_next_run(photos, monkeypatch, caplog):
+    indexed(photos)
+    rate(photos, ("Ann", "a", "b", "c"))
+    trade(photos, "a", "b")
+    monkeypatch.setattr("deep_ranking.sqlite._PATIENCE", 0.1)
+    lock = sqlite3.connect(photos.with_suffix(".index") / "ratings.sqlite", isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    for change in (lambda: None, lambda: trade(photos, "b", "c")):  # the second run is locked out too
+        change()
+        caplog.clear()
+        indexed(photos)
+        assert "until the next update" in caplog.text
+        assert "another process is writing" in caplog.text
+    lock.execute("ROLLBACK")
+    lock.close()
+    for _ in range(2):
+        indexed(photos)
+        assert named(photos) == ["cab"]
+
+
+def test_ratings_that_followed_are_not_told_again_by_a_run_after_a_kill(photos, monkeypatch):
+    indexed(photos)
+    rate(photos, ("Ann", "a", "b", "c"))
+    trade(photos, "a", "b")
+    renamed = dr.RatingStore.rename
+
+    def rename_and_die(*args):
+        renamed(*args)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dr.RatingStore, "rename", rename_and_die)
+        with pytest.raises(Killed):
+            indexed(photos)
+    assert named(photos) == ["bac"]
+    for change in (lambda: None, lambda: trade(photos, "b", "c"), lambda: None):
+        change()
+        indexed(photos)
+    assert named(photos) == ["cab"]
