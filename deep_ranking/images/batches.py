@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from numbers import Integral
 from typing import Any, Self
 
@@ -62,10 +62,18 @@ class ImageBatches(keras.utils.PyDataset, ABC):
         expect("workers", isinstance(workers, Integral) and workers >= 0, "a number of threads", workers)
         super().__init__(workers=workers, max_queue_size=max(4, 2 * workers))
         self.images, self.size, self.distinct, self.transform = images, size, distinct, transform
-        self.read = (lambda path: read_image(path, size)) if cache is None else cache.read
+        self.cache = cache
         self.epoch = 0
         self.failure: ImageError | None = None
         self.source: Source = self._pixels
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what goes along to another process that `fit` reads in, without what is only kept."""
+        return {name: value for name, value in vars(self).items() if name != "_order"}
+
+    def read(self, path: str) -> np.ndarray:
+        """Return an image, (height, width, 3) uint8, decoded now or before."""
+        return read_image(path, self.size) if self.cache is None else self.cache.read(path)
 
     def reading(self, source: Source) -> Self:
         """Return the same batches with what a source gives in place of the images' pixels."""
@@ -185,8 +193,11 @@ class TripletBatches(ImageBatches):
         expect("batch_size", threes, "a multiple of three (query, positive, negative)", batch_size)
         self.table, self.batch_size, self.shuffle, self.seed = table, batch_size, shuffle, seed
         self.items, self.items_per_batch = len(table), batch_size // 3
-        # Two epochs, since readers run ahead of training at an epoch's end.
-        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    @cached_property
+    def _order(self) -> Callable[[int], np.ndarray]:
+        """The triplets' order in an epoch; two are kept, since readers run ahead at an epoch's end."""
+        return lru_cache(maxsize=2)(self._shuffled)
 
     def rows(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the positions of a batch's images in the order q, p, n, q, p, n, ... and zeros."""

@@ -10,6 +10,7 @@ Source: keras/src/legacy/preprocessing/image.py, against which a test holds each
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -164,12 +165,12 @@ class ImageDataGenerator(Settings):
             (target_size[0], target_size[1]),
             shuffle=shuffle,
             seed=seed,
-            transform=None if plain else lambda images, number: self._batch(images, [seed, number]),
+            transform=None if plain else partial(self._batch, seed),
             workers=workers,
         )
 
-    def _batch(self, images: NDArray[np.uint8], seed: list[int]) -> NDArray[Any]:
-        random = np.random.RandomState(seed)
+    def _batch(self, seed: int, images: NDArray[np.uint8], number: int) -> NDArray[Any]:
+        random = np.random.RandomState([seed, number])
         made = []
         for image in images.astype(np.float32):
             image = self.apply_transform(image, self.draw(random, image.shape[:2]))

@@ -1,5 +1,7 @@
 """The generator: order, distinct images, shuffling, the last batch, and `model.fit`."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -140,6 +142,13 @@ def test_what_the_generator_cannot_do_is_refused_at_once(
 ):
     with pytest.raises(DeepRankingError, match=message):
         ImageDataGenerator(**varied).flow_from_directory(striped_classes, triplet_file, **flow)
+
+
+def test_batches_go_to_another_process(triplet_file, striped_classes):
+    varied = ImageDataGenerator(horizontal_flip=True, rotation_range=20)
+    batches = varied.flow_from_directory(striped_classes, triplet_file, 24, SIZE, shuffle=True, seed=3)
+    expected = batches[1][0]
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(batches))[1][0], expected)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
