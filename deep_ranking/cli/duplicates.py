@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> None:
     from deep_ranking.cli.index import place_of
 
     checks.output(args.html)
-    place, _ = place_of(args, "duplicates")
+    from deep_ranking.search.options import Options
+
+    place, _ = place_of(args, "duplicates", lambda place: Options(within=args.within))
     from deep_ranking.search.index import Index
 
     with Index.open(place) as index:

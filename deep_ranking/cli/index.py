@@ -102,12 +102,15 @@ def run(args: argparse.Namespace) -> None:
     shared.tell_next(args, f"search {asked} IMAGE --open", f"duplicates {asked}", f"serve {asked}")
 
 
-def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Encoder | None]":
+def place_of(
+    args: argparse.Namespace, command: str, check: Callable[[str], object] = lambda place: None
+) -> "tuple[str, Encoder | None]":
     """Return the place of the index that a command reads, which is made now of a folder without one.
 
     Args:
         args: of that command: `place`, `index`, `model`, `weights` and `quiet`.
         command: as it is typed.
+        check: called with the place of an index that is to be made, before that takes its time.
 
     Returns:
         The place, and what embedded the images if the index was made now.
@@ -123,6 +126,7 @@ def place_of(args: argparse.Namespace, command: str) -> "tuple[str, Encoder | No
     own = {name: getattr(args, name) for name in ("model", "weights", "quiet")}
     checks.folder(args.place)
     place = str(index_beside(args.place))
+    check(place)
     made = argparse.Namespace(**{**vars(parser.parse_args([])), **own, "index": place})
     shared.tell(made, f"{args.place}: no index yet; making {place}")
     index, embedder = _indexed(made, [args.place])

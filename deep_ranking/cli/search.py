@@ -73,12 +73,14 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("expected an image to look for: search PLACE IMAGE, found none")
     if is_new:
         checks.images(queries)  # before an index is made
+    from deep_ranking.search.options import Options, chosen
+
+    options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
+    chosen(args.top or None, options, {})
     place, embedder = place_of(args, "search")
 
     from deep_ranking.search.index import Index
-    from deep_ranking.search.options import Options
 
-    options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
     with Index.open(place, embedder) as index:
         if args.model and embedder is None:  # also where no image has to be embedded
             shared.model_of(index.store.name, index.metadata, args.model)
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
                 f"deep-ranking index FOLDER --index {index.store.name}"
             )
         options = _with_folder(options, index)
-        hits = index.search(queries, None if args.top == 0 else args.top, options)
+        hits = index.search(queries, args.top or None, options)
         if not hits:
             _tell_nothing(args, index, options, queries)
         folder = index.metadata.get("images")

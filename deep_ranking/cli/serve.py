@@ -6,6 +6,7 @@ It is served to this machine alone, and fetches nothing from outside. Ratings ar
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from deep_ranking.cli import checks, places, shared
 
 if TYPE_CHECKING:
     from deep_ranking.embedding.encoder import Encoder
+    from deep_ranking.web import Settings
     from deep_ranking.web.behind import Later
 
 EXAMPLES = {
@@ -43,18 +45,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--open", action="store_true", help="open the page in the browser")
 
 
+def _settings(args: argparse.Namespace, place: str) -> "Settings":
+    """Return what is served at a place, after a look at all flags."""
+    from deep_ranking.web import Settings
+    from deep_ranking.web.app import check_port
+
+    check_port(args.port)
+    names = ("ratings", "host", "public_url", "max_uploads", "upload_minutes", "seed")
+    return Settings(index=place, **{name: getattr(args, name) for name in names})
+
+
 def run(args: argparse.Namespace) -> None:
     """Load, and serve until interrupted."""
     from deep_ranking.cli.index import place_of
 
     checks.network(args.model, args.weights)
-    place, made = place_of(args, "serve")
+    place, made = place_of(args, "serve", partial(_settings, args))
     from deep_ranking.search.stores.registry import place_name
-    from deep_ranking.web import Settings, create_app
+    from deep_ranking.web import create_app
     from deep_ranking.web.app import serve
 
-    names = ("ratings", "host", "public_url", "max_uploads", "upload_minutes", "seed")
-    settings = Settings(index=place, **{name: getattr(args, name) for name in names})
+    settings = _settings(args, place)
     app = create_app(settings, made or _embedder(args, place))
 
     def started(address: str) -> None:

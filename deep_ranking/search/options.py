@@ -66,6 +66,9 @@ class Options:
             value = getattr(self, name)
             distance = isinstance(value, int | float | np.number) and 0 <= float(value) < math.inf
             expect(name, value is None or distance, "a distance of 0 or more", value)
+        if self.within is not None and self.beyond is not None:
+            asked = f"{self.beyond} or more, as `beyond` asks for"
+            expect("within", self.within >= self.beyond, asked, self.within)
         texts = isinstance(self.label, str | tuple) and all(isinstance(one, str) for one in self.label)
         expect("label", self.label is None or (texts and self.label != ()), "a label or several", self.label)
         expect("folder", isinstance(self.folder, str | None), "the path of a folder", self.folder)

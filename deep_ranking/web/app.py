@@ -74,6 +74,11 @@ def create_app(settings: Settings, embedder: ImageEmbedder | Later | None = None
     return app
 
 
+def check_port(port: int) -> None:
+    """Raise DeepRankingError unless it is a port's number, or 0."""
+    expect("port", 0 <= port <= 65535, "a number of 0 to 65535", port)
+
+
 def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) -> None:
     """Serve until interrupted.
 
@@ -86,7 +91,7 @@ def serve(app: FastAPI, host: str, port: int, started: Callable[[str], None]) ->
     Raises:
         DeepRankingError: the address cannot be listened on.
     """
-    expect("port", 0 <= port <= 65535, "a number of 0 to 65535", port)
+    check_port(port)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family)

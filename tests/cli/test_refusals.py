@@ -77,6 +77,12 @@ REFUSED = {  # by what is wrong, and for each command: 1 failed, 2 usage
         "search photos a.png --top five",
         "index photos --engine kreas",
     ],
+    "out of range": [
+        "search photos a.png --within -1",
+        "search photos a.png --within 0.2 --beyond 0.5",
+        "search photos a.png --top -1",
+        "duplicates photos --within -1",
+    ],
 }
 WORDS = {
     "no such folder": ("none: expected", "found no"),
@@ -86,6 +92,7 @@ WORDS = {
     "no image": ("text.png: cannot be read as an image",),
     "no such flag": ("--nosuch: no such flag",),
     "usage": ("expected two folders", "--top: expected a whole number", "did you mean 'keras'?"),
+    "out of range": ("within: expected", "expected 1 result or more"),
 }
 
 
@@ -127,6 +134,14 @@ def test_it_is_refused_at_once_in_one_line(folder, wrong, typed):
         if seconds <= SECONDS * max(1, alone / NUMPY):
             break
         assert time.monotonic() < give_up, f"{seconds:.2f} s, where NumPy took {alone:.2f}"
+    assert not (folder / "photos.index").exists()
+
+
+@pytest.mark.parametrize("flag", ["--port 99999", "--upload_minutes -1", "--public_url x", "--seed -1"])
+def test_serve_looks_at_its_flags_before_it_describes_a_folder(folder, monkeypatch, capsys, flag):
+    monkeypatch.chdir(folder)
+    assert main(["serve", "photos", *flag.split()]) == 1
+    assert ": expected" in capsys.readouterr().err
     assert not (folder / "photos.index").exists()
 
 

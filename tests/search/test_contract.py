@@ -168,6 +168,7 @@ def test_the_probe_is_chosen_so_that_other_queries_too_are_answered(shared_index
     ("settings", "message"),
     [
         ({"within": -1}, "within: expected a distance of 0 or more, found -1"),
+        ({"within": 0.5, "beyond": 0.7}, "within: expected 0.7 or more, as `beyond` asks for, found 0.5"),
         ({"beyond": float("nan")}, "beyond: expected a distance"),
         ({"approximate": "magic"}, "expected one of clustered, hnsw, found 'magic'"),
         ({"approximate": "hnsw", "bottom": True}, "finds the nearest images only"),
