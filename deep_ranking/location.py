@@ -38,6 +38,19 @@ def index_of(place: str) -> str | None:
     )
 
 
+def how_to_make(place: str) -> str:
+    """Return what is typed to make the index that is not at a place: beside it where others' files lie in it.
+
+    Example:
+        >>> how_to_make("my.index")
+        'deep-ranking index FOLDER --index my.index'
+    """
+    inside = {path.name for path in Path(place).iterdir()} if Path(place).is_dir() else set()
+    if inside and not inside & {RATINGS, "cache"}:  # of pictures, most likely; not what is left of an index
+        return f"deep-ranking index {place}"
+    return f"deep-ranking index FOLDER --index {place}"
+
+
 def _named(folder: str | os.PathLike[str]) -> Path:
     path = Path(folder)
     return path if path.name not in ("", "..") else path.resolve()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deep_ranking.cli.parser import nearest
 from deep_ranking.errors import DeepRankingError, MissingExtraError, reason
-from deep_ranking.location import STORE, index_of, is_address
+from deep_ranking.location import STORE, how_to_make, index_of, is_address
 from deep_ranking.settings import WEIGHTS_VARIABLE
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -34,8 +34,7 @@ def index(place: str) -> None:
     """Raise DeepRankingError unless there is an index at a place, or beside the folder that it is."""
     if index_of(place) is None:
         raise DeepRankingError(
-            f"{place}: expected an index, found no {STORE} in it; make one with: deep-ranking index FOLDER "
-            f"--index {place}"
+            f"{place}: expected an index, found no {STORE} in it; make one with: {how_to_make(place)}"
         )
 
 

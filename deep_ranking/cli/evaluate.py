@@ -136,6 +136,7 @@ def _evaluation(args: argparse.Namespace, given: list[str]) -> "tuple[str, Evalu
         distinct_images,
         images_of,
     )
+    from deep_ranking.images.find import refuse_splits
     from deep_ranking.triplets.table import Triplets
 
     folders = [args.gallery, args.queries]
@@ -150,7 +151,15 @@ def _evaluation(args: argparse.Namespace, given: list[str]) -> "tuple[str, Evalu
 
     def classes_of(folder: str) -> dict[str, list[str]]:
         if given and not Path(folder).is_dir():
-            return _classes_among(given, image_folders.relative_name(folder, root))
+            among = _classes_among(given, image_folders.relative_name(folder, root))
+            if not args.splits_are_classes:
+                try:
+                    refuse_splits(folder, among)
+                except DeepRankingError as error:
+                    raise DeepRankingError(
+                        f"{error}; or name two parts, by --gallery and --queries"
+                    ) from None
+            return among
         return image_folders.classes_below(folder, root, args.exclude, args.splits_are_classes)
 
     classes: dict[str, list[str]] = {}

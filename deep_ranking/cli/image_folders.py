@@ -30,7 +30,7 @@ def add_exclude(parser: Flags, more: str = "") -> None:
 def add_class_folders(parser: Flags) -> None:
     """Add `--exclude` and `--splits_are_classes`, of the commands whose classes are folders."""
     add_exclude(parser)
-    about = "folders named train, val and test are classes, though each holds the same folders"
+    about = "folders named train, val and test are classes, though they hold folders of classes"
     parser.add_argument("--splits_are_classes", action="store_true", help=about)
 
 

@@ -299,6 +299,12 @@ def _refuse_what_has_no_effect(args: argparse.Namespace) -> None:
             "without --train_from or --discriminants",
         ),
         (args.validation_metrics, ["validation_images_per_class"], "without --validation_metrics"),
+        (
+            args.validation_triplets,
+            ["validation_dataset"],
+            "without --validation_triplets (a folder of classes is measured by: deep-ranking evaluate "
+            "--gallery DIR --queries DIR)",
+        ),
         (online, of_online, "without --sampling online"),
     ):
         given = [f"--{name}" for name in names if getattr(args, name) is not None]

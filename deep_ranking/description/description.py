@@ -75,9 +75,11 @@ class Description(Encoder):
             quiet: no progress bar.
 
         Raises:
-            DeepRankingError: of the images given none can be read; no such look; no weights can be had.
+            DeepRankingError: of the images given none can be read, or `paths` is one path; no such look; no
+                weights can be had.
             MissingExtraError: the engine is not installed.
         """
+        expect("paths", not isinstance(paths, str | bytes | os.PathLike), "several images", paths)
         expect("look", look in LOOKS, f"one of {', '.join(LOOKS)}", look)
         reader = open_reader(weights, engine, precision)
         order = np.random.default_rng(seed).permutation(len(paths))[:_ROWS]

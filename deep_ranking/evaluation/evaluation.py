@@ -219,13 +219,12 @@ def _encoded(model: Any, images: list[str]) -> Embeddings:
 def _classes(what: str, given: Any, embeddings: Embeddings | None) -> Classes:
     if isinstance(given, str | os.PathLike):
         root = os.fspath(given)
-        if embeddings:
-            names = [str(path) for path in embeddings.paths]
-        else:
+        if not embeddings:
             import deep_ranking  # what looks into files lies above; it is asked for by its public name
 
-            names = [f"{root}/{name}" for name in deep_ranking.find_images(root)]
-        if classes := classes_by_folder(names, root):
+            classes = deep_ranking.find_classes(root)
+            return {label: [f"{root}/{path}" for path in paths] for label, paths in classes.items()}
+        if classes := classes_by_folder(map(str, embeddings.paths), root):
             return classes
         raise DeepRankingError(f"{what}: expected images in sub-folders of {root}, one a class; found none")
     if isinstance(given, Mapping) and given:

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,7 @@ class Found:
 
         Raises:
             DeepRankingError: no folder holds an image; or the folders look like the parts of a data set
-                (train, val, ...) with the same classes in each, and `splits_are_classes` is not said; or tar
+                (train, val, ...) with classes in them, and `splits_are_classes` is not said; or tar
                 and Parquet files do, by their names.
         """
         classes: dict[str, list[str]] = {}
@@ -235,7 +236,7 @@ def find_classes(
         folder: of the classes.
         on_skip: called with each path that is left out, neither hidden nor excluded.
         exclude: patterns of names to leave out; see `look_into`.
-        splits_are_classes: folders named train and val, with the same folders in each, are two classes.
+        splits_are_classes: folders named train and val, with folders of classes in them, are two classes.
 
     Raises:
         DeepRankingError: the folder is missing, or no sub-folder holds an image; or those that do look like
@@ -283,7 +284,10 @@ def _no_classes(found: Found) -> str:
 def refuse_splits(
     folder: str, classes: Mapping[str, Collection[str]], contained: Container[str] = ()
 ) -> None:
-    """Ask, where all folders are named as the parts of a data set and hold the same folders.
+    """Ask, where all folders are named as the parts of a data set, and look like them inside.
+
+    Two of them hold a folder of the same name, or several folders each, as parts do that share no class. A
+    part that holds none, as test images without labels, changes nothing of that.
 
     Raises:
         DeepRankingError: they do; of the images that are `contained` in tar files, the folders therein.
@@ -294,13 +298,16 @@ def refuse_splits(
     inside = re.compile(rf"^.*?({_ENDS})/" if held else "^")
     below = [
         {f"/{inside.sub('', i)}".rpartition("/")[0].partition(f"/{name}/")[2].split("/")[0] for i in images}
+        - {""}
         for name, images in classes.items()
     ]
-    common = sorted(set.intersection(*below) - {""})
-    if not common:
+    parts_of = Counter(folder for part in below for folder in part)
+    common = sorted(folder for folder, parts in parts_of.items() if parts > 1)
+    if not common and sum(len(part) > 1 for part in below) < 2:
         return
     names = " and ".join(f"{name}/" for name in sorted(classes))
-    same = f"which hold the same folders ({', '.join(common[:3])}{', ...' if len(common) > 3 else ''})"
+    shown, kind = (common, "the same folders") if common else (sorted(parts_of), "folders themselves")
+    same = f"which hold {kind} ({', '.join(shown[:3])}{', ...' if len(shown) > 3 else ''})"
     if held:
         raise DeepRankingError(
             f"{folder}: expected one folder a class in a tar file, found {names}, {same}; unpack it, and say "

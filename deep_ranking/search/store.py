@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from deep_ranking.errors import DeepRankingError
+from deep_ranking.location import how_to_make
 from deep_ranking.search.cache import Caches
 from deep_ranking.search.image import Image
 from deep_ranking.search.part import Part, whole
@@ -173,6 +174,5 @@ class Store(ABC):
         """Return the error that says that there is no store at a place, and how to make one."""
         name = cls.shown(place)
         return DeepRankingError(
-            f"{name}: expected an index, found {found}; "
-            f"make one with: deep-ranking index FOLDER --index {name}"
+            f"{name}: expected an index, found {found}; make one with: {how_to_make(name)}"
         )

@@ -100,6 +100,7 @@ def test_mining_takes_the_class_folders(read):
             "--mining hard --scale 9 --smoothing 0.1",
             "--scale, --smoothing: no effect without --mining proxies",
         ),
+        ("--validation_dataset val", "--validation_dataset: no effect without --validation_triplets"),
         ("--views 2", "--views: no effect without --train_from"),
         ("--mining all --engine openvino", "--engine: no effect without --train_from or --discriminants"),
         ("--discriminants 0.3", "--discriminants: no effect without --mining"),

@@ -347,6 +347,12 @@ def test_keras_runs_it_where_openvino_is_not_installed(weights, monkeypatch):
     assert len(made) == 3
 
 
+@pytest.mark.parametrize("one", ["photos", Path("photos")])
+def test_a_folder_is_not_taken_for_the_images(one):
+    with pytest.raises(DeepRankingError, match=r"paths: expected several images, found .*photos"):
+        Description.fit(one)
+
+
 @pytest.mark.parametrize("wrong", [{"engine": "cuda"}, {"precision": "float16"}, {"weights": "gone.h5"}])
 def test_wrong_choices_are_told_before_anything_is_made(weights, wrong):
     file, made = weights

@@ -60,6 +60,16 @@ def test_a_folder_and_a_model(tmp_path):
     assert model.asked == [str(tmp_path / image) for image in IMAGES]
 
 
+def test_the_parts_of_a_data_set_are_no_classes(tmp_path):
+    for path in ("train/cat/1.png", "train/dog/1.png", "val/cat/2.png", "test/3.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (2, 2)).save(tmp_path / path)
+    model = Model(f"{tmp_path}/")
+    with pytest.raises(DeepRankingError, match=r"hold the same folders \(cat\): parts of a data set"):
+        evaluate(model, tmp_path)
+    assert model.asked == []
+
+
 def test_triplets_with_classes_and_without():
     expected = Evaluation(TripletTask.of_table(TRIPLETS, {})).measure(EMBEDDINGS)
     assert evaluate(Model(), triplets=TRIPLETS) == expected

@@ -85,6 +85,10 @@ def test_vectors_from_elsewhere_are_measured_as_the_models_own(trained, capsys, 
     between = evaluate_json(capsys, "--model", trained.model, *folders, "--output_embeddings", npz)
     assert {path.split("/")[0] for path in read_embeddings(npz).paths} == {"train", "test"}
     assert evaluate_json(capsys, "--embeddings", npz, *folders) == {"embeddings": between["model"]}
+    # Their names alone, without the folders, tell of the same two parts and not of two classes.
+    assert main(["evaluate", "--embeddings", str(npz), "--dataset", "gone"]) == 1
+    assert "train/" in (error := capsys.readouterr().err)
+    assert "add --splits_are_classes; or name two parts, by --gallery and --queries" in error
 
 
 def test_given_vectors_need_no_images(trained, capsys, tmp_path, monkeypatch):

@@ -195,6 +195,28 @@ def test_folders_that_look_like_the_parts_of_a_data_set_are_a_question(tmp_path,
 
 
 @pytest.mark.parametrize(
+    ("paths", "hold"),
+    [
+        (["train/a/1.png", "train/b/1.png", "val/b/1.png", "val/c/1.png"], r"hold the same folders \(b\)"),
+        (
+            ["train/a/1.png", "val/a/1.png", "test/1.png"],
+            r"hold the same folders \(a\)",
+        ),  # test without labels
+        (
+            ["train/a/1.png", "train/b/1.png", "val/c/1.png", "val/d/1.png"],
+            r"hold folders .*\(a, b, c, \.\.\.\)",
+        ),
+    ],
+)
+def test_parts_need_not_hold_all_the_same_folders_to_be_a_question(tmp_path, paths, hold):
+    for path in paths:
+        image(tmp_path / path)
+    with pytest.raises(DeepRankingError, match=hold + r".*give \S*train instead"):
+        find_classes(tmp_path)
+    assert set(find_classes(tmp_path, splits_are_classes=True)) == {path.split("/")[0] for path in paths}
+
+
+@pytest.mark.parametrize(
     "paths",
     [
         ["train/1.png", "val/1.png"],  # pictures of trains and of valleys

@@ -170,6 +170,8 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_n
     ("arguments", "message"),
     [
         (["search", "--index", "{tmp}", "--image", "a.jpg"], "found no store.sqlite in it"),
+        (["learn", "{photos}"], "make one with: deep-ranking index {photos}\n"),  # beside it, not in it
+        (["learn", "{tmp}/new"], "make one with: deep-ranking index FOLDER --index {tmp}/new\n"),
         (["search", "--index", "{index}", "--image", "a.jpg"], "a.jpg: expected an image file or a path in"),
         (
             ["search", "--index", "{index}", "--image", "class 0/4.png", "--top", "-1"],
@@ -184,9 +186,12 @@ def test_a_file_name_that_is_not_utf8_is_printed_as_it_is(tmp_path, images, no_n
     ],
 )
 def test_mistakes_are_explained(folder, tmp_path, capsys, arguments, message):
-    assert main([a.format(tmp=tmp_path, index=folder) for a in arguments]) == 1
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/1.png").touch()
+    places = {"tmp": tmp_path, "index": folder, "photos": tmp_path / "photos"}
+    assert main([a.format(**places) for a in arguments]) == 1
     error = capsys.readouterr().err
-    assert message in error
+    assert message.format(**places) in error
     assert error.count("\n") == 1
 
 
