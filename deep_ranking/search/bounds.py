@@ -197,9 +197,13 @@ class Grid:
         self.width = max(1, min(_TILE // queries, -(-count // (2 * self.size))))
         self.columns = -(-count // (self.size * self.width))
         self._memory = np.empty(self.columns * (self.size + 1) * queries * self.width, np.float32)
+        self.hold(slack)
+
+    def hold(self, slack: Floats) -> None:
+        """Keep the slacks of the rows, of which a group has the largest."""
         padded = np.zeros((self.columns, self.size, self.width), np.float32)
         self.slack = padded.reshape(-1)
-        self.slack[:count] = slack
+        self.slack[: self.count] = slack
         self.group_slack = padded.max(axis=1).reshape(-1)
 
     def fill(

@@ -5,7 +5,7 @@ most |s a||u| + |r||y - c|. The product of many queries by float32 waits for ari
 processors with instructions for whole numbers of eight bits do several times as many of these.
 
 What those terms come to differs from pair to pair; bounds in a grid (`search.bounds`) want a slack of the row
-and one of the query, which `apart` makes of the product of a number of each.
+and one of the query, which `Apart` makes of the product of a number of each.
 """
 
 import numpy as np
@@ -17,33 +17,35 @@ _NUMBERS = 2**17  # of float64 worked on at once, so that they stay in a core's 
 _ROUNDED = 2.0**-22  # more than what is lost where a floor becomes float32
 
 
-def apart(
-    rows: NDArray[np.float64], queries: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return numbers of rows and queries whose sum is at least the product of those of each, and hardly more.
+class Apart:
+    """Takes products of a number of each row and each query apart, into sums no less than they and hardly more.
 
     With the medians R and U, r u = R u + (r - R) U + (r - R)(u - U). The last is small where neither varies
     much, and by the means at most ((r - R)^2 / p + p (u - U)^2) / 2, for any p > 0.
 
     Args:
         rows: (n,), at least 0.
-        queries: (m,), at least 0, one of them more.
-
-    Returns:
-        (n,) and (m,), float64; the second at least 0.
 
     Example:
-        >>> row, query = apart(np.array([1.0, 1.1, 0.9]), np.array([2.0, 3.0]))
+        >>> row, query = Apart(np.array([1.0, 1.1, 0.9]))(np.array([2.0, 3.0]))
         >>> (row[:, None] + query).round(2).tolist()
         [[2.03, 3.03], [2.3, 3.3], [1.8, 2.8]]
     """
-    (middle, spread), (usual, other) = (
-        (median, np.median(np.abs(x - median)) + 1e-3 * median + 1e-30)
-        for x in (rows, queries)
-        for median in [np.median(x)]
-    )
-    share, away, off = spread / other, rows - middle, queries - usual
-    return away * usual + away**2 / (2 * share), middle * queries + share / 2 * off**2
+
+    def __init__(self, rows: NDArray[np.float64]):
+        self._middle, self._away, self._spread = _about_the_median(rows)
+
+    def __call__(self, queries: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return a number of each row, (n,), and one of each query, (m,) like `queries`, at least 0."""
+        usual, off, spread = _about_the_median(queries)
+        share = self._spread / spread
+        rows = self._away * usual + self._away**2 / (2 * share)
+        return rows, self._middle * queries + share / 2 * off**2
+
+
+def _about_the_median(numbers: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], float]:
+    median = float(np.median(numbers))
+    return median, numbers - median, float(np.median(np.abs(numbers - median))) + 1e-3 * median + 1e-30
 
 
 class CodedBlock(Block):

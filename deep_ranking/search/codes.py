@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deep_ranking.search.bounds import Block, Floats, Grid, block_of, in_threads, rounding
-from deep_ranking.search.coded_bounds import CodedBlock, apart
+from deep_ranking.search.coded_bounds import Apart, CodedBlock
 from deep_ranking.search.exact import Rows, count, largest, number
 
 LEAST_BYTES = 16 << 20
@@ -199,30 +199,38 @@ class Codes:
             k, rows, leave_out, held: as for `Bounds.blocks`.
             gone: rows that may not be found.
         """
-        some = rows if isinstance(rows, slice) else slice(None)
-        matrix, codes, numbers = matrix[some], self.codes[some], self.numbers[:, some].astype(np.float64)
-        _, whole, scales, norms, u, v = self._in_eight_bits(queries)
-        if not multiplies_many() or 4 * _SHARE * k > len(codes) or not (len(u) and _fit(scales, norms).all()):
+        product, some = kernels(), rows if isinstance(rows, slice) else slice(None)
+        matrix, codes, lengths = matrix[some], self.codes[some], self.numbers[0, some]
+        if product is None or not multiplies_many() or 4 * _SHARE * k > len(codes):
             return
-        product, lengths, (_, half, size, rest) = kernels(), self.numbers[0, some], numbers
-        assert product is not None
-        (size_part, u_part), (rest_part, v_part) = apart(size, u), apart(rest, v)
-        slack = np.minimum(4 * self._error * half + size_part + rest_part, _UNKNOWN)
-        slack += _WIDER * np.abs(slack)
-        slacks = (1 + _WIDER) * (u_part + v_part) + _underflown(norms)
-        offset = (half - slack).astype(np.float32)
+        half, size, rest = self.numbers[1:, some].astype(np.float64)
+        sizes, rests, barred = Apart(size), Apart(rest), np.zeros(len(codes))
         if isinstance(rows, np.ndarray):
-            offset[~rows] = np.inf
+            barred[~rows] = np.inf
         if gone is not None:
             first, last, _ = some.indices(len(self.codes))
-            offset[gone[slice(*np.searchsorted(gone, (first, last)))] - first] = np.inf
+            barred[gone[slice(*np.searchsorted(gone, (first, last)))] - first] = np.inf
         step = block_of(len(queries), len(codes) + held)
-        grid, memory = Grid(len(codes), step, k, slack.astype(np.float32)), local()
+        grid, memory = Grid(len(codes), step, k, np.zeros(len(codes), np.float32)), local()
         for start in range(0, len(queries), step):
             own = slice(start, start + step)
-            left, units = whole[own], scales[own, None].astype(np.float32)
+            _, left, scales, norms, u, v = self._in_eight_bits(queries[own])
+            if not _fit(scales, norms).all():
+                return
+            (of_sizes, of_u), (of_rests, of_v) = sizes(u), rests(v)
+            slack = np.minimum(4 * self._error * half + of_sizes + of_rests, _UNKNOWN)
+            slack += _WIDER * np.abs(slack)
+            grid.hold(slack.astype(np.float32))
+            slacks = ((1 + _WIDER) * (of_u + of_v) + _underflown(norms)).astype(np.float32)
+            offset, units = (half - slack + barred).astype(np.float32), scales[:, None].astype(np.float32)
 
-            def bound(some: slice, out: Floats, left: NDArray[np.int8] = left, units: Floats = units) -> None:
+            def bound(
+                some: slice,
+                out: Floats,
+                left: NDArray[np.int8] = left,
+                units: Floats = units,
+                offset: Floats = offset,
+            ) -> None:
                 if getattr(memory, "shape", None) != out.shape:
                     memory.shape, memory.products = out.shape, np.empty(out.shape, np.int32)
                     memory.out = product.from_dlpack(memory.products)
@@ -232,8 +240,7 @@ class Codes:
                 out -= offset[some]
 
             grid.fill(len(left), bound, None if leave_out is None else leave_out[own])
-            asked = norms[own] ** 2, slacks[own].astype(np.float32)
-            block = CodedBlock(grid, *asked, k, queries[own], matrix, _WHOLE * self._error)
+            block = CodedBlock(grid, norms**2, slacks, k, queries[own], matrix, _WHOLE * self._error)
             few = block.nearest(slice(0, min(_TRIED, len(left))))
             if sum(map(len, few)) > len(few) * max(4 * k, len(codes) // _LEFT):
                 return

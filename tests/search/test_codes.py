@@ -14,7 +14,7 @@ from deep_ranking.search import codes as module
 from deep_ranking.search import neighbours, segment
 from deep_ranking.search.bounds import Bounds, rounding
 from deep_ranking.search.cache import save_arrays, seal
-from deep_ranking.search.coded_bounds import apart
+from deep_ranking.search.coded_bounds import Apart
 from deep_ranking.search.codes import NARROWEST, Codes, kernels
 from deep_ranking.search.exact import Exact, squared_distances
 from deep_ranking.search.image import Image
@@ -207,7 +207,7 @@ def test_without_the_instructions_many_queries_are_asked_by_float32(monkeypatch)
 def test_what_is_taken_apart_is_never_less_than_the_product(rows, queries, scale, seed):
     rng = np.random.default_rng(seed)
     one, other = np.abs(rng.standard_normal(rows)), np.abs(rng.standard_cauchy(queries)) * 10.0**scale
-    row, query = apart(one, other)
+    row, query = Apart(one)(other)
     assert query.min() >= 0
     assert (row[:, None] + query >= np.outer(one, other) - 1e-12 * (np.abs(row[:, None]) + query)).all()
 
