@@ -18,7 +18,7 @@ _ROUNDED = 2.0**-22  # more than what is lost where a floor becomes float32
 
 
 class Apart:
-    """Takes products of a number of each row and each query apart, into sums no less than they and hardly more.
+    """Takes products of a number of each row and each query apart: sums no less than they, and hardly more.
 
     With the medians R and U, r u = R u + (r - R) U + (r - R)(u - U). The last is small where neither varies
     much, and by the means at most ((r - R)^2 / p + p (u - U)^2) / 2, for any p > 0.

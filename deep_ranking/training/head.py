@@ -12,6 +12,7 @@ Source: Fisher 1936, Rao 1948; the shrinkage is Friedman's, 1989; that it holds 
 """
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -212,7 +213,8 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
     Nearest neighbour, recall@10 and MAP@R, of images of the classes learned from and of classes not learned
     from, are six figures. What a head gains in them over the plain features counts, and what it loses counts
     eight times; the head with the most is taken, and none where that is nothing, or what the best of so many
-    may gain by chance: less than 2.5 standard errors.
+    may gain by chance: less than 2.5 standard errors. None, too, where so few images cannot tell: where one
+    class alone has two, or two classes have two each.
 
     Args:
         vectors: (n, d), the features, of unit length.
@@ -232,7 +234,7 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
     trials = [[_Trial(inside, labels, split) for split in splits] for splits in tests]
     start = [_of_each(own, labels) for own in trials]
     best: tuple[float, float, float, list[Scores]] = (0.0, math.inf, 0.0, start)
-    for shrinkage in SHRINKAGES:
+    for shrinkage in SHRINKAGES if _can_tell(labels, tests[0]) else ():
         before = -math.inf
         for gain in GAINS if math.isfinite(shrinkage) else GAINS[:1]:
             found = [_of_each(own, labels, (shrinkage, gain)) for own in trials]
@@ -258,6 +260,16 @@ def choose_head(vectors: Vectors, labels: NDArray[np.integer], seed: int = 0) ->
     )
 
 
+def _can_tell(labels: NDArray[np.integer], splits: list[Split]) -> bool:
+    """Tell whether images that are held out can judge a head.
+
+    They are to be of two classes: where one alone is looked for, whatever draws all images together is right.
+    And a class has to scatter in all that is learned from.
+    """
+    several = np.count_nonzero(np.bincount(labels) > 1) > 1
+    return bool(several) and all(np.bincount(labels[split.learned]).max() > 1 for split in splits)
+
+
 def _certainty(start: list[Scores], found: list[Scores]) -> float:
     """Return how many standard errors of the mean lie between the scores of two, summed for each image."""
     gained = np.concatenate([(b - a).sum(axis=1) for a, b in zip(start, found, strict=True)])
@@ -269,9 +281,16 @@ class _Trial:
 
     def __init__(self, vectors: Vectors, labels: NDArray[np.integer], split: Split):
         self.split, self.labels = split, labels
-        self.scatter = Scatter(vectors[split.learned], labels[split.learned])
+        self.learned = vectors[split.learned], labels[split.learned]
         self.plain = vectors[split.queries], vectors[split.gallery]
-        self.turned = [self.scatter.turned(part) for part in self.plain]
+
+    @cached_property
+    def scatter(self) -> Scatter:
+        return Scatter(*self.learned)
+
+    @cached_property
+    def turned(self) -> list[Vectors]:
+        return [self.scatter.turned(part) for part in self.plain]
 
     def scores(self, made_by: tuple[float, float] | None) -> Scores:
         if made_by is None:

@@ -118,6 +118,18 @@ def test_what_chance_gains_is_not_taken(monkeypatch):
     assert taken() > 1
 
 
+@pytest.mark.parametrize("sizes", [(2, 2), (2, 1), (2, 1, 1), (3, 1), (5, 1, 1)])
+def test_so_few_images_cannot_tell_so_there_is_no_head(sizes):
+    """Of one class with pairs, a head that draws all images together had been right of each held out."""
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    for seed in range(10):
+        vectors = unit(np.random.default_rng(seed).normal(size=(len(labels), 256)).astype(np.float32))
+        chosen = choose_head(vectors, labels, seed)
+        assert chosen.head is None
+        assert chosen.verdict.model == chosen.verdict.start
+        assert set(chosen.verdict.start) == set(METRICS)
+
+
 def test_few_images_of_many_numbers_give_the_head_of_the_formula():
     vectors, labels = drawn(6, 5, size=64)
     chosen = choose_head(vectors, labels)
