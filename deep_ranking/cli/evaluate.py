@@ -136,7 +136,6 @@ def _evaluation(args: argparse.Namespace, given: list[str]) -> "tuple[str, Evalu
         distinct_images,
         images_of,
     )
-    from deep_ranking.images.find import refuse_splits
     from deep_ranking.triplets.table import Triplets
 
     folders = [args.gallery, args.queries]
@@ -153,12 +152,7 @@ def _evaluation(args: argparse.Namespace, given: list[str]) -> "tuple[str, Evalu
         if given and not Path(folder).is_dir():
             among = _classes_among(given, image_folders.relative_name(folder, root))
             if not args.splits_are_classes:
-                try:
-                    refuse_splits(folder, among)
-                except DeepRankingError as error:
-                    raise DeepRankingError(
-                        f"{error}; or name two parts, by --gallery and --queries"
-                    ) from None
+                _refuse_splits(folder, among)
             return among
         return image_folders.classes_below(folder, root, args.exclude, args.splits_are_classes)
 
@@ -199,6 +193,15 @@ def _classes_among(images: list[str], folder: str) -> dict[str, list[str]]:
     if not classes:
         raise DeepRankingError(f"{folder}: expected such a folder, or vectors of images in it; found neither")
     return classes
+
+
+def _refuse_splits(folder: str, classes: dict[str, list[str]]) -> None:
+    from deep_ranking.images.find import refuse_splits
+
+    try:
+        refuse_splits(folder, classes)
+    except DeepRankingError as error:
+        raise DeepRankingError(f"{error}; or name two parts, by --gallery and --queries") from None
 
 
 def _embedded(args: argparse.Namespace, root: str, images: list[str]) -> "Iterator[tuple[str, Embeddings]]":

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from deep_ranking.errors import DeepRankingError
 from deep_ranking.search.bounds import Block, CentredBounds, in_threads
-from deep_ranking.search.codes import NARROWEST, Codes, multiplies_many
+from deep_ranking.search.codes import Codes, pays
 from deep_ranking.search.copies import first_of_equal
 from deep_ranking.search.exact import Differences, squared_distances
 from deep_ranking.vectors import checked_vectors
 
-_REPAID = 1024
+_REPAID = 2048
 """Queries that save as much time as it takes to make codes of the gallery."""
 
 
@@ -69,10 +69,9 @@ class NeighbourSearch:
 
     @cached_property
     def _codes(self) -> Codes | None:
-        """The gallery in eight bits, where to make that is soon repaid."""
+        """The gallery in eight bits, where both are float32 and to make that is soon repaid."""
         plain = self.gallery.dtype == self.queries.dtype == np.float32
-        enough = len(self.queries) >= _REPAID and self.gallery.shape[1] >= NARROWEST and multiplies_many()
-        return Codes.of(self.gallery) if plain and enough else None
+        return Codes.of(self.gallery) if plain and len(self.queries) >= _REPAID else None
 
     @property
     def most(self) -> int:
@@ -97,7 +96,7 @@ class NeighbourSearch:
     def _blocks(self, k: int, farthest: bool) -> Iterator[tuple[slice, Block]]:
         """Yield bounds by eight bits as long as these leave few rows, and by float32 of the queries after."""
         asked, last = 0, len(self.queries)
-        if not farthest and self._codes is not None:
+        if not farthest and pays(len(self.gallery), self.gallery.shape[1], k) and self._codes is not None:
             for some, block in self._codes.blocks(
                 self.gallery, self.queries, k, leave_out=self.leave_out, held=16 * k
             ):

@@ -15,7 +15,7 @@ from deep_ranking.search import neighbours, segment
 from deep_ranking.search.bounds import Bounds, rounding
 from deep_ranking.search.cache import save_arrays, seal
 from deep_ranking.search.coded_bounds import Apart
-from deep_ranking.search.codes import NARROWEST, Codes, kernels
+from deep_ranking.search.codes import Codes, kernels
 from deep_ranking.search.exact import Exact, squared_distances
 from deep_ranking.search.image import Image
 from deep_ranking.search.neighbours import NeighbourSearch
@@ -180,7 +180,7 @@ def fill(place, kept: bool = True) -> list:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_queries_are_asked_by_eight_bits_as_far_as_these_tell_rows_apart(kind, monkeypatch):
-    monkeypatch.setattr(module, "multiplies_many", lambda: True)
+    monkeypatch.setattr(module, "pays", lambda *shape: True)
     matrix, queries = drawn(kind, 4000, 24, 1, 0), drawn(kind, 600, 24, 1, 1)
     queries[0], queries[-1] = matrix[7], matrix[3999]
     leave_out, codes, asked = np.full(600, -1), Codes.of(matrix), 0
@@ -196,11 +196,24 @@ def test_many_queries_are_asked_by_eight_bits_as_far_as_these_tell_rows_apart(ki
     assert asked == (0 if kind in UNTOLD else 512 if kind == "some far away" else 600)
 
 
-def test_without_the_instructions_many_queries_are_asked_by_float32(monkeypatch):
+def test_where_it_does_not_pay_many_queries_are_asked_by_float32(monkeypatch):
     matrix = drawn("unit", 4000, 24, 1, 0)
     for there in (True, False):
-        monkeypatch.setattr(module, "multiplies_many", lambda there=there: there)
+        monkeypatch.setattr(module, "pays", lambda *shape, there=there: there)
         assert bool(list(Codes.of(matrix).blocks(matrix, matrix[:2], 3))) is there
+
+
+def test_it_pays_for_many_rows_and_few_neighbours_and_with_the_instructions_alone(monkeypatch):
+    class Kernels:
+        def get_capabilities(self):
+            return {"haswell": True, "icelake": self.there}
+
+    monkeypatch.setattr(module, "kernels", Kernels)
+    Kernels.there = True
+    asked = (100_000, 512, 100), (100_000, 128, 10), (100_000, 128, 100), (1_000, 512, 10)
+    assert [module.pays(*one) for one in asked] == [True, True, False, False]
+    Kernels.there = False
+    assert not any(module.pays(*one) for one in asked)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(-30, 30), st.integers(0, 10**6))
@@ -213,9 +226,9 @@ def test_what_is_taken_apart_is_never_less_than_the_product(rows, queries, scale
 
 
 def test_many_neighbours_are_the_same_by_eight_bits(monkeypatch):
-    monkeypatch.setattr(neighbours, "multiplies_many", lambda: True)
-    monkeypatch.setattr(module, "multiplies_many", lambda: True)
-    matrix = drawn("unit", 3000, NARROWEST, 1, 0)
+    for place in (module, neighbours):
+        monkeypatch.setattr(place, "pays", lambda *shape: True)
+    matrix = drawn("unit", 3000, 96, 1, 0)
     matrix[1000:1100], matrix[2000] = matrix[0], 1e6  # a hundred copies, and one far away
     rows = np.arange(3000)
     right = NeighbourSearch(matrix.astype(np.float64), matrix, rows)
@@ -232,7 +245,7 @@ def test_many_neighbours_are_the_same_by_eight_bits(monkeypatch):
 def small(monkeypatch):
     """Codes even of small matrices."""
     monkeypatch.setattr(module, "LEAST_BYTES", 0)
-    monkeypatch.setattr(module, "NARROWEST", 0)
+    monkeypatch.setattr(module, "_NARROWEST", 0)
 
 
 def kept(place) -> list:
@@ -253,7 +266,7 @@ def test_an_index_keeps_them_and_answers_the_same(tmp_path, small, monkeypatch):
 
 
 def test_many_queries_of_an_index_are_answered_by_them_and_the_same(tmp_path, small, monkeypatch):
-    monkeypatch.setattr(module, "multiplies_many", lambda: True)
+    monkeypatch.setattr(module, "pays", lambda *shape: True)
     fill(tmp_path, kept=False)
     ways = Options(), Options(folder="b"), Options(label=("0", "2"))
     with Index.open(tmp_path) as index:
