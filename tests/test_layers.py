@@ -49,7 +49,7 @@ KERAS = {"keras", "tensorflow", "jax", "torch"}
 
 # A newcomer reads it all, in some days: past these, something is to be taken away before more is added. Where
 # they are to go is 18,000 and 20,500 lines.
-MOST_CORE_FILES, MOST_CORE_LINES, MOST_LINES = 219, 35_245, 37_993
+MOST_CORE_FILES, MOST_CORE_LINES, MOST_LINES = 219, 35_239, 37_987
 LONG, MOST_LONG = 60, 3  # lines of a function; one that long is a list of flags, or cannot be told in parts
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -165,7 +165,7 @@ class Codes:
         first, last, _ = (rows if isinstance(rows, slice) else slice(None)).indices(len(self.codes))
         lower, upper = self._bounds(whole, spread / scale, 1 / scale, first, last)
         if gone is not None:
-            there = gone[slice(*np.searchsorted(gone, (first, last)))] - first
+            there = _of_range(gone, first, last)
             lower[there] = upper[there] = -np.inf
         if isinstance(rows, np.ndarray):
             lower, upper = lower[rows], upper[rows]
@@ -212,12 +212,10 @@ class Codes:
             barred[~rows] = np.inf
         if gone is not None:
             first, last, _ = some.indices(len(self.codes))
-            barred[gone[slice(*np.searchsorted(gone, (first, last)))] - first] = np.inf
+            barred[_of_range(gone, first, last)] = np.inf
         step = block_of(len(queries), len(codes) + held)
-        grid, multiply = (
-            Grid(len(codes), step, k, np.zeros(len(codes), np.float32)),
-            _multiplied(codes, lengths),
-        )
+        grid = Grid(len(codes), step, k, np.zeros(len(codes), np.float32))
+        multiply = _multiplied(codes, lengths)
         for start in range(0, len(queries), step):
             own = slice(start, start + step)
             _, left, scales, norms, u, v = self._in_eight_bits(queries[own])
@@ -291,6 +289,11 @@ def _multiplied(
         np.multiply(memory.products, lengths[some], out=out, dtype=np.float32, casting="same_kind")
 
     return multiply
+
+
+def _of_range(rows: NDArray[np.intp], first: int, last: int) -> NDArray[np.intp]:
+    """Return those of some rows, ascending, that lie in a range, numbered in it."""
+    return rows[slice(*np.searchsorted(rows, (first, last)))] - first
 
 
 def _fit(scale: Any, norm: Any) -> Any:

@@ -107,13 +107,9 @@ class Exact:
         if len(queries) == 1:
             few = self._by_few(queries[0], k, rows)
             return [self._of_one(queries[0], k, rows) if few is None else few]
-        if not isinstance(rows, np.ndarray):
-            return self._of_many(queries, k, rows)
-        if len(rows) <= len(self.matrix) // _GATHER_SHARE:
+        if isinstance(rows, np.ndarray) and len(rows) <= len(self.matrix) // _GATHER_SHARE:
             return [rows[found] for found in Exact(self.matrix[rows]).nearest(queries, k)]
-        allowed = np.zeros(len(self.matrix), bool)
-        allowed[rows] = True
-        return self._of_many(queries, k, allowed)
+        return self._of_many(queries, k, rows)
 
     def _of_one(self, query: np.ndarray, k: int, rows: Rows) -> np.ndarray:
         margin = self.bounds.margin(query)
@@ -128,20 +124,20 @@ class Exact:
             best = best[closeness + slacks >= np.partition(closeness - slacks, -k)[-k]]
         return best
 
-    def _of_many(
-        self, queries: np.ndarray, k: int, rows: slice | NDArray[np.bool_] | None
-    ) -> list[np.ndarray]:
-        found, place = list[np.ndarray](), partial(number, rows if isinstance(rows, slice) else None)
+    def _of_many(self, queries: np.ndarray, k: int, rows: Rows) -> list[np.ndarray]:
+        found, place, allowed = list[np.ndarray](), partial(number, rows), rows
+        if isinstance(rows, np.ndarray):  # then all are passed over
+            place, allowed = partial(number, None), np.zeros(len(self.matrix), bool)
+            allowed[rows] = True
         if self._sketch and (sketch := self._sketch(len(queries))):
-            for some, block in sketch.blocks(self.matrix, queries, k, rows, self._gone):
+            for some, block in sketch.blocks(self.matrix, queries, k, allowed, self._gone):
                 lines = map(place, block.all_nearest())
                 found += map(self._narrowed, queries[some], repeat(k), lines)
         left = queries[len(found) :]
         if not all(np.isfinite(self.bounds.margin(query)) for query in left):
-            allowed = np.flatnonzero(rows) if isinstance(rows, np.ndarray) else rows
-            found += [self._of_one(query, k, allowed) for query in left]
+            found += [self._of_one(query, k, rows) for query in left]
         elif len(left):
-            for _, block in self.bounds.blocks(left, k, rows=rows):
+            for _, block in self.bounds.blocks(left, k, rows=allowed):
                 found += map(place, block.all_nearest())
         return found
 

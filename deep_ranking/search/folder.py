@@ -13,7 +13,7 @@ from deep_ranking.search.following import Following
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.store import IndexExistsError
 from deep_ranking.search.stores.registry import Place, folder_of
-from deep_ranking.search.update import LEFT, Report
+from deep_ranking.search.update import LEFT, Report, left_in, noted
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Index
@@ -133,24 +133,24 @@ def _tell_ratings(place: Place, index: "Index", moved: Mapping[str, str] | None 
     Args:
         moved: the new path of each old one; None to note only what they were told before.
     """
-    left, folder = index.metadata.get(LEFT, "{}"), folder_of(place)
-    if left == "{}":
+    if not left_in(index.metadata):
         return
+    mark, folder = index.metadata[LEFT], folder_of(place)
     if folder is not None and (folder / RATINGS).is_file():
         import deep_ranking  # what keeps ratings lies above; it is asked for by its public name
 
         try:
             with deep_ranking.RatingStore(folder / RATINGS) as ratings:
                 if moved is not None:
-                    ratings.rename(moved, left)
-                elif not ratings.has_followed(left):
+                    ratings.rename(moved, mark)
+                elif not ratings.has_followed(mark):
                     return
         except DeepRankingError as error:
             if moved:
                 told = "ratings name images that were renamed as before, until the next update: %s"
                 logger.warning(told, error)
             return
-    index.write(metadata={LEFT: "{}"})
+    index.write(metadata=noted({}))
 
 
 def _open_or_create(

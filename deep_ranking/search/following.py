@@ -15,7 +15,7 @@ from deep_ranking.search.image import Image
 from deep_ranking.search.labels import checked_rule, label_rule
 from deep_ranking.search.query import Embedder
 from deep_ranking.search.stores.local import LocalStore
-from deep_ranking.search.update import Report, noted, update_index
+from deep_ranking.search.update import Report, left_in, noted, update_index
 
 if TYPE_CHECKING:
     from deep_ranking.search.index import Index
@@ -99,12 +99,13 @@ class Following:
         now = [image._replace(path=path) for image, path in renamed]
         keep = (lambda path: False) if self._forget_missing else self._keeper(now)
         put = [image for image, (old, _) in zip(now, renamed, strict=True) if image.path != old.path]
-        gone = {old.path for old, path in renamed if path != old.path}.difference(image.path for image in put)
-        left = {old.path: old.hash for old, path in renamed if path != old.path}
-        index.write(put, remove=sorted(gone), metadata={**self.metadata, **noted(index.metadata, left)})
+        based = {old.path: path for old, path in renamed if path != old.path}
+        gone = based.keys() - {image.path for image in put}
+        left = {old.path: old.hash for old, _ in renamed if old.path in based} | left_in(index.metadata)
+        note = noted(left) if left else {}
+        index.write(put, remove=sorted(gone), metadata={**self.metadata, **note})
         images, labels = self.found.images, self.found.labels
         report = update_index(index, self.base, images, embedder, quiet=quiet, keep=keep, labels=labels)
-        based = {old.path: path for old, path in renamed if path != old.path}
         since = {old: new for old, new in report.moved.items() if old not in based.values()}
         report.moved = since | {old: report.moved.get(path, path) for old, path in based.items()}
         return told(report, self.found)

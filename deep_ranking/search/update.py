@@ -89,24 +89,19 @@ LEFT = "left"
 """Of an index's metadata: what paths held before they were removed or changed, until ratings are told."""
 
 
-def noted(metadata: Mapping[str, str], left: Mapping[str, bytes]) -> dict[str, str]:
-    """Return metadata by which what ratings are about is known, also where the update is killed.
-
-    Args:
-        metadata: of the index; of a path that an update before had left, the content of then stays.
-        left: the content of paths that hold another now, or none.
+def noted(left: Mapping[str, bytes]) -> dict[str, str]:
+    """Return metadata by which the content that paths held is known, also where the update is killed.
 
     Example:
-        >>> noted({}, {}), noted(noted({}, {"a": b"1"}), {"a": b"2", "b": b"3"})
-        ({}, {'left': '{"a": "31", "b": "33"}'})
+        >>> noted({"a": b"1"}), left_in(noted({"a": b"1"})), left_in({})
+        ({'left': '{"a": "31"}'}, {'a': b'1'}, {})
     """
-    there = {path: content.hex() for path, content in left.items()} | _noted(metadata)
-    return {LEFT: json.dumps(there)} if there else {}
+    return {LEFT: json.dumps({path: content.hex() for path, content in left.items()})}
 
 
-def _noted(metadata: Mapping[str, str]) -> dict[str, str]:
-    there: dict[str, str] = json.loads(metadata.get(LEFT, "{}"))
-    return there
+def left_in(metadata: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the content that paths held before updates that ratings were not told of."""
+    return {path: bytes.fromhex(held) for path, held in json.loads(metadata.get(LEFT, "{}")).items()}
 
 
 def _swapped(
@@ -169,8 +164,7 @@ class Update:
         self._gone = Counter(stored[path].hash for path in plan.vanished)
         self._kept = {path for path in plan.vanished if keep(path)}
         left = {path: stored[path].hash for path in (*plan.vanished, *self.pending) if path in stored}
-        note = noted(index.metadata, left)
-        self._left = {path: bytes.fromhex(content) for path, content in _noted(note).items()}
+        self._left = left | left_in(index.metadata)  # ratings are about what a path held first
         self._had = stored.keys()
         vanished = [path for path in plan.vanished if path not in self._kept]
         self._removed = len(vanished)
@@ -180,6 +174,7 @@ class Update:
         known = (stored[path] for path in plan.unchanged)
         labelled = [(image, self._labelled(image)) for image in known]
         changed = [new for old, new in labelled if new.label != old.label]
+        note = noted(self._left) if self._left else {}
         index.write(changed, remove=vanished, metadata={"images": root, **note})
 
     def _labelled(self, image: Image) -> Image:
@@ -232,8 +227,7 @@ class Update:
                 self.report.moved[path] = (new or free or found)[0]
                 taken.add(self.report.moved[path])
         if self._left:
-            followed = {path: self._left[path].hex() for path in self.report.moved}
-            metadata = {**(metadata or {}), LEFT: json.dumps(followed)}
+            metadata = {**(metadata or {}), **noted({path: self._left[path] for path in self.report.moved})}
         if moved or metadata:
             self.index.write(remove=moved, metadata=metadata)
         self.report.removed = self._removed - self.report.renamed

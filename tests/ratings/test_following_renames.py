@@ -24,11 +24,11 @@ class Pixels:
 
 @pytest.fixture
 def photos(tmp_path):
-    made = tmp_path / "photos"
-    made.mkdir()
+    folder = tmp_path / "photos"
+    folder.mkdir()
     for number, name in enumerate("abcde"):
-        Image.new("RGB", (8, 8), (50 * number, 9, 9)).save(made / f"{name}.png")
-    return made
+        Image.new("RGB", (8, 8), (50 * number, 9, 9)).save(folder / f"{name}.png")
+    return folder
 
 
 def indexed(*folders, **how):
