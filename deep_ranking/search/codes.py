@@ -70,7 +70,7 @@ def pays(count: int, width: int, k: int) -> bool:
     product = kernels()
     if product is None or not any(product.get_capabilities().get(name) for name in _INSTRUCTIONS):
         return False
-    return count * (width - 46) >= 100_000 * (20 + 0.8 * k)
+    return width <= _WIDEST and count * (width - 46) >= 100_000 * (20 + 0.8 * k)
 
 
 def suits(matrix: NDArray[Any]) -> bool:

@@ -210,8 +210,8 @@ def test_it_pays_for_many_rows_and_few_neighbours_and_with_the_instructions_alon
 
     monkeypatch.setattr(module, "kernels", Kernels)
     Kernels.there = True
-    asked = (100_000, 512, 100), (100_000, 128, 10), (100_000, 128, 100), (1_000, 512, 10)
-    assert [module.pays(*one) for one in asked] == [True, True, False, False]
+    asked = (100_000, 512, 100), (100_000, 128, 10), (100_000, 128, 100), (1_000, 512, 10), (9_999, 70_000, 1)
+    assert [module.pays(*one) for one in asked] == [True, True, False, False, False]
     Kernels.there = False
     assert not any(module.pays(*one) for one in asked)
 
